@@ -1,0 +1,45 @@
+"""reidbench: how well can an attacker still link a patient's images after an anonymization defense?
+
+The names here are the public ones; each is imported when it is first used, since `reidbench --help` and a plugin's
+listing must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Attacker": "reidbench.attackers.base",
+    "Cohort": "reidbench.cohorts.base",
+    "Dataset": "reidbench.cohorts.base",
+    "CohortDefense": "reidbench.defenses.base",
+    "Defense": "reidbench.defenses.base",
+    "Privacy": "reidbench.defenses.base",
+    "ReleaseRandom": "reidbench.defenses.random",
+    "Field": "pydantic",
+    "PluginError": "reidbench.errors",
+    "ReidbenchError": "reidbench.errors",
+    "UnreadableImage": "reidbench.errors",
+    "hookimpl": "reidbench.plugins",
+}
+
+__all__ = [*_WHERE, "__version__"]
+
+if TYPE_CHECKING:
+    from pydantic import Field
+
+    from reidbench.attackers.base import Attacker
+    from reidbench.cohorts.base import Cohort, Dataset
+    from reidbench.defenses.base import CohortDefense, Defense, Privacy
+    from reidbench.defenses.random import ReleaseRandom
+    from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+    from reidbench.plugins import hookimpl
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'reidbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

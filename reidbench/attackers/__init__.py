@@ -1,0 +1,1 @@
+"""Re-identification attackers: training, embedding, scoring. Never told which defense made their images."""

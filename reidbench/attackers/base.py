@@ -1,0 +1,129 @@
+"""What an attacker must do, and what it is given to train on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from reidbench.progress import Progress
+
+
+class Side(Protocol):
+    """The images of one side of a pair, as an attacker in training sees them: on demand, drawn afresh at each call."""
+
+    def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+        """Images of these rows: (B, 1, H, W) float32 in [0, 1] on ``device``. Randomness only from ``generator``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Images of patients to train on, in the scenario that will be tested.
+
+    Attributes:
+        patients: (N,) int64, each image's patient, 0..P-1.
+        probe: gives images as the attacker holds them (for ``original-released``: originals).
+        gallery: gives images as they are published (for ``original-released``: released, a new draw a call, since
+            whoever knows the mechanism may run it on their own patients as often as they like).
+        size: width and height in pixels.
+    ``probe is gallery`` where both sides are of one kind.
+    """
+
+    patients: NDArray[np.int64]
+    probe: Side
+    gallery: Side
+    size: int
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether both sides of a pair are of the same kind."""
+        return self.probe is self.gallery
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Images of patients to validate on: one version each, the same at every epoch.
+
+    Attributes:
+        patients: (N,) int64.
+        probe, gallery: (N, H, W) uint8; row i of both is image i, as held and as published.
+    """
+
+    patients: NDArray[np.int64]
+    probe: NDArray[np.uint8]
+    gallery: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is kept of a training.
+
+    Attributes:
+        epochs, images_seen, seconds: how much of it there was.
+        history: a row an epoch, numbers by name: ``epoch``, ``train_loss``, and ``val_…`` where there is validation.
+        learned: False when the training loss never left its starting value; such an attacker says nothing of privacy.
+    """
+
+    epochs: int
+    images_seen: int
+    seconds: float
+    history: list[dict[str, float]]
+    learned: bool
+
+
+class Attacker(BaseModel, ABC):
+    """A re-identification attacker. Its hyperparameters are its typed fields, its presets named sets of them.
+
+    After :meth:`fit` or :meth:`load` it maps an image to a vector once, and scores pairs from vectors.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    #: Hyperparameters by preset name (``quick``, ``standard``, ``paper``).
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @abstractmethod
+    def fit(
+        self,
+        train: Scenario,
+        val: Fixed | None,
+        *,
+        seed: int,
+        device: torch.device,
+        work_dir: Path,
+        start: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Training:
+        """Trains. With ``start``, a file from :meth:`save`, goes on from those weights (the warm-started budget).
+
+        ``work_dir`` holds checkpoints: called again with the same one after a kill, it goes on where it was.
+        """
+
+    @abstractmethod
+    def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
+        """Maps images (N, H, W) uint8 to vectors (N, D), whatever the batch size inside."""
+
+    @abstractmethod
+    def score(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of pairs of vectors, (P, D) and (P, D) to (P,); higher means more likely one patient."""
+
+    @abstractmethod
+    def score_block(self, probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of every probe against every gallery image, (Q, D) and (G, D) to (Q, G), equal to :meth:`score`."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Writes the weights (safetensors)."""
+
+    @abstractmethod
+    def load(self, path: Path, *, device: torch.device) -> None:
+        """Reads weights that :meth:`save` wrote, strictly."""
+

@@ -1,0 +1,132 @@
+"""What a dataset must give, and the cohort that the rest of the house works on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+SPLITS = ("train", "val", "test")
+
+# The fourteen findings of ChestX-ray14, in the order of Wang et al. (2017); a cohort may hold some or others.
+CHESTXRAY14_LABELS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset's table before any pixel is read.
+
+    Attributes:
+        frame: a row an image. Always ``image_id`` (str, unique), ``patient_id`` (any hashable), ``split`` (one of
+            ``SPLITS``); where known ``sex`` (M or F), ``age`` (years), ``view`` (PA or AP), ``follow_up`` (index),
+            ``days`` or ``years`` since the patient's first image, ``foreign_material`` (0 or 1), and the findings as
+            0/1 columns named in ``labels``. File datasets add ``path`` (str, absolute). Unknown values are NaN.
+        labels: the columns of ``frame`` that are findings.
+        notes: what a person must know of it (left out, moved between splits), a line each.
+    """
+
+    frame: pd.DataFrame
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Dataset(BaseModel, ABC):
+    """Where images come from. Subclasses declare their options as typed fields; ``--root`` sets ``root`` if there is one.
+
+    A subclass gives the table (:meth:`source`) and, for any of its rows, the pixels (:meth:`read`). The store calls
+    ``read`` from worker processes, ``chunk`` rows at a time, so an instance must pickle.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    #: Rows a call of :meth:`read` takes: 1 for files, more where a batch is cheaper, as for generated images.
+    chunk: ClassVar[int] = 1
+    #: Whether :meth:`read` may run in several processes at once.
+    parallel: ClassVar[bool] = True
+
+    @abstractmethod
+    def source(self) -> Source:
+        """Reads the table, no pixel.
+
+        Raises:
+            ReidbenchError: a folder, a file or a column is missing, or a patient is in two splits.
+        """
+
+    @abstractmethod
+    def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
+        """Pixels of the rows, decoded and resized: (len(rows), size, size) uint8, one channel.
+
+        Raises:
+            UnreadableImage: a row's file cannot be decoded.
+        """
+
+    def fingerprint(self, frame: pd.DataFrame) -> str:
+        """What, beside the options, decides the pixels of ``frame``: for files, their sizes and times of change."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Images of patients, ready to work on.
+
+    Attributes:
+        name: the dataset's name.
+        frame: a row an image, as in :class:`Source`, with a fresh index 0..N-1 and ``patient`` (int64): patients
+            remapped to 0..P-1, since identifiers above 2**24 collide when they pass through float32.
+        pixels: (N, S, S) uint8, memory-mapped; row i belongs to ``frame`` row i.
+        labels: the columns of ``frame`` that are findings.
+        revision: SHA-256 over the table and the pixels; two runs compare only where it is equal.
+        notes: what a person must know of it, a line each.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    pixels: NDArray[np.uint8]
+    labels: tuple[str, ...]
+    revision: str
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def size(self) -> int:
+        """Width and height of the images in pixels."""
+        return int(self.pixels.shape[-1])
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """The row numbers of a split, in table order."""
+        return np.flatnonzero(self.frame["split"].to_numpy() == split)
+
+    def part(self, split: str) -> Cohort:
+        """The images of one split as a cohort of their own (same revision; patients remapped again to 0..P-1)."""
+        rows = self.rows(split)
+        frame = self.frame.iloc[rows].reset_index(drop=True)
+        frame["patient"] = remap(frame["patient_id"])
+        return replace(self, frame=frame, pixels=self.pixels[rows])
+
+
+def remap(identifiers: pd.Series) -> NDArray[np.int64]:
+    """Any hashable identifiers as 0..P-1, in order of first appearance."""
+    return pd.factorize(identifiers)[0].astype(np.int64)

@@ -1,0 +1,41 @@
+"""What went wrong, for people: one line that says what, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ReidbenchError(Exception):
+    """A mistake in what the user gave. The command line prints its one line and exits with 2."""
+
+
+class PluginError(ReidbenchError):
+    """A plugin broke a promise; the message begins with the plugin's name."""
+
+
+class UnreadableImage(ReidbenchError):
+    """An image file could not be decoded.
+
+    Attributes:
+        image_id: the image's identifier in the table.
+        reason: why, in a few words.
+    """
+
+    def __init__(self, image_id: str, reason: str) -> None:
+        super().__init__(f"{image_id}: {reason}")
+        self.image_id = image_id
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
+        # Raised in worker processes: it must survive pickling with both arguments.
+        return type(self), (self.image_id, self.reason)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint to put behind an unknown name: the nearest known one, or all of them when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "none is known"

@@ -1,0 +1,1 @@
+"""Networks and their training, shared by attackers and by the diagnostic classifier."""

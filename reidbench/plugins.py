@@ -1,0 +1,243 @@
+"""Hook specifications, and finding, importing and checking of plugins.
+
+Listing reads entry-point metadata and imports nothing, so that a broken plugin cannot break a list; naming a plugin
+imports that one alone. Built-in defenses, datasets and attackers come through the same door as a third party's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from reidbench.errors import PluginError, ReidbenchError, did_you_mean
+
+PROJECT = "reidbench"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hooks:
+    """The hooks that a plugin may implement; each returns a list of classes."""
+
+    @hookspec
+    def reidbench_defenses(self) -> list[type]:  # type: ignore[empty-body]
+        """Defense classes of this plugin: subclasses of ``reidbench.Defense`` or of one of its kinds."""
+
+    @hookspec
+    def reidbench_datasets(self) -> list[type]:  # type: ignore[empty-body]
+        """Dataset classes of this plugin: subclasses of ``reidbench.Dataset``."""
+
+    @hookspec
+    def reidbench_attackers(self) -> list[type]:  # type: ignore[empty-body]
+        """Attacker classes of this plugin: subclasses of ``reidbench.Attacker``."""
+
+
+# The entry-point group of each kind of thing, and the hook that gives it.
+GROUPS = {"defense": "reidbench", "dataset": "reidbench.datasets", "attacker": "reidbench.attackers"}
+HOOKS = {"defense": "reidbench_defenses", "dataset": "reidbench_datasets", "attacker": "reidbench_attackers"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin as its packaging names it, before anything is imported.
+
+    Attributes:
+        kind: ``defense``, ``dataset`` or ``attacker``.
+        name: what a run calls it by.
+        where: the module, or the file for a loose plugin.
+        distribution: the installed package that brings it, or the file's name.
+        version: that package's version; a loose file has the first 12 digits of its SHA-256.
+    """
+
+    kind: str
+    name: str
+    where: str
+    distribution: str
+    version: str
+
+
+class Registry:
+    """All plugins that are installed or lie in one of ``plugins_dirs`` (files ``*.py``, a plugin each).
+
+    A loose file is imported when the registry is asked for something, since only the import tells what it brings.
+    """
+
+    def __init__(self, plugins_dirs: Sequence[Path] = ()) -> None:
+        self._entry_points: dict[tuple[str, str], metadata.EntryPoint] = {}
+        self._duplicates: dict[tuple[str, str], list[str]] = {}
+        self._modules: dict[str, ModuleType] = {}
+        self._loose: dict[tuple[str, str], tuple[ModuleType, type]] = {}
+        self.broken: dict[str, str] = {}
+        for kind, group in GROUPS.items():
+            for entry in metadata.entry_points(group=group):
+                self._add_entry(kind, entry)
+        for folder in plugins_dirs:
+            if not folder.is_dir():
+                raise ReidbenchError(f"--plugins-dir {folder}: no such folder")
+            for path in sorted(folder.glob("*.py")):
+                self._add_loose(path)
+
+    def _add_entry(self, kind: str, entry: metadata.EntryPoint) -> None:
+        key = (kind, entry.name)
+        other = self._entry_points.get(key)
+        if other is not None and (other.value, _distribution(other)) != (entry.value, _distribution(entry)):
+            self._duplicates.setdefault(key, [_distribution(other)[0]]).append(_distribution(entry)[0])
+        self._entry_points[key] = entry
+
+    def _add_loose(self, path: Path) -> None:
+        # A file that fails to import must not keep the others from running: it is remembered and named when asked for.
+        try:
+            module = _import_file(path)
+            manager = _manager(module, str(path))
+        except PluginError as error:
+            self.broken[path.stem] = str(error)
+            return
+        for kind, hook in HOOKS.items():
+            for cls in _classes(manager, hook, str(path)):
+                key = (kind, cls.name)
+                if key in self._entry_points or key in self._loose:
+                    taken = self._loose[key][0].__file__ if key in self._loose else self._entry_points[key].value
+                    self.broken[path.stem] = f"{path}: the {kind} name {cls.name!r} is taken by {taken}"
+                    continue
+                self._loose[key] = (module, cls)
+
+    def found(self, kind: str | None = None) -> list[Found]:
+        """Everything there is, sorted by kind and name; nothing installed is imported for it."""
+        rows = [
+            Found(k, n, entry.value, *_distribution(entry))
+            for (k, n), entry in self._entry_points.items()
+            if kind in (None, k)
+        ]
+        for (k, n), (module, _) in self._loose.items():
+            if kind in (None, k):
+                path = Path(str(module.__file__))
+                rows.append(Found(k, n, str(path), path.name, _digest(path)))
+        return sorted(rows, key=lambda row: (list(GROUPS).index(row.kind), row.name))
+
+    def get(self, kind: str, name: str) -> type:
+        """The class of that kind and name; imports the one plugin that brings it.
+
+        Raises:
+            ReidbenchError: the name is unknown (the nearest one is named).
+            PluginError: two packages claim the name, or the plugin is broken.
+        """
+        key = (kind, name)
+        if key in self._loose:
+            return self._loose[key][1]
+        if key in self._duplicates:
+            raise PluginError(f"{name}: the packages {', '.join(self._duplicates[key])} each bring a {kind} of this name")
+        if key not in self._entry_points:
+            if name in self.broken:
+                raise PluginError(self.broken[name])
+            known = [n for k, n in [*self._entry_points, *self._loose] if k == kind]
+            raise ReidbenchError(f"unknown {kind} {name!r}: {did_you_mean(name, known)}")
+        entry = self._entry_points[key]
+        module = self._import(entry, name)
+        for cls in _classes(_manager(module, name), HOOKS[kind], name):
+            if cls.name == name:
+                return cls
+        raise PluginError(f"{name}: {entry.value} brings no {kind} named {name!r} from {HOOKS[kind]}()")
+
+    def describe(self, kind: str, name: str) -> Found:
+        """Where the thing of that kind and name comes from.
+
+        Raises:
+            ReidbenchError: the name is unknown.
+        """
+        for row in self.found(kind):
+            if row.name == name:
+                return row
+        raise ReidbenchError(f"unknown {kind} {name!r}: {did_you_mean(name, [r.name for r in self.found(kind)])}")
+
+    def _import(self, entry: metadata.EntryPoint, name: str) -> ModuleType:
+        if entry.value not in self._modules:
+            try:
+                module = entry.load()
+            except Exception as error:
+                raise PluginError(f"{name}: cannot import {entry.value}: {_short(error)}") from error
+            self._modules[entry.value] = module
+        return self._modules[entry.value]
+
+
+def source_digest(cls: type) -> str:
+    """SHA-256 over the source file of a class: a cached step ends when the code that made it changes."""
+    path = inspect.getsourcefile(cls)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else "built-in"
+
+
+def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"reidbench_loose_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path}: not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(f"{path}: cannot import: {_short(error)}") from error
+    return module
+
+
+def _manager(module: ModuleType, name: str) -> pluggy.PluginManager:
+    # A manager of its own for each plugin: what one does cannot reach another.
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Hooks)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = did_you_mean(str(error).split("'")[1] if "'" in str(error) else "", HOOKS.values())
+        raise PluginError(f"{name}: unknown or wrong hook: {_short(error)} ({known})") from error
+    for attribute in dir(module):
+        # A hook that misses its @hookimpl is silently no hook at all; nobody wants that.
+        if attribute.startswith("reidbench_") and callable(getattr(module, attribute)):
+            implemented = getattr(getattr(module, attribute), f"{PROJECT}_impl", None)
+            if implemented is None and attribute in HOOKS.values():
+                raise PluginError(f"{name}: {attribute}() lacks @hookimpl")
+    return manager
+
+
+def _classes(manager: pluggy.PluginManager, hook: str, name: str) -> list[Any]:
+    try:
+        results: list[list[Any]] = getattr(manager.hook, hook)()
+    except Exception as error:
+        raise PluginError(f"{name}: {hook}() failed: {_short(error)}") from error
+    classes: list[Any] = []
+    for result in results:
+        if not isinstance(result, list | tuple):
+            raise PluginError(f"{name}: {hook}() must return a list of classes, not {type(result).__name__}")
+        for cls in result:
+            if not isinstance(cls, type) or not isinstance(getattr(cls, "name", None), str):
+                raise PluginError(f"{name}: {hook}() returned {cls!r}, which is no class with a `name`")
+            classes.append(cls)
+    names = [cls.name for cls in classes]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise PluginError(f"{name}: {hook}() returns {', '.join(twice)} more than once")
+    return classes
