@@ -19,7 +19,10 @@ class Side(Protocol):
     """The images of one side of a pair, as an attacker in training sees them: on demand, drawn afresh at each call."""
 
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-        """Images of these rows: (B, 1, H, W) float32 in [0, 1] on ``device``. Randomness only from ``generator``."""
+        """Images of these rows: (B, 1, H, W) float32 in [0, 1] on ``device``.
+
+        Randomness comes only from ``generator``, a CPU generator that nothing else draws from.
+        """
         ...
 
 
@@ -33,18 +36,16 @@ class Scenario:
         gallery: gives images as they are published (for ``original-released``: released, a new draw a call, since
             whoever knows the mechanism may run it on their own patients as often as they like).
         size: width and height in pixels.
-    ``probe is gallery`` where both sides are of one kind.
+
+    An attacker makes no difference between scenarios: it always forms pairs of a probe view and a gallery view, with
+    its own randomness (augmentation, sampling) drawn apart from that of the sides. So a defense that changes nothing
+    leads, to the bit, to the training that no defense leads to, and ``identity`` is a control of the whole path.
     """
 
     patients: NDArray[np.int64]
     probe: Side
     gallery: Side
     size: int
-
-    @property
-    def symmetric(self) -> bool:
-        """Whether both sides of a pair are of the same kind."""
-        return self.probe is self.gallery
 
 
 @dataclass(frozen=True)
