@@ -1,0 +1,92 @@
+"""The kinds of defense: what an author derives from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from reidbench.defenses.random import ReleaseRandom
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """A formal guarantee, as its defense claims it.
+
+    Attributes:
+        epsilon: the bound; smaller is stronger.
+        delta: the probability that the bound does not hold; 0 for pure differential privacy.
+        unit: what one more or one less of changes the release by at most epsilon: a pixel, m pixels, an image, a
+            patient. Never empty: an epsilon without a unit says nothing.
+    """
+
+    epsilon: float
+    delta: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        if not self.unit:
+            raise ValueError("an epsilon needs a unit: say what is protected (a pixel, an image, a patient …)")
+
+
+class BaseDefense(BaseModel, ABC):
+    """What all kinds share: typed, bounded, documented options that land in the record.
+
+    Subclasses set ``name``, have a docstring (its first line is the summary, the rest gives source and algorithm) and
+    declare options as pydantic fields with ``description`` and bounds; units belong into the description.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    #: Named operating points, mild to severe: options by name. ``--defense NAME:all`` runs them all.
+    operating_points: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def privacy(self, height: int, width: int) -> Privacy | None:
+        """The formal guarantee for images of this size in pixels, None where there is none."""
+        return None
+
+
+class Defense(BaseDefense):
+    """Works on an image at a time: its release of an image depends on that image and its random stream alone."""
+
+    kind = "image"
+
+    @abstractmethod
+    def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
+        """Makes the published images.
+
+        Args:
+            images: (B, 1, H, W) float32 in [0, 1]; not to be changed in place.
+            rng: the only source of randomness; a stream an image.
+
+        Returns:
+            The same shape, type, range and device.
+        """
+
+
+class CohortDefense(BaseDefense):
+    """Needs the whole set that is published, such as k-Same."""
+
+    kind = "cohort"
+
+    @abstractmethod
+    def transform_cohort(
+        self, pixels: NDArray[np.uint8], patients: NDArray[np.int64], *, rng: torch.Generator
+    ) -> NDArray[np.uint8]:
+        """Makes the published images of a whole set.
+
+        Args:
+            pixels: (N, H, W); may be memory-mapped and read-only.
+            patients: (N,) each image's patient, 0..P-1.
+            rng: the only source of randomness, a CPU generator.
+
+        Returns:
+            (N, H, W) uint8, row i in place of row i. For the same seed it must not depend on the rows' order.
+        """

@@ -1,0 +1,96 @@
+"""``name:option=value`` as people type it, and the typed object it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from reidbench.errors import PluginError, ReidbenchError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A thing's name with the options that were given for it, as text: ``gaussian_noise:sigma=0.2``.
+
+    Attributes:
+        name: what the plugin is called.
+        options: values by option; text where it was typed, any JSON value where it came as JSON.
+        point: a named operating point (``gaussian_noise:mild``), whose options come below the given ones.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    point: str | None = None
+
+
+def parse_spec(text: str) -> Spec:
+    """Reads ``name``, ``name:option=value,…``, ``name:point``, ``name:point,option=value`` or ``name:{json}``.
+
+    Raises:
+        ReidbenchError: it is none of these.
+    """
+    name, _, rest = text.partition(":")
+    name, rest = name.strip(), rest.strip()
+    if not name:
+        raise ReidbenchError(f"{text!r}: a name must stand before the colon, as in gaussian_noise:sigma=0.2")
+    if rest.startswith("{"):
+        try:
+            return Spec(name, json.loads(rest))
+        except ValueError as error:
+            raise ReidbenchError(f"{text!r}: what follows the colon is no valid JSON: {error}") from error
+    options: dict[str, Any] = {}
+    point = None
+    for number, item in enumerate(part for part in rest.split(",") if part.strip()):
+        key, equals, value = item.partition("=")
+        if not equals:
+            if number:
+                raise ReidbenchError(f"{text!r}: {item.strip()!r} is no option=value")
+            point = key.strip()
+            continue
+        if key.strip() in options:
+            raise ReidbenchError(f"{text!r}: option {key.strip()!r} is given twice")
+        options[key.strip()] = value.strip()
+    return Spec(name, options, point)
+
+
+def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
+    """The typed object from its options.
+
+    Raises:
+        ReidbenchError: an option is unknown (the nearest is named), of the wrong type, or out of its bounds.
+        PluginError: the class itself fails.
+    """
+    name = getattr(cls, "name", cls.__name__)
+    for option in options:
+        if option not in cls.model_fields:
+            hint = did_you_mean(option, cls.model_fields) if cls.model_fields else "it takes none"
+            raise ReidbenchError(f"{kind} {name!r} has no option {option!r}: {hint}")
+    try:
+        return cls.model_validate(_read(cls, options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "options"
+        given = f", not {first['input']!r}" if first["type"] != "missing" else ""
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise ReidbenchError(f"{kind} {name!r}, option {where!r}: {message}{given}") from error
+    except Exception as error:
+        raise PluginError(f"{name}: cannot be made from its options: {type(error).__name__}: {error}") from error
+
+
+def _read(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
+    # Typed text for a list or a table is JSON; for a scalar pydantic reads the text itself ("0.2" -> 0.2).
+    values: dict[str, Any] = {}
+    for option, value in options.items():
+        if isinstance(value, str) and value[:1] in "[{" and value:
+            try:
+                value = json.loads(value)
+            except ValueError as error:
+                raise ReidbenchError(f"option {option!r} is no valid JSON: {error}") from error
+        values[option] = None if value == "none" and not cls.model_fields[option].is_required() else value
+    return values
