@@ -1,0 +1,213 @@
+"""How well a query image finds its patient's other images in a gallery.
+
+Scores come in blocks of queries, so that memory is bounded by a block and not by queries × gallery. Definitions follow
+Musgrave et al. (2020), "A metric learning reality check": with R other images of the query's patient in the gallery,
+AP@R = (1/R) Σ_{i ≤ R} P(i) rel(i) and R-Precision is the share of the patient's images among the first R. The query
+itself is excluded by its identifier, never as "the nearest". Tied scores count as in `ties`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidbench.metrics.arrays import Bools, Floats, Indices, codes
+from reidbench.metrics.ties import TieGroups, expected
+
+ScoreBlock = Callable[[slice], NDArray[np.floating[Any]]]
+
+# Scores held at once when the caller names no block: 64 MiB in single precision, twice that with the sorted copy.
+BLOCK_SCORES = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class QueryRanks:
+    """What each of Q queries found; figures are (Q,) float64, NaN where ``relevant`` is 0.
+
+    Attributes:
+        patients: the queries' patients, as given (Q,).
+        relevant: R, the number of the patient's other images in the gallery (Q,).
+        candidates: gallery images other than the query itself (Q,).
+        average_precision: AP@R, in [0, 1].
+        r_precision: R-Precision, in [0, 1].
+        precision_at_1: 1 if the first image is the patient's; its probability under ties.
+        best_rank: rank of the patient's first image, 1 at best.
+        mean_rank: mean rank of all the patient's other images, (R + 1) / 2 at best.
+    """
+
+    patients: NDArray[Any]
+    relevant: Indices
+    candidates: Indices
+    average_precision: Floats
+    r_precision: Floats
+    precision_at_1: Floats
+    best_rank: Floats
+    mean_rank: Floats
+
+    @property
+    def asked(self) -> Bools:
+        """Which queries have something to find (Q,)."""
+        return self.relevant > 0
+
+    @property
+    def unasked(self) -> int:
+        """How many queries have nothing to find and are left out of every average."""
+        return int((~self.asked).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Who is to be found where: everything about a retrieval but its scores."""
+
+    patients: NDArray[Any]
+    query_patient: Indices
+    own: Indices  # the query's own position in the gallery, -1 if it is not there
+    by_patient: Indices  # gallery positions, patient after patient
+    first: Indices  # where in by_patient a patient begins
+    images: Indices  # gallery images a patient has
+    gallery: int
+
+    @classmethod
+    def of(
+        cls, query_patients: ArrayLike, gallery_patients: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike
+    ) -> _Task:
+        (query_patient, gallery_patient), patients = codes(query_patients, gallery_patients)
+        (query_id, gallery_id), identifiers = codes(query_ids, gallery_ids)
+        if len(query_patient) != len(query_id) or len(gallery_patient) != len(gallery_id):
+            raise ValueError("every query and every gallery image needs one patient and one identifier")
+        place = np.full(identifiers, -1, dtype=np.intp)
+        place[gallery_id] = np.arange(len(gallery_id))
+        if (place >= 0).sum() < len(gallery_id):
+            raise ValueError("gallery identifiers repeat; a query could not be excluded by its identifier")
+        own = place[query_id]
+        if (gallery_patient[own[own >= 0]] != query_patient[own >= 0]).any():
+            raise ValueError("an image has one patient as a query and another in the gallery")
+        images = np.bincount(gallery_patient, minlength=patients)
+        return cls(
+            patients=np.asarray(query_patients),
+            query_patient=query_patient,
+            own=own,
+            by_patient=np.argsort(gallery_patient, kind="stable"),
+            first=np.cumsum(images) - images,
+            images=images,
+            gallery=len(gallery_id),
+        )
+
+    @property
+    def queries(self) -> int:
+        return len(self.query_patient)
+
+    def relevant(self) -> Indices:
+        return self.images[self.query_patient] - (self.own >= 0)
+
+    def relevant_images(self, start: int, stop: int) -> tuple[Indices, Indices]:
+        """Row within the block and gallery column of every relevant image of queries start..stop-1, row by row."""
+        patient = self.query_patient[start:stop]
+        counts = self.images[patient]
+        rows = np.repeat(np.arange(stop - start), counts)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        columns = self.by_patient[np.repeat(self.first[patient], counts) + within]
+        other = columns != self.own[start:stop][rows]
+        return rows[other], columns[other]
+
+    def ranks(self, groups: TieGroups) -> QueryRanks:
+        figures = expected(groups, self.relevant())
+        return QueryRanks(
+            patients=self.patients,
+            relevant=self.relevant(),
+            candidates=self.gallery - (self.own >= 0).astype(np.intp),
+            average_precision=figures.average_precision,
+            r_precision=figures.r_precision,
+            precision_at_1=figures.precision_at_1,
+            best_rank=figures.best_rank,
+            mean_rank=figures.mean_rank,
+        )
+
+
+def rank_queries(
+    score_block: ScoreBlock,
+    query_patients: ArrayLike,
+    gallery_patients: ArrayLike,
+    query_ids: ArrayLike,
+    gallery_ids: ArrayLike,
+    block: int | None = None,
+) -> QueryRanks:
+    """Ranks the gallery for every query, block by block.
+
+    Args:
+        score_block: given a slice of the queries, their finite scores against the whole gallery (B, G), higher = more
+            alike; called once a block, in order. It must give equal gallery images equal scores
+            (`similarity.euclidean_scores` does).
+        query_patients: (Q,) whole numbers or text.
+        gallery_patients: (G,).
+        query_ids: image identifiers (Q,).
+        gallery_ids: image identifiers (G,), none twice; a query's own image is excluded from its ranking.
+        block: queries at a time; by default as many as make 16 million scores.
+
+    Raises:
+        ValueError: lengths differ, identifiers repeat in the gallery or contradict the patients, a block has a wrong
+            shape or holds a score that is not finite.
+    """
+    task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids)
+    rows_at_once = block if block is not None else max(1, BLOCK_SCORES // max(1, task.gallery))
+    if rows_at_once < 1:
+        raise ValueError(f"block must be at least 1, not {rows_at_once}")
+    parts: list[tuple[Indices, Indices, Indices]] = []
+    for start in range(0, task.queries, rows_at_once):
+        stop = min(start + rows_at_once, task.queries)
+        parts.append(_rank_block(score_block(slice(start, stop)), task, start, stop))
+    query, above, not_below = (
+        np.concatenate([part[i] for part in parts]) if parts else np.empty(0, dtype=np.intp) for i in range(3)
+    )
+    return task.ranks(TieGroups.of_relevant(query, above, not_below))
+
+
+def chance_retrieval(
+    query_patients: ArrayLike, gallery_patients: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike
+) -> QueryRanks:
+    """What a constant score finds: the exact expectation of guessing, without any scores.
+
+    Args:
+        query_patients: (Q,) whole numbers or text.
+        gallery_patients: (G,).
+        query_ids: image identifiers (Q,).
+        gallery_ids: image identifiers (G,), none twice.
+
+    Raises:
+        ValueError: lengths differ, or identifiers repeat in the gallery or contradict the patients.
+    """
+    task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids)
+    asked = np.flatnonzero(task.relevant())
+    nothing = np.zeros(len(asked), dtype=np.intp)
+    everything = task.gallery - (task.own[asked] >= 0)
+    return task.ranks(TieGroups(asked, nothing, everything, task.relevant()[asked], nothing))
+
+
+def _rank_block(
+    scores: NDArray[np.floating[Any]], task: _Task, start: int, stop: int
+) -> tuple[Indices, Indices, Indices]:
+    """Query, number of images above, and number not below, for every relevant image of a block's queries."""
+    # A copy: the caller's array is not ours to reorder.
+    ordered = np.array(scores, dtype=np.float32 if np.asarray(scores).dtype == np.float32 else np.float64)
+    if ordered.shape != (stop - start, task.gallery):
+        raise ValueError(f"score_block gave shape {ordered.shape}, expected {(stop - start, task.gallery)}")
+    # Infinite scores have a place in the order, but -inf is taken: it puts the query itself last, behind every other.
+    if not np.isfinite(ordered).all():
+        raise ValueError(f"scores of queries {start}..{stop - 1} are not all finite")
+    rows, columns = task.relevant_images(start, stop)
+    values = ordered[rows, columns]
+    own = task.own[start:stop]
+    present = np.flatnonzero(own >= 0)
+    ordered[present, own[present]] = -np.inf
+    ordered.sort(axis=1)
+    above, not_below = np.empty(len(rows), dtype=np.intp), np.empty(len(rows), dtype=np.intp)
+    bounds = np.searchsorted(rows, np.arange(stop - start + 1))
+    for row in range(stop - start):
+        mine = slice(bounds[row], bounds[row + 1])
+        above[mine] = task.gallery - np.searchsorted(ordered[row], values[mine], side="right")
+        not_below[mine] = task.gallery - np.searchsorted(ordered[row], values[mine], side="left")
+    return rows + start, above, not_below
