@@ -1,0 +1,161 @@
+"""Who a patient is: the parameters of the body, drawn once, depending on sex and slowly on age.
+
+Lengths are in millimetres, angles in degrees, attenuations per millimetre or as ratios. The means follow textbook
+proportions of an adult chest; the spreads are chosen so that patients differ about as much as a visit's pose moves them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.cohorts.phantom.randomness import generator
+
+Array = NDArray[np.float64]
+
+RIBS = 12
+VERTEBRAE = 14
+#: Branches of the vessel tree in one lung: five stems that divide twice.
+BRANCHES = 35
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One parameter: its mean in men and women of 50, its standard deviation, its change in ten years of life."""
+
+    male: float
+    female: float
+    spread: float
+    decade: float = 0.0
+    lowest: float = -np.inf
+
+
+#: A number a patient.
+TRAITS: dict[str, Trait] = {
+    # Trunk and soft tissue
+    "torso_width": Trait(172, 158, 9, 1.0, 130),
+    "torso_depth": Trait(112, 104, 9, 1.5, 80),
+    "neck_width": Trait(56, 47, 4, 0.5, 30),
+    "neck_lean": Trait(0, 0, 6),
+    "shoulder_height": Trait(-128, -122, 9, 2.0),
+    "shoulder_size": Trait(58, 48, 5, 0, 30),
+    "breast_size": Trait(16, 58, 9, 1.0, 4),
+    "breast_x": Trait(80, 78, 8),
+    "breast_y": Trait(70, 78, 12, 6.0),
+    "breast_depth": Trait(8, 26, 6, 1.0, 2),
+    # Lungs
+    "lung_width_right": Trait(67, 60, 3.6, 0, 40),
+    "lung_width_left": Trait(64, 57, 3.6, 0, 40),
+    "lung_height": Trait(184, 168, 9, -1.0, 130),
+    "lung_depth": Trait(86, 77, 6, 1.5, 55),
+    "lung_top": Trait(-142, -132, 7, 1.0),
+    "lung_gap": Trait(2, 2, 2.5, 0, -5),
+    "lung_lean_right": Trait(4.0, 4.0, 1.6),
+    "lung_lean_left": Trait(4.0, 4.0, 1.6),
+    "lung_density": Trait(0.25, 0.27, 0.025, -0.006, 0.12),
+    # Diaphragm
+    "dome_right": Trait(76, 68, 9, 1.0),
+    "dome_drop_left": Trait(10, 9, 6),
+    "dome_height": Trait(88, 82, 10, -2.0, 50),
+    "dome_width": Trait(86, 78, 5, 0, 60),
+    "dome_x_right": Trait(70, 64, 6),
+    "dome_x_left": Trait(72, 66, 6),
+    # Heart and great vessels
+    "heart_long": Trait(61, 54, 4.5, 1.4, 40),
+    "heart_short": Trait(42, 38, 3.2, 0.8, 28),
+    "heart_angle": Trait(38, 40, 7, -2.0),
+    "heart_x": Trait(27, 25, 5, 0.6),
+    "heart_y": Trait(46, 42, 7, 1.0),
+    "atrium_size": Trait(36, 33, 3.5, 0.6, 22),
+    "atrium_x": Trait(-17, -16, 4),
+    "atrium_y": Trait(44, 40, 6),
+    "knob_size": Trait(16, 14, 2.2, 1.3, 8),
+    "knob_x": Trait(25, 23, 3.5, 1.5),
+    "knob_y": Trait(-62, -58, 7, -1.0),
+    "aorta_width": Trait(13, 12, 1.6, 0.5, 8),
+    "aorta_x": Trait(20, 19, 3.5, 1.2),
+    "aorta_bow": Trait(5, 5, 4, 1.5),
+    "mediastinum_width": Trait(25, 22, 2.6, 0.5, 15),
+    "cava_width": Trait(10, 9, 2.2, 0.3, 4),
+    "cava_x": Trait(-24, -22, 3),
+    "trachea_width": Trait(8.5, 7.0, 0.9, 0, 5),
+    "trachea_x": Trait(-2, -2, 3.0, -0.5),
+    "carina_y": Trait(-48, -45, 6),
+    "carina_angle": Trait(34, 35, 5),
+    "hilum_y_right": Trait(-16, -15, 6),
+    "hilum_y_left": Trait(-26, -24, 6),
+    "hilum_x": Trait(40, 37, 3.5),
+    "hilum_size": Trait(9.0, 8.2, 1.2, 0.3, 5),
+    "vessel_calibre": Trait(1.0, 0.95, 0.14, 0.03, 0.5),
+    "vessel_reach": Trait(1.0, 0.95, 0.09, 0, 0.6),
+    # Skeleton
+    "spine_bow": Trait(0, 0, 7, 0.4),
+    "spine_bow_level": Trait(10, 10, 40),
+    "spine_twist": Trait(0, 0, 3),
+    "vertebra_width": Trait(18, 16, 1.4, 0.2, 12),
+    "vertebra_density": Trait(1.0, 0.92, 0.14, -0.07, 0.4),
+    "rib_spacing": Trait(23.2, 21.4, 1.1, -0.2, 17),
+    "rib_first": Trait(-150, -140, 6),
+    "rib_drop": Trait(66, 64, 9, 1.5, 30),
+    "rib_arch": Trait(8, 8, 4),
+    "rib_thickness": Trait(4.4, 3.9, 0.45, 0, 2.5),
+    "rib_density": Trait(1.0, 0.9, 0.14, -0.06, 0.4),
+    "rib_margin": Trait(5, 4, 1.5, 0, 1),
+    "clavicle_length": Trait(138, 124, 8, 0, 95),
+    "clavicle_rise_right": Trait(18, 15, 9),
+    "clavicle_rise_left": Trait(18, 15, 9),
+    "clavicle_curve": Trait(7, 7, 3.5),
+    "clavicle_thickness": Trait(4.8, 4.0, 0.5, 0, 2.5),
+    "clavicle_y": Trait(-104, -98, 7),
+    "scapula_x": Trait(132, 120, 8),
+    "scapula_y": Trait(-62, -58, 9),
+    "scapula_angle": Trait(12, 12, 6),
+    "scapula_size": Trait(70, 62, 5, 0, 45),
+}
+
+#: Several numbers a patient: how many, and their standard deviation around 0.
+SERIES: dict[str, tuple[int, float]] = {
+    "rib_shift_right": (RIBS, 2.4),
+    "rib_shift_left": (RIBS, 2.4),
+    "rib_tilt": (RIBS, 4.0),
+    "vertebra_shift": (VERTEBRAE, 1.0),
+    "branch_turn_right": (BRANCHES, 0.22),
+    "branch_turn_left": (BRANCHES, 0.22),
+    "branch_depth": (2 * BRANCHES, 0.35),
+    "branch_calibre": (2 * BRANCHES, 0.22),
+}
+
+#: Standard normal draws that a patient's anatomy takes.
+DRAWS = len(TRAITS) + sum(count for count, _ in SERIES.values())
+
+
+def draw(seed: int, patient_id: object) -> Array:
+    """The patient's (DRAWS,) standard normal numbers: all that tells one body from another of that sex and age."""
+    return generator(seed, "anatomy", patient_id).standard_normal(DRAWS)
+
+
+def anatomy(draws: Array, male: NDArray[np.bool_], age: Array) -> dict[str, Array]:
+    """The parameters of B bodies.
+
+    Args:
+        draws: (B, DRAWS), a row from :func:`draw` each.
+        male: (B,) whether the patient is a man.
+        age: (B,) years.
+
+    Returns:
+        every trait as (B,) and every series as (B, its count), in the units of this module.
+    """
+    # A general size moves all lengths together, as in real people.
+    decades = (age - 50.0) / 10.0
+    values: dict[str, Array] = {}
+    for column, (name, trait) in enumerate(TRAITS.items()):
+        mean = np.where(male, trait.male, trait.female) + trait.decade * decades
+        # 2.5 standard deviations are the most: a body must stay a body.
+        values[name] = np.maximum(mean + trait.spread * np.clip(draws[:, column], -2.5, 2.5), trait.lowest)
+    column = len(TRAITS)
+    for name, (count, spread) in SERIES.items():
+        values[name] = spread * np.clip(draws[:, column : column + count], -2.5, 2.5)
+        column += count
+    return values

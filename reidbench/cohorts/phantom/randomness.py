@@ -1,0 +1,23 @@
+"""Random numbers that belong to a name, never to a position in a batch."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+#: Part of every key: raise it when the same options must give other patients or other pixels.
+VERSION = 1
+
+
+def generator(seed: int, *names: object) -> np.random.Generator:
+    """A generator that depends on the seed and the names alone (SHA-256 of them keys a Philox stream)."""
+    text = "\x1f".join([f"phantom-v{VERSION}", str(seed), *map(str, names)])
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def fraction(*names: object) -> float:
+    """A number in [0, 1) from the names alone, the same for every seed."""
+    digest = hashlib.sha256("\x1f".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:6], "little") / 2.0**48

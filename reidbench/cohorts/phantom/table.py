@@ -1,0 +1,83 @@
+"""The phantom's table: patients, their visits over the years, and what is found in them."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from reidbench.cohorts.base import CHESTXRAY14_LABELS
+from reidbench.cohorts.phantom.randomness import fraction, generator
+
+#: Share of images with each finding at 50 years, the part of it that is the patient's own rather than the visit's
+#: (0 to 1), and its change with ten years of age (in standard deviations).
+FINDINGS: dict[str, tuple[float, float, float]] = {
+    "Atelectasis": (0.13, 0.40, 0.08),
+    "Cardiomegaly": (0.11, 0.85, 0.20),
+    "Effusion": (0.14, 0.45, 0.10),
+    "Infiltration": (0.15, 0.30, 0.0),
+    "Mass": (0.08, 0.75, 0.08),
+    "Nodule": (0.10, 0.75, 0.08),
+    "Pneumonia": (0.06, 0.20, 0.0),
+    "Pneumothorax": (0.08, 0.45, -0.05),
+    "Consolidation": (0.08, 0.35, 0.03),
+    "Edema": (0.06, 0.40, 0.10),
+    "Emphysema": (0.07, 0.85, 0.15),
+    "Fibrosis": (0.06, 0.90, 0.15),
+    "Pleural_Thickening": (0.07, 0.85, 0.10),
+    "Hernia": (0.05, 0.90, 0.15),
+}
+assert tuple(FINDINGS) == CHESTXRAY14_LABELS
+#: The longest follow-up in days: twelve years.
+LONGEST = 4383
+
+
+def split(patient_id: str, val: float, test: float) -> str:
+    """The split of a patient, by hash of the identifier alone: adding patients moves nobody."""
+    at = fraction("phantom-split", patient_id)
+    return "test" if at < test else "val" if at < test + val else "train"
+
+
+def patient_rows(seed: int, patient_id: str, most: int) -> list[dict[str, object]]:
+    """The table's rows of one patient; depends on the seed, the identifier and the cap on images alone."""
+    rng = generator(seed, "table", patient_id)
+    male = bool(rng.random() < 0.56)
+    age = float(np.clip(rng.normal(48, 16), 18, 85))
+    # Most patients come once or twice, a few come for years: skewed as in ChestX-ray14.
+    visits = int(min(most, 1 + math.floor(math.exp(rng.normal(0.45, 1.15)))))
+    sick = rng.normal(0, 0.35)
+    gaps = np.exp(rng.normal(4.3, 1.7, size=visits - 1)).clip(1)
+    days = np.concatenate([[0], np.minimum(np.cumsum(gaps), LONGEST)]).astype(int)
+    days = np.minimum(np.maximum.accumulate(days + np.arange(visits)), LONGEST)
+    own = rng.normal(size=len(FINDINGS))
+    rows: list[dict[str, object]] = []
+    for visit in range(visits):
+        years = age + days[visit] / 365.25
+        mood = rng.normal(size=len(FINDINGS))
+        row: dict[str, object] = {
+            "image_id": f"{patient_id}_{visit:03d}",
+            "patient_id": patient_id,
+            "sex": "M" if male else "F",
+            "age": int(years),
+            "view": "AP" if rng.normal() + 1.5 * sick > 0.45 else "PA",
+            "follow_up": visit,
+            "days": int(days[visit]),
+        }
+        for index, (name, (share, kept, slope)) in enumerate(FINDINGS.items()):
+            latent = math.sqrt(kept) * own[index] + math.sqrt(1 - kept) * mood[index]
+            latent = (latent + sick) / math.sqrt(1 + 0.35**2) + slope * (years - 50) / 10
+            row[name] = int(latent > NormalDist().inv_cdf(1 - share))
+        rows.append(row)
+    return rows
+
+
+def table(seed: int, patients: int, most: int, val: float, test: float) -> pd.DataFrame:
+    """All rows, in the order of patients and visits."""
+    rows: list[dict[str, object]] = []
+    for number in range(patients):
+        patient_id = f"p{number:05d}"
+        where = split(patient_id, val, test)
+        rows += [{**row, "split": where} for row in patient_rows(seed, patient_id, most)]
+    return pd.DataFrame(rows)
