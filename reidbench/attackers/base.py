@@ -12,7 +12,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from reidbench.networks.history import Training
 from reidbench.progress import Progress
+
+__all__ = ["Attacker", "Fixed", "Scenario", "Side", "Training"]
 
 
 class Side(Protocol):
@@ -62,23 +65,6 @@ class Fixed:
     gallery: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Training:
-    """What is kept of a training.
-
-    Attributes:
-        epochs, images_seen, seconds: how much of it there was.
-        history: a row an epoch, numbers by name: ``epoch``, ``train_loss``, and ``val_…`` where there is validation.
-        learned: False when the training loss never left its starting value; such an attacker says nothing of privacy.
-    """
-
-    epochs: int
-    images_seen: int
-    seconds: float
-    history: list[dict[str, float]]
-    learned: bool
-
-
 class Attacker(BaseModel, ABC):
     """A re-identification attacker. Its hyperparameters are its typed fields, its presets named sets of them.
 
@@ -106,6 +92,10 @@ class Attacker(BaseModel, ABC):
         """Trains. With ``start``, a file from :meth:`save`, goes on from those weights (the warm-started budget).
 
         ``work_dir`` holds checkpoints: called again with the same one after a kill, it goes on where it was.
+
+        Raises:
+            ReidbenchError: ``train`` holds no genuine pair or no impostor pair, ``start`` holds other weights, or
+                ``work_dir`` the checkpoint of another training.
         """
 
     @abstractmethod
@@ -120,11 +110,23 @@ class Attacker(BaseModel, ABC):
     def score_block(self, probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of every probe against every gallery image, (Q, D) and (G, D) to (Q, G), equal to :meth:`score`."""
 
+    def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """P(same patient) of scores, in [0, 1], same shape; for figures at a threshold such as the seed's 0.5.
+
+        The default is NaN throughout: an attacker that only ranks has no probability, and figures at a threshold are
+        then undefined.
+        """
+        return np.full_like(scores, np.nan)
+
     @abstractmethod
     def save(self, path: Path) -> None:
         """Writes the weights (safetensors)."""
 
     @abstractmethod
     def load(self, path: Path, *, device: torch.device) -> None:
-        """Reads weights that :meth:`save` wrote, strictly."""
+        """Reads weights that :meth:`save` wrote, strictly.
+
+        Raises:
+            ReidbenchError: the file is missing, or holds the weights of another attacker or of other hyperparameters.
+        """
 
