@@ -22,7 +22,9 @@ FIELD = 350.0
 #: Attenuation of soft tissue a millimetre, at the effective energy of a chest exposure (about 120 kV).
 TISSUE = 0.0185
 #: Bytes of working memory that one batch may take; larger requests are rendered in parts.
-_WORKING = 8 * 2**20
+_WORKING = 16 * 2**20
+#: The least exponent of a Gaussian: e**-60 is nothing, but smaller numbers would be denormal, and a processor crawls there.
+_FAR = -60.0
 _SOFT = ("torso", "neck", "shoulder_right", "shoulder_left", "arm_right", "arm_left")
 #: What displaces air in each lung, beside the findings.
 _DISPLACES = {
@@ -140,8 +142,8 @@ def _soft_points(points: Tensor, grid: Tensor, pixel: Tensor) -> Tensor:
     # The pixel averages over its area: a box of one pixel has a variance of a twelfth.
     aperture = (pixel**2 / 9.0)[:, None]
     sx, sy = (sx * sx + aperture).rsqrt(), (sy * sy + aperture).rsqrt()
-    across = ((grid[:, None, :] - x[..., None]) * (sx * math.sqrt(0.5))[..., None]).square_().neg_().exp_()
-    down = ((grid[:, None, :] - y[..., None]) * (sy * math.sqrt(0.5))[..., None]).square_().neg_().exp_()
+    across = ((grid[:, None, :] - x[..., None]) * (sx * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
+    down = ((grid[:, None, :] - y[..., None]) * (sy * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
     across.mul_((mass * sx * sy / (2 * math.pi))[..., None])
     return torch.bmm(down.transpose(1, 2), across)
 
