@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -43,18 +43,22 @@ class Source:
             0/1 columns named in ``labels``. File datasets add ``path`` (str, absolute). Unknown values are NaN.
         labels: the columns of ``frame`` that are findings.
         notes: what a person must know of it (left out, moved between splits), a line each.
+        whole: the same table for everything the metadata names, where files of some of it are not there; None where
+            nothing is missing. Only counts are made from it.
     """
 
     frame: pd.DataFrame
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    whole: pd.DataFrame | None = None
 
 
 class Dataset(BaseModel, ABC):
-    """Where images come from. Subclasses declare their options as typed fields; ``--root`` sets ``root`` if there is one.
+    """Where images come from. Subclasses declare their options as typed fields; ``--root`` sets ``root``, if any.
 
     A subclass gives the table (:meth:`source`) and, for any of its rows, the pixels (:meth:`read`). The store calls
-    ``read`` from worker processes, ``chunk`` rows at a time, so an instance must pickle.
+    ``read`` from worker processes, ``chunk`` rows at a time, so an instance must pickle. Image files are easiest served
+    from :class:`reidbench.cohorts.files.FileDataset`, which needs a table with paths and nothing more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,8 +85,15 @@ class Dataset(BaseModel, ABC):
             UnreadableImage: a row's file cannot be decoded.
         """
 
+    def pixel_options(self) -> dict[str, Any]:
+        """The options that decide pixels, as JSON types: all of them, unless a subclass knows better."""
+        return self.model_dump(mode="json")
+
     def fingerprint(self, frame: pd.DataFrame) -> str:
-        """What, beside the options, decides the pixels of ``frame``: for files, their sizes and times of change."""
+        """What, beside options and the file that defines ``read``, decides the pixels.
+
+        For files: their sizes and times of change. A generator whose code spans several files gives its version.
+        """
         return ""
 
 
@@ -92,8 +103,8 @@ class Cohort:
 
     Attributes:
         name: the dataset's name.
-        frame: a row an image, as in :class:`Source`, with a fresh index 0..N-1 and ``patient`` (int64): patients
-            remapped to 0..P-1, since identifiers above 2**24 collide when they pass through float32.
+        frame: a row an image, as in :class:`Source`, train before val before test, with a fresh index 0..N-1 and
+            ``patient`` (int64): patients remapped to 0..P-1, since identifiers above 2**24 collide as float32.
         pixels: (N, S, S) uint8, memory-mapped; row i belongs to ``frame`` row i.
         labels: the columns of ``frame`` that are findings.
         revision: SHA-256 over the table and the pixels; two runs compare only where it is equal.
@@ -124,7 +135,10 @@ class Cohort:
         rows = self.rows(split)
         frame = self.frame.iloc[rows].reset_index(drop=True)
         frame["patient"] = remap(frame["patient_id"])
-        return replace(self, frame=frame, pixels=self.pixels[rows])
+        # A loaded cohort is ordered by split, so that a part is a view of the mapped file and costs no memory.
+        whole_run = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+        pixels = self.pixels[rows[0] : rows[-1] + 1] if whole_run else self.pixels[rows]
+        return replace(self, frame=frame, pixels=pixels)
 
 
 def remap(identifiers: pd.Series) -> NDArray[np.int64]:

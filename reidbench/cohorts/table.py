@@ -1,0 +1,106 @@
+"""What every table of images must satisfy before it is worked on, and the digest that names it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from reidbench.cohorts.base import SPLITS
+from reidbench.cohorts.splits import require_disjoint
+from reidbench.errors import ReidbenchError
+
+REQUIRED = ("image_id", "patient_id", "split")
+_VALUES = {"sex": ("M", "F"), "view": ("PA", "AP")}
+_NUMBERS = ("age", "follow_up", "days", "years")
+
+# Where a file lies on this machine is no property of the cohort; `patient` is made from `patient_id`.
+_LEFT_OUT_OF_DIGEST = ("path", "patient")
+
+
+def checked_table(frame: pd.DataFrame, labels: tuple[str, ...], name: str) -> pd.DataFrame:
+    """The table in canonical form: text identifiers, numbers as float64, train before val before test.
+
+    Args:
+        frame: a table as in :class:`~reidbench.cohorts.base.Source`.
+        labels: its finding columns.
+        name: what to call it in an error.
+
+    Raises:
+        ReidbenchError: no row, a column is missing, an image has no patient, a name comes twice, a value is none of the
+            contract's, or a patient is in two splits.
+    """
+    for column in (*REQUIRED, *labels):
+        if column not in frame.columns:
+            raise ReidbenchError(f"{name}: the table has no column {column!r}")
+    if frame.empty:
+        raise ReidbenchError(f"{name}: there is no image in it")
+    frame = frame.copy()
+    frame["image_id"] = frame["image_id"].astype(str)
+    twice = frame.loc[frame["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise ReidbenchError(f"{name}: image {twice.iloc[0]!r} comes more than once; names must be unique")
+    alone = frame.loc[frame["patient_id"].isna(), "image_id"]
+    if len(alone):
+        raise ReidbenchError(f"{name}: image {alone.iloc[0]!r} has no patient")
+    _require_values(frame, "split", SPLITS, name, missing_allowed=False)
+    for column, values in _VALUES.items():
+        if column in frame.columns:
+            _require_values(frame, column, values, name)
+    for column in (*_NUMBERS, *labels, "foreign_material"):
+        if column in frame.columns:
+            try:
+                frame[column] = frame[column].astype(np.float64)
+            except (TypeError, ValueError) as error:
+                raise ReidbenchError(f"{name}: column {column!r} must hold numbers: {error}") from error
+    for column in (*labels, "foreign_material"):
+        if column in frame.columns:
+            _require_values(frame, column, (0.0, 1.0), name)
+    require_disjoint(frame, name)
+    return by_split(frame)
+
+
+def by_split(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with train before val before test, otherwise in their order, and a fresh index."""
+    order = frame["split"].map({split: place for place, split in enumerate(SPLITS)})
+    return frame.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def table_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 over the table as CSV, columns by name; paths are left out, so that a moved folder stays the same."""
+    columns = sorted(set(frame.columns) - set(_LEFT_OUT_OF_DIGEST))
+    text = frame[columns].to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def counts(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """What there is a split: ``images``, ``patients``, ``multi_images`` and ``positive_pairs``.
+
+    ``multi_images`` are the images of patients with at least two; ``positive_pairs`` every combination of two images of
+    a patient.
+    """
+    result = {}
+    for split in SPLITS:
+        sizes = frame.loc[frame["split"] == split].groupby("patient_id").size().to_numpy(dtype=np.int64)
+        result[split] = {
+            "images": int(sizes.sum()),
+            "patients": len(sizes),
+            "multi_images": int(sizes[sizes > 1].sum()),
+            "positive_pairs": int((sizes * (sizes - 1) // 2).sum()),
+        }
+    return result
+
+
+def _require_values(
+    frame: pd.DataFrame, column: str, allowed: tuple[object, ...], name: str, *, missing_allowed: bool = True
+) -> None:
+    known = frame[column].isin(allowed)
+    if missing_allowed:
+        known |= frame[column].isna()
+    if not known.all():
+        row = frame.loc[~known].iloc[0]
+        wanted = ", ".join(str(value) for value in allowed)
+        raise ReidbenchError(
+            f"{name}: image {row['image_id']!r} has {column} {row[column]!r}, which is none of {wanted}"
+        )
