@@ -96,21 +96,21 @@ class Registry:
         self._entry_points[key] = entry
 
     def _add_loose(self, path: Path) -> None:
-        # A file that fails to import must not keep the others from running: it is remembered and named when asked for.
+        # A file that fails must not keep the others from running: it is remembered, and named when it is asked for.
         try:
             module = _import_file(path)
             manager = _manager(module, str(path))
+            brought = [(kind, cls) for kind, hook in HOOKS.items() for cls in _classes(manager, hook, str(path))]
         except PluginError as error:
             self.broken[path.stem] = str(error)
             return
-        for kind, hook in HOOKS.items():
-            for cls in _classes(manager, hook, str(path)):
-                key = (kind, cls.name)
-                if key in self._entry_points or key in self._loose:
-                    taken = self._loose[key][0].__file__ if key in self._loose else self._entry_points[key].value
-                    self.broken[path.stem] = f"{path}: the {kind} name {cls.name!r} is taken by {taken}"
-                    continue
-                self._loose[key] = (module, cls)
+        for kind, cls in brought:
+            key = (kind, cls.name)
+            if key in self._entry_points or key in self._loose:
+                taken = self._loose[key][0].__file__ if key in self._loose else self._entry_points[key].value
+                self.broken[path.stem] = f"{path}: the {kind} name {cls.name!r} is taken by {taken}"
+                continue
+            self._loose[key] = (module, cls)
 
     def found(self, kind: str | None = None) -> list[Found]:
         """Everything there is, sorted by kind and name; nothing installed is imported for it."""

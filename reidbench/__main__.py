@@ -1,0 +1,5 @@
+"""`python -m reidbench`."""
+
+from reidbench.cli import main
+
+main()

@@ -1,0 +1,33 @@
+"""The commands. Nothing heavy is imported before a command needs it: --help must answer at once."""
+
+from __future__ import annotations
+
+import typer
+
+from reidbench.cli import data, leaderboard, plugins, run
+
+app = typer.Typer(
+    name="reidbench",
+    help="How well can an attacker still link a patient's images after an anonymization defense, and how much "
+    "diagnostic value is left?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Add --debug to any command for a traceback in place of one line.",
+)
+app.command("run")(run.run)
+app.command("list")(plugins.list_plugins)
+app.command("describe")(plugins.describe)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Options before the command."""
+    if version:
+        from reidbench import __version__
+
+        typer.echo(f"reidbench {__version__}")
+        raise typer.Exit

@@ -1,0 +1,62 @@
+"""What tells whether a run's figures mean anything: attacks without a network, and trainings that failed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench import metrics
+from reidbench.cohorts.base import Cohort
+from reidbench.cohorts.metadata import metadata_score
+from reidbench.cohorts.pairs import Pairs
+from reidbench.harness.attack import Trained
+from reidbench.harness.record import Controls
+from reidbench.harness.threats import Negatives
+
+
+def judge_controls(
+    parts: dict[str, Cohort],
+    pairs: dict[Negatives, Pairs],
+    patients: NDArray[np.int64],
+    undefended: list[Trained],
+) -> Controls:
+    """Attacks from metadata alone and from raw pixels of the originals, and the reasons to distrust the run.
+
+    Args:
+        parts: the cohort by split.
+        pairs: test pairs by kind of negatives.
+        patients: (N,) of the test images.
+        undefended: the attackers trained on originals.
+    """
+    test = parts["test"]
+    vectors = test.pixels.reshape(len(test), -1).astype(np.float32) / 255
+    metadata, pixels = {}, {}
+    for negatives, chosen in pairs.items():
+        metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)
+        pixels[negatives] = metrics.roc_auc(_pair_scores(vectors, chosen), chosen.same)
+    images = np.arange(len(test))
+    ranks = metrics.rank_queries(
+        lambda rows: metrics.euclidean_scores(vectors[rows], vectors), patients, patients, images, images
+    )
+    matched = pairs.get("matched")
+    problems = [
+        f"the {trained.attacker.name} attacker never learned on originals: its training loss stayed where it began"
+        for trained in undefended
+        if not trained.training.learned
+    ]
+    return Controls(
+        metadata_only_auc=metadata,
+        pixels_auc=pixels,
+        pixels_map_at_r=metrics.nan_mean(ranks.average_precision),
+        matched_negatives=matched.matched if matched else None,
+        problems=problems,
+    )
+
+
+def _pair_scores(vectors: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
+    # A block of pairs at a time: 64,000 pairs of 64² pixels at once would be a gigabyte.
+    scores = np.empty(len(pairs.a), dtype=np.float32)
+    for start in range(0, len(scores), 4096):
+        block = slice(start, start + 4096)
+        scores[block] = -np.linalg.norm(vectors[pairs.a[block]] - vectors[pairs.b[block]], axis=1)
+    return scores

@@ -1,0 +1,94 @@
+"""Diagnostic utility as cached steps: classifiers trained on originals and on the release, tested on both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from reidbench import metrics
+from reidbench.cohorts.base import Cohort
+from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
+from reidbench.harness.evaluate import BOOTSTRAP_SEED, interval
+from reidbench.harness.published import Published
+from reidbench.harness.record import Classifier, Fidelity, TrainingInfo, Utility
+from reidbench.harness.settings import Settings
+from reidbench.harness.steps import StepCache
+from reidbench.progress import Progress
+from reidbench.utility.classifier import fit_classifier, new_classifier, predict
+from reidbench.utility.fidelity import fidelity
+
+Kind = Literal["originals", "release"]
+# Frozen on originals it punishes any change of look; trained on the release it may learn the new look; and what it
+# learned there must hold on originals. Each question is another one.
+TESTS: tuple[tuple[Kind, Kind], ...] = (("originals", "release"), ("release", "release"), ("release", "originals"))
+
+
+def diagnose(
+    parts: dict[str, Cohort],
+    originals: Published,
+    published: Published,
+    *,
+    settings: Settings,
+    cache: StepCache,
+    progress: Progress,
+) -> Utility | None:
+    """What diagnosis is left in the release; None where the cohort has no findings."""
+    test = parts["test"]
+    if not test.labels:
+        return None
+    kinds: dict[Kind, Published] = {"originals": originals, "release": published}
+    truth = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
+    patients = test.frame["patient"].to_numpy()
+    classifiers = []
+    for trained_on, tested_on in TESTS:
+        network, info = _classifier(parts["train"], kinds[trained_on], settings, cache, progress)
+        logits = predict(network, kinds[tested_on].images("test").pixels, device=settings.device)
+        judged = metrics.multilabel_auc(logits, truth, patients, runs=settings.bootstrap_runs, seed=BOOTSTRAP_SEED)
+        per_label = dict(zip(test.labels, map(float, judged.per_label)))
+        classifiers.append(
+            Classifier(
+                trained_on=trained_on,
+                tested_on=tested_on,
+                macro_auc=interval(judged.macro),
+                per_label={name: None if np.isnan(value) else value for name, value in per_label.items()},
+                training=info,
+            )
+        )
+    ssim, psnr = fidelity(test.pixels, published.images("test").pixels, device=settings.device)
+    return Utility(classifiers=classifiers, fidelity=Fidelity(ssim=ssim, psnr=psnr))
+
+
+def _classifier(
+    train: Cohort, images: Published, settings: Settings, cache: StepCache, progress: Progress
+) -> tuple[nn.Module, TrainingInfo]:
+    options = settings.classifier
+    key = {**training_key(options, settings, "reidbench.utility", "reidbench.networks"), "images": images.key}
+    labels: NDArray[np.float64] = train.frame[list(train.labels)].to_numpy(dtype=np.float64)
+
+    def make(folder: Path) -> None:
+        network, training = fit_classifier(
+            options,
+            images.images("train").pixels,
+            labels,
+            seed=settings.seed,
+            device=settings.device,
+            work_dir=folder / CHECKPOINTS,
+            progress=progress,
+        )
+        save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+        (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+    step = cache.run("classifier", key, make)
+    network = new_classifier(options.model_copy(update={"weights": "random"}), labels.shape[1])
+    network.load_state_dict(load_file(step.path / WEIGHTS))
+    kept = json.loads((step.path / TRAINING).read_text())
+    return network, training_info(kept, key["options"], step.path / WEIGHTS, warm=False)

@@ -1,0 +1,77 @@
+"""Where a run took place: versions, device, commit, folders."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from reidbench.errors import ReidbenchError
+from reidbench.harness.record import Environment, Git
+
+# What a figure may depend on.
+PACKAGES = ("torch", "torchvision", "kornia", "lightning", "pytorch-metric-learning", "numpy", "pandas", "opacus")
+
+
+def cache_folder() -> Path:
+    """``REIDBENCH_CACHE``, or the user's cache folder."""
+    given = os.environ.get("REIDBENCH_CACHE")
+    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("reidbench"))
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` … as a device that is there.
+
+    Raises:
+        ReidbenchError: it isn't.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise ReidbenchError(f"--device {name}: this device is not to be had here ({first})") from error
+    return device
+
+
+def environment(device: torch.device) -> Environment:
+    """Versions and device, as a record keeps them."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=device.type,
+        device_name=name,
+        cpus=os.cpu_count() or 1,
+        packages=packages,
+    )
+
+
+def git_state() -> Git | None:
+    """Commit and dirty flag of the checkout that this code lies in, None where it is installed without one."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        # Only tracked files count: a run's own output beside the code makes no difference to the figures.
+        dirty = bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return Git(commit=commit, dirty=dirty)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

@@ -1,0 +1,111 @@
+"""Scores judged: from vectors and pairs to the record's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench import metrics
+from reidbench.cohorts.pairs import Pairs
+from reidbench.harness import record
+
+# The operating points that a record states.
+LOW_FPR = 0.01
+LOWEST_FPR = 0.001
+# The seed decides at one half; the calibrated threshold is set on validation pairs at this false positive rate.
+HALF = 0.5
+BOOTSTRAP_SEED = 20220926
+
+Scores = NDArray[np.floating]
+
+
+def interval(found: metrics.Interval) -> record.Interval:
+    """A figure with its interval, for the record."""
+    return record.Interval(value=found.value, low=found.low, high=found.high)
+
+
+def verification(
+    scores: Scores,
+    pairs: Pairs,
+    patients: NDArray[np.int64],
+    *,
+    probabilities: Scores,
+    validation: tuple[Scores, NDArray[np.bool_]] | None,
+    runs: int,
+) -> record.VerificationMetrics:
+    """Judges the scores of pairs.
+
+    Args:
+        scores: (P,), higher = more alike.
+        pairs: P pairs of rows of ``patients``.
+        patients: (N,) each image's patient.
+        probabilities: (P,) of one patient; NaN throughout where the attacker only ranks.
+        validation: scores and truth of validation pairs, to set a threshold on.
+        runs: bootstrap resamplings.
+    """
+    same = pairs.same
+    # The same resamplings for every attacker on these pairs: differences between runs stay paired.
+    by_patient = metrics.bootstrap_auc_patients(
+        scores, same, patients[pairs.a], patients[pairs.b], runs=runs, seed=BOOTSTRAP_SEED
+    )
+    by_pair = metrics.bootstrap_auc_pairs(scores, same, runs=runs, seed=BOOTSTRAP_SEED)
+    calibrated = None
+    if validation is not None and validation[1].size:
+        threshold = metrics.threshold_at_fpr(*validation, LOW_FPR)
+        if not np.isnan(threshold):
+            calibrated = _decision(scores, same, threshold)
+    return record.VerificationMetrics(
+        auc=interval(by_patient),
+        auc_pairs=interval(by_pair),
+        eer=metrics.equal_error_rate(scores, same),
+        tpr_at_fpr_1=metrics.tpr_at_fpr(scores, same, LOW_FPR),
+        tpr_at_fpr_01=metrics.tpr_at_fpr(scores, same, LOWEST_FPR),
+        at_half=None if np.isnan(probabilities).any() else _decision(probabilities, same, HALF),
+        calibrated=calibrated,
+        genuine=int(same.sum()),
+        impostor=int((~same).sum()),
+    )
+
+
+def retrieval(
+    score_block: Callable[[slice], Scores], patients: NDArray[np.int64], *, runs: int
+) -> record.RetrievalMetrics:
+    """Judges rankings: every image asks for its patient's other images among all others.
+
+    Args:
+        score_block: rows of the (N, N) matrix of scores, probes by gallery; higher = more alike.
+        patients: (N,) each image's patient; probe i and gallery i are versions of one image, which is excluded.
+        runs: bootstrap resamplings.
+    """
+    images = np.arange(len(patients))
+    ranks = metrics.rank_queries(score_block, patients, patients, images, images)
+    chance = metrics.chance_retrieval(patients, patients, images, images)
+    risk = metrics.patient_risk(ranks)
+
+    def mean(values: NDArray[np.float64]) -> record.Interval:
+        return interval(metrics.bootstrap_mean_patients(values, patients, runs=runs, seed=BOOTSTRAP_SEED))
+
+    return record.RetrievalMetrics(
+        map_at_r=mean(ranks.average_precision),
+        map_at_r_patients=risk.map_at_r,
+        r_precision=mean(ranks.r_precision),
+        precision_at_1=mean(ranks.precision_at_1),
+        chance={"map_at_r": chance.map_at_r, "r_precision": chance.r_precision, "precision_at_1": chance.precision_at_1},
+        risk=risk.figures(),
+        probes=int(ranks.asked.sum()),
+        gallery=len(patients),
+    )
+
+
+def _decision(scores: Scores, same: NDArray[np.bool_], threshold: float) -> record.Decision:
+    found = metrics.threshold_metrics(scores, same, threshold)
+    return record.Decision(
+        threshold=found.threshold,
+        accuracy=found.accuracy,
+        specificity=found.specificity,
+        recall=found.recall,
+        precision=found.precision,
+        f1=found.f1,
+    )

@@ -1,0 +1,196 @@
+"""What an attacker can get hold of: originals, or what a defense publishes of them. And its own runs of the mechanism."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reidbench.attackers.base import Side
+from reidbench.cohorts.base import Cohort
+from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
+from reidbench.defenses.release import draw_batch, release, to_unit
+from reidbench.errors import ReidbenchError
+from reidbench.harness.record import DefenseInfo, PrivacyInfo
+from reidbench.harness.steps import StepCache, code_version
+from reidbench.plugins import Found, source_digest
+from reidbench.progress import Progress
+
+# Draw 0 is what is published. The attacker's own runs of the mechanism on its own patients have other numbers.
+PUBLISHED = 0
+ATTACKERS_VALIDATION = 1
+ATTACKERS_FIRST = 2
+# Whole releases of its own patients that an attacker of a cohort defense makes; an image defense is run batch by batch.
+COHORT_DRAWS = 3
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pixels with the digest of all that determines them.
+
+    Attributes:
+        pixels: (N, H, W) uint8.
+        digest: equal digests mean equal pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    digest: str
+
+
+@dataclass(frozen=True)
+class ArraySide:
+    """A side of a scenario whose images never change, or of which there are several whole versions."""
+
+    versions: tuple[NDArray[np.uint8], ...]
+
+    def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+        """Images of these rows; of several versions one is drawn for the whole batch."""
+        number = 0
+        if len(self.versions) > 1:
+            number = int(torch.randint(len(self.versions), (1,), generator=generator))
+        return to_unit(self.versions[number][index], device)
+
+
+@dataclass(frozen=True)
+class MechanismSide:
+    """A side of a scenario whose images go through the mechanism afresh at each call."""
+
+    defense: Defense
+    pixels: NDArray[np.uint8]
+
+    def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+        """New draws of the release of these rows."""
+        return draw_batch(self.defense, to_unit(self.pixels[index], device), generator)
+
+
+class Published(ABC):
+    """One kind of images: the originals, or a defense's releases."""
+
+    #: Determines everything drawn from here, for the keys of steps.
+    key: dict[str, Any]
+
+    @abstractmethod
+    def images(self, split: str, draw: int = PUBLISHED) -> Images:
+        """The images of a split, one version each."""
+
+    @abstractmethod
+    def side(self) -> Side:
+        """The training patients' images, for attackers in training."""
+
+    @abstractmethod
+    def info(self) -> DefenseInfo:
+        """What the record says of it."""
+
+
+class Originals(Published):
+    """Images as they are: what the attacker knows beforehand, and what an undefended publication gives away."""
+
+    def __init__(self, parts: dict[str, Cohort]) -> None:
+        self.parts = parts
+        any_part = next(iter(parts.values()))
+        self.key = {"images": "originals", "revision": any_part.revision, "size": any_part.size}
+
+    def images(self, split: str, draw: int = PUBLISHED) -> Images:
+        """The originals of a split; every draw is the same."""
+        revision, size = self.key["revision"], self.key["size"]
+        return Images(self.parts[split].pixels, f"originals:{revision}:{size}:{split}")
+
+    def side(self) -> Side:
+        """The training patients' originals."""
+        return ArraySide((self.parts["train"].pixels,))
+
+    def info(self) -> DefenseInfo:
+        """The undefended run."""
+        summary = "No defense: the originals are published."
+        return DefenseInfo(name="undefended", distribution="", version="", kind="none", summary=summary, options={})
+
+
+class Release(Published):
+    """What a defense publishes.
+
+    Args:
+        defense: with its options.
+        found: where it comes from.
+        parts: the originals by split.
+        seed: the release seed.
+    """
+
+    def __init__(
+        self,
+        defense: BaseDefense,
+        found: Found,
+        parts: dict[str, Cohort],
+        *,
+        seed: int,
+        cache: StepCache,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        if not isinstance(defense, Defense | CohortDefense):
+            raise ReidbenchError(f"defense {defense.name!r} is of kind {defense.kind!r}, which run cannot judge")
+        self.defense = defense
+        self.found = found
+        self.parts = parts
+        self.seed = seed
+        self._cache = cache
+        self._device = device
+        self._progress = progress
+        self._options = defense.model_dump(mode="json")
+        originals = Originals(parts).key
+        self.key = {
+            **originals,
+            "images": "release",
+            "defense": defense.name,
+            "options": self._options,
+            "distribution": [found.distribution, found.version],
+            "source": source_digest(type(defense)),
+            "code": code_version("reidbench.defenses"),
+            "seed": seed,
+        }
+
+    def images(self, split: str, draw: int = PUBLISHED) -> Images:
+        """The release of a split; draws above 0 are an attacker's own runs."""
+        part = self.parts[split]
+
+        def make(folder: Path) -> None:
+            pixels = release(
+                self.defense,
+                part.pixels,
+                part.frame["image_id"].tolist(),
+                part.frame["patient"].to_numpy(),
+                seed=self.seed,
+                draw=draw,
+                device=self._device,
+                progress=self._progress,
+            )
+            np.save(folder / "pixels.npy", pixels)
+
+        step = self._cache.run("release", {**self.key, "split": split, "draw": draw}, make)
+        return Images(np.load(step.path / "pixels.npy", mmap_mode="r"), step.digest)
+
+    def side(self) -> Side:
+        """The training patients' images through the attacker's own runs of the mechanism."""
+        if isinstance(self.defense, Defense):
+            return MechanismSide(self.defense, self.parts["train"].pixels)
+        draws = range(ATTACKERS_FIRST, ATTACKERS_FIRST + COHORT_DRAWS)
+        return ArraySide(tuple(self.images("train", draw).pixels for draw in draws))
+
+    def info(self) -> DefenseInfo:
+        """The defense with its options, its source and what it guarantees."""
+        any_part = next(iter(self.parts.values()))
+        claimed = self.defense.privacy(any_part.size, any_part.size)
+        doc = (type(self.defense).__doc__ or "").strip()
+        return DefenseInfo(
+            name=self.defense.name,
+            distribution=self.found.distribution,
+            version=self.found.version,
+            kind=self.defense.kind,
+            summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
+            options=self._options,
+            privacy=PrivacyInfo(epsilon=claimed.epsilon, delta=claimed.delta, unit=claimed.unit) if claimed else None,
+        )

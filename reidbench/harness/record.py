@@ -1,0 +1,269 @@
+"""The record of a run: one immutable JSON, numbers as numbers, written whole or not at all.
+
+Drops, ranks and the headline are never stored: they are computed when a report is made. What is undefined (one class
+only, no query) is null, never 0.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from reidbench.errors import ReidbenchError
+from reidbench.harness.threats import Knowledge, Linkage, Negatives
+
+SCHEMA_VERSION = 1
+
+
+class Model(BaseModel):
+    """A part of a record: immutable, no unknown fields, finite numbers or null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="null")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _undefined_is_null(cls, value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Interval(Model):
+    """A figure with its interval; which interval, says the field's own description."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Git(Model):
+    """The commit that made the record."""
+
+    commit: str
+    dirty: bool = Field(description="whether tracked files differed from the commit")
+
+
+class Environment(Model):
+    """Where it was made."""
+
+    python: str
+    platform: str
+    device: str
+    device_name: str
+    cpus: int
+    packages: dict[str, str]
+
+
+class DatasetInfo(Model):
+    """What was attacked."""
+
+    name: str
+    revision: str = Field(description="SHA-256 over table and pixels; only records with an equal one compare")
+    options: dict[str, Any]
+    size: int = Field(description="width and height of the images in pixels")
+    images: dict[str, int] = Field(description="images by split")
+    patients: dict[str, int] = Field(description="patients by split")
+    notes: list[str]
+
+
+class PrivacyInfo(Model):
+    """A formal guarantee, as the defense claims it."""
+
+    epsilon: float
+    delta: float
+    unit: str
+
+
+class DefenseInfo(Model):
+    """What was judged. ``kind`` is ``none`` for the undefended run."""
+
+    name: str
+    distribution: str
+    version: str
+    kind: str
+    summary: str
+    options: dict[str, Any]
+    privacy: PrivacyInfo | None = None
+
+
+class TrainingInfo(Model):
+    """How an attacker or a classifier was trained."""
+
+    epochs: int
+    images_seen: int
+    seconds: float
+    learned: bool = Field(description="false when the training loss never left its starting value")
+    checkpoint_sha256: str
+    warm_start: bool
+    options: dict[str, Any]
+    history: list[dict[str, float | None]]
+
+
+class Decision(Model):
+    """Threshold metrics on the test pairs (the seed's)."""
+
+    threshold: float | None
+    accuracy: float | None
+    specificity: float | None
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+class VerificationMetrics(Model):
+    """Are these two images of one patient?"""
+
+    auc: Interval = Field(description="area under the ROC curve; 95 % percentile bootstrap over patients")
+    auc_pairs: Interval = Field(description="the same with the bootstrap over pairs, as in the literature; too narrow")
+    eer: float | None
+    tpr_at_fpr_1: float | None = Field(alias="tpr_at_fpr_0.01")
+    tpr_at_fpr_01: float | None = Field(alias="tpr_at_fpr_0.001")
+    at_half: Decision | None = Field(description="at the seed's threshold, probability 0.5; null without probabilities")
+    calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
+    genuine: int = Field(description="pairs of one patient")
+    impostor: int = Field(description="pairs of two patients")
+
+
+class RetrievalMetrics(Model):
+    """Which images of the gallery show the patient of this probe?"""
+
+    map_at_r: Interval = Field(description="averaged over probes; 95 % percentile bootstrap over patients")
+    map_at_r_patients: float | None = Field(description="averaged over patients")
+    r_precision: Interval
+    precision_at_1: Interval
+    chance: dict[str, float | None] = Field(description="what a constant score gives")
+    risk: dict[str, float | None] = Field(description="per-patient risk: quantiles and shares")
+    probes: int
+    gallery: int
+
+
+class Attack(Model):
+    """One attacker on one rung, for one task."""
+
+    task: Literal["verification", "retrieval"]
+    attacker: str
+    knowledge: Knowledge
+    linkage: Linkage
+    negatives: Negatives | None = Field(description="how impostor pairs were chosen; null for retrieval")
+    metrics: VerificationMetrics | RetrievalMetrics
+    training: TrainingInfo
+
+
+class Classifier(Model):
+    """Diagnostic utility: a classifier of the findings."""
+
+    trained_on: Literal["originals", "release"]
+    tested_on: Literal["originals", "release"]
+    macro_auc: Interval = Field(description="mean over findings with both classes; 95 % bootstrap over patients")
+    per_label: dict[str, float | None]
+    training: TrainingInfo
+
+
+class Fidelity(Model):
+    """How alike released and original test images are. Likeness is not utility."""
+
+    ssim: float | None
+    psnr: float | None = Field(description="in dB; null where the images are identical")
+
+
+class Utility(Model):
+    """What is left for diagnosis."""
+
+    classifiers: list[Classifier]
+    fidelity: Fidelity
+
+
+class Controls(Model):
+    """What tells whether the figures mean anything."""
+
+    metadata_only_auc: dict[str, float | None] = Field(description="sex, age, view alone, by negatives; no pixel")
+    pixels_auc: dict[str, float | None] = Field(description="Euclidean distance of originals' pixels, by negatives")
+    pixels_map_at_r: float | None = Field(description="ranking by the same distance")
+    matched_negatives: int | None = Field(description="impostor pairs that could be matched")
+    problems: list[str] = Field(description="why the run is invalid; empty for a valid one")
+
+
+class Record(Model):
+    """One run: a defense with its options, on one dataset revision, with one preset and seed."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    created: datetime
+    reidbench_version: str
+    git: Git | None
+    environment: Environment
+    command: str
+    seed: int
+    preset: str
+    overrides: dict[str, Any] = Field(description="what was set apart from the preset")
+    dataset: DatasetInfo
+    defense: DefenseInfo
+    attacks: list[Attack]
+    complete: bool = Field(description="whether every rung of the ladder was climbed")
+    utility: Utility | None = Field(description="null where the dataset has no findings")
+    controls: Controls
+    timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
+    baseline_id: str | None = Field(description="the undefended run with the same dataset, preset and seed")
+
+    @property
+    def valid(self) -> bool:
+        """Whether the controls held."""
+        return not self.controls.problems
+
+    def write(self, folder: Path) -> Path:
+        """Writes the record into ``folder``, whole or not at all; one that is there already is left as it is."""
+        path = folder / f"{self.defense.name}-{self.id}.json"
+        if path.exists():
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".record-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(self.model_dump_json(indent=1, by_alias=True))
+                stream.write("\n")
+            os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues from reading it.
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return path
+
+
+def read_record(path: Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        ReidbenchError: the file is missing, no JSON, of a later version, or not a record.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ReidbenchError(f"{path}: no valid JSON: {error}") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ReidbenchError(f"{path}: record version {version} is newer than this reidbench reads ({SCHEMA_VERSION})")
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ReidbenchError(f"{path}: no reidbench record: {where}: {first['msg'].lower()}") from error
+
+
+def read_records(places: list[Path]) -> list[Record]:
+    """Reads records from files and from folders (``*.json`` directly in them), without duplicates, by path."""
+    paths: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            paths += sorted(place.glob("*.json"))
+        else:
+            paths.append(place)
+    records = {record.id: record for record in map(read_record, dict.fromkeys(paths))}
+    return list(records.values())

@@ -1,0 +1,128 @@
+"""Everything a run is told: preset, overrides, rungs, seed, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reidbench.attackers.base import Attacker
+from reidbench.errors import ReidbenchError, did_you_mean
+from reidbench.harness.threats import NEGATIVES, Negatives, Rung, full_ladder
+from reidbench.options import build
+from reidbench.plugins import Registry
+from reidbench.utility.classifier import ClassifierOptions
+
+# Image sizes: the seed verifies at 256² and retrieves at up to 1024²; 64² is what two CPU cores can bear.
+SIZES = {"quick": 64, "standard": 256, "paper": 256}
+BOOTSTRAP_RUNS = 10_000
+DEFAULT_ATTACKERS = ("verification", "retrieval")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run's settings.
+
+    Attributes:
+        preset: ``quick``, ``standard`` or ``paper``.
+        overrides: what was set apart from the preset, by dotted name, for the record.
+        size: width and height of the images in pixels.
+        attackers: untrained attackers with their hyperparameters.
+        classifier: the diagnostic classifier's hyperparameters.
+        bootstrap_runs: resamplings behind every interval.
+        ladder: the rungs to climb.
+        negatives: how impostor pairs are chosen, each a track of its own.
+        seed: of release, training and sampling. The test pairs do not depend on it, so that runs stay paired.
+        device: where networks and defenses run.
+        cache: folder of the step cache.
+        command: what was typed.
+    """
+
+    preset: str
+    size: int
+    attackers: tuple[Attacker, ...]
+    classifier: ClassifierOptions
+    device: torch.device
+    cache: Path
+    seed: int = 0
+    bootstrap_runs: int = BOOTSTRAP_RUNS
+    ladder: tuple[Rung, ...] = field(default_factory=full_ladder)
+    negatives: tuple[Negatives, ...] = NEGATIVES
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+
+def make_settings(
+    registry: Registry,
+    *,
+    preset: str,
+    device: torch.device,
+    cache: Path,
+    attackers: Sequence[str] = DEFAULT_ATTACKERS,
+    overrides: Mapping[str, str] | None = None,
+    size: int | None = None,
+    ladder: tuple[Rung, ...] | None = None,
+    seed: int = 0,
+    command: str = "",
+) -> Settings:
+    """Settings from a preset's name and what is set apart from it.
+
+    Args:
+        overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name or ``classifier``,
+            or the whole is ``bootstrap_runs``.
+
+    Raises:
+        ReidbenchError: an unknown preset, attacker or option, or a value out of bounds.
+    """
+    if preset not in SIZES:
+        raise ReidbenchError(f"unknown preset {preset!r}: {did_you_mean(preset, SIZES)}")
+    if size is not None and not 16 <= size <= 1024:
+        raise ReidbenchError(f"--size {size}: images are 16 to 1024 pixels wide")
+    grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, "classifier")}
+    runs = BOOTSTRAP_RUNS
+    for name, value in (overrides or {}).items():
+        owner, _, option = name.partition(".")
+        if name == "bootstrap_runs":
+            runs = _whole_number(name, value)
+        elif owner in grouped and option:
+            grouped[owner][option] = value
+        else:
+            known = [*(f"{o}.<option>" for o in grouped), "bootstrap_runs"]
+            raise ReidbenchError(f"--set {name}: no such setting; {did_you_mean(name, known)}")
+    made = []
+    for name in attackers:
+        cls = registry.get("attacker", name)
+        presets: dict[str, dict[str, Any]] = getattr(cls, "presets", {})
+        if preset not in presets:
+            raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, presets)}")
+        made.append(build("attacker", cls, {**presets[preset], **grouped[name]}))
+    classifier = build("classifier", ClassifierOptions, {**ClassifierOptions.presets[preset], **grouped["classifier"]})
+    changed: dict[str, Any] = dict(overrides or {})
+    if size is not None and size != SIZES[preset]:
+        changed["size"] = size
+    return Settings(
+        preset=preset,
+        size=size or SIZES[preset],
+        attackers=tuple(made),
+        classifier=classifier,
+        device=device,
+        cache=cache,
+        seed=seed,
+        bootstrap_runs=runs,
+        ladder=ladder or full_ladder(),
+        overrides=changed,
+        command=command,
+    )
+
+
+def _whole_number(name: str, value: str) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ReidbenchError(f"--set {name}={value}: a whole number of at least 1 is needed")
+    return number

@@ -1,0 +1,56 @@
+"""The attack ladder: what the attacker knows, and what is linked with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from reidbench.errors import ReidbenchError, did_you_mean
+
+Knowledge = Literal["ignorant", "informed"]
+Linkage = Literal["original-released", "released-released"]
+Negatives = Literal["random", "matched"]
+
+KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
+LINKAGE: tuple[Linkage, ...] = get_args(Linkage)
+NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
+
+
+@dataclass(frozen=True, order=True)
+class Rung:
+    """One rung of the ladder.
+
+    Attributes:
+        knowledge: ``ignorant``, trained on originals; ``informed``, trained in the very scenario that is tested.
+        linkage: ``original-released``, a known original against the published set; ``released-released``, two
+            published images.
+    """
+
+    knowledge: Knowledge
+    linkage: Linkage
+
+    def __str__(self) -> str:
+        return f"{self.knowledge}/{self.linkage}"
+
+
+def full_ladder() -> tuple[Rung, ...]:
+    """Every rung, weakest knowledge first."""
+    return tuple(Rung(knowledge, linkage) for knowledge in KNOWLEDGE for linkage in LINKAGE)
+
+
+def parse_ladder(names: list[str]) -> tuple[Rung, ...]:
+    """Rungs from ``ignorant``, ``original-released`` or ``ignorant/original-released``; all of them for no name.
+
+    Raises:
+        ReidbenchError: a name is none of these.
+    """
+    if not names:
+        return full_ladder()
+    chosen = []
+    for name in names:
+        fits = [r for r in full_ladder() if name in (str(r), r.knowledge, r.linkage)]
+        if not fits:
+            known = [*KNOWLEDGE, *LINKAGE, *map(str, full_ladder())]
+            raise ReidbenchError(f"--rung {name!r}: no such rung; {did_you_mean(name, known)}")
+        chosen += fits
+    return tuple(r for r in full_ladder() if r in chosen)

@@ -1,0 +1,1 @@
+"""Tables, figures, leaderboards and comparisons, made from records alone."""

@@ -1,0 +1,65 @@
+"""A plugin described from its class: summary, source, options."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pydantic import BaseModel
+
+from reidbench.plugins import Found
+
+
+def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
+    """What is known of a plugin, as JSON-ready data."""
+    schema = cls.model_json_schema()
+    options = []
+    for name, option in schema.get("properties", {}).items():
+        options.append(
+            {
+                "name": name,
+                "type": _type(option),
+                "default": option.get("default"),
+                "required": name in schema.get("required", ()),
+                "bounds": _bounds(option),
+                "description": option.get("description", ""),
+            }
+        )
+    return {
+        **vars(found),
+        "doc": inspect.cleandoc(cls.__doc__ or ""),
+        "options": options,
+        "operating_points": getattr(cls, "operating_points", {}),
+        "presets": getattr(cls, "presets", {}),
+    }
+
+
+def as_text(found: Found, cls: type[BaseModel]) -> str:
+    """The same for a person."""
+    data = as_data(found, cls)
+    lines = [f"{found.name}  ({found.kind}, from {found.distribution} {found.version})", "", data["doc"], ""]
+    lines.append("options:" if data["options"] else "options: none")
+    for option in data["options"]:
+        default = "required" if option["required"] else f"default {option['default']}"
+        facts = ", ".join(fact for fact in (option["type"], default, option["bounds"]) if fact)
+        lines.append(f"  {option['name']}: {option['description']} ({facts})")
+    for title, sets in (("operating points", data["operating_points"]), ("presets", data["presets"])):
+        if sets:
+            lines.append(f"{title}:")
+            for name, values in sets.items():
+                lines.append(f"  {name}: {', '.join(f'{k}={v}' for k, v in values.items()) or 'all defaults'}")
+    return "\n".join(lines)
+
+
+def _type(option: dict[str, Any]) -> str:
+    if "enum" in option:
+        return "one of " + ", ".join(map(str, option["enum"]))
+    if "anyOf" in option:
+        return " or ".join(_type(kind) for kind in option["anyOf"])
+    return str(option.get("format") or option.get("type") or "value")
+
+
+def _bounds(option: dict[str, Any]) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    parts = [option, *option.get("anyOf", ())]
+    return " and ".join(f"{signs[key]} {part[key]}" for part in parts for key in signs if key in part)

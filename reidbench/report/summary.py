@@ -1,0 +1,85 @@
+"""What a record comes to: its worst case, its drops against the undefended run, what is left for diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
+
+SHORT_LINKAGE = {"original-released": "o→r", "released-released": "r→r"}
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The strongest attack of a task, and the figure it reached.
+
+    Attributes:
+        figure: AUC or mAP@R with its 95 % interval over patients.
+        attack: which attacker, on which rung.
+    """
+
+    figure: Interval
+    attack: Attack
+
+    @property
+    def value(self) -> float:
+        """The figure itself."""
+        assert self.figure.value is not None
+        return self.figure.value
+
+    @property
+    def rung(self) -> str:
+        """The rung in a few characters."""
+        matched = ", matched" if self.attack.negatives == "matched" else ""
+        return f"{self.attack.knowledge} {SHORT_LINKAGE[self.attack.linkage]}, {self.attack.attacker}{matched}"
+
+
+def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
+    """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined."""
+    return _worst(
+        (
+            Worst(attack.metrics.auc, attack)
+            for attack in record.attacks
+            if isinstance(attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
+        )
+    )
+
+
+def worst_retrieval(record: Record) -> Worst | None:
+    """The highest mAP@R over the ladder; None if undefined."""
+    return _worst(
+        Worst(attack.metrics.map_at_r, attack)
+        for attack in record.attacks
+        if isinstance(attack.metrics, RetrievalMetrics)
+    )
+
+
+def utility(record: Record, trained_on: str, tested_on: str = "release") -> Interval | None:
+    """Macro AUC of the diagnostic classifier; None where it was not measured."""
+    if record.utility is not None:
+        for classifier in record.utility.classifiers:
+            if (classifier.trained_on, classifier.tested_on) == (trained_on, tested_on):
+                return classifier.macro_auc
+    return None
+
+
+def baseline_of(record: Record, records: Iterable[Record]) -> Record | None:
+    """The undefended run that the record names, if it is among these."""
+    return next((other for other in records if other.id == record.baseline_id), None)
+
+
+def drop(worst: Worst | None, baseline: Worst | None) -> float | None:
+    """How far the worst case fell from the undefended run's; None if either is missing."""
+    return None if worst is None or baseline is None else baseline.value - worst.value
+
+
+def defense_label(record: Record) -> str:
+    """Name and options: ``gaussian_noise sigma=0.2``."""
+    options = " ".join(f"{name}={value}" for name, value in record.defense.options.items())
+    return f"{record.defense.name} {options}".strip()
+
+
+def _worst(candidates: Iterable[Worst]) -> Worst | None:
+    known = [worst for worst in candidates if worst.figure.value is not None]
+    return max(known, key=lambda worst: worst.value, default=None)

@@ -1,0 +1,97 @@
+"""The table at the end of a run: at most 100 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from reidbench.harness.record import Interval, Record
+from reidbench.report.summary import (
+    baseline_of,
+    defense_label,
+    drop,
+    utility,
+    worst_retrieval,
+    worst_verification,
+)
+
+WIDTH = 100
+
+
+def print_summary(records: Sequence[Record], console: Console | None = None) -> None:
+    """Prints one row a record: attack and drop beside the diagnostic utility that is left."""
+    if console is None:
+        console = Console(highlight=False)
+    if console.width > WIDTH or not console.is_terminal:
+        console.width = WIDTH
+    first = records[0]
+    data = first.dataset
+    title = (
+        f"{data.name}, {data.images['test']} test images of {data.patients['test']} patients at {data.size}², "
+        f"preset {first.preset}"
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False)
+    table.add_column("defense", overflow="fold", max_width=22)
+    for heading in ("AUC worst case", "drop", "mAP@R worst case", "drop", "utility*", "re-trained*"):
+        table.add_column(heading, justify="right")
+    for record in records:
+        table.add_row(*_row(record, records))
+    console.print(table)
+    console.print(
+        "* macro AUC on the release of a classifier trained on originals, and of one trained on the release.",
+        "  Intervals: 95 %, bootstrap over patients. Drops: against the undefended run.",
+        sep="\n",
+    )
+    for record in records:
+        for line in _notes(record):
+            console.print(f"  {defense_label(record)}: {line}", markup=False)
+
+
+def _row(record: Record, records: Sequence[Record]) -> list[str]:
+    auc, ranking = worst_verification(record), worst_retrieval(record)
+    baseline = baseline_of(record, records)
+    seed = f" (seed {record.seed})" if len({r.seed for r in records}) > 1 else ""
+    marks = ("" if record.valid else " INVALID") + ("" if record.complete else " incomplete")
+    return [
+        defense_label(record) + seed + marks,
+        figure(auc.figure if auc else None),
+        number(drop(auc, worst_verification(baseline)) if baseline else None),
+        figure(ranking.figure if ranking else None),
+        number(drop(ranking, worst_retrieval(baseline)) if baseline else None),
+        number(_value(utility(record, "originals"))),
+        number(_value(utility(record, "release"))),
+    ]
+
+
+def _notes(record: Record) -> list[str]:
+    lines = [f"invalid: {problem}" for problem in record.controls.problems]
+    auc, ranking = worst_verification(record), worst_retrieval(record)
+    if auc and ranking:
+        lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")
+    unlearned = sorted(
+        {f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.training.learned}
+    )
+    if unlearned:
+        lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
+    return lines
+
+
+def figure(interval: Interval | None) -> str:
+    """A figure with its interval: ``0.912 [0.88, 0.94]``; a dash where it is undefined."""
+    if interval is None or interval.value is None:
+        return "–"
+    if interval.low is None or interval.high is None:
+        return number(interval.value)
+    return f"{interval.value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def number(value: float | None) -> str:
+    """Three digits; a dash where it is undefined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _value(interval: Interval | None) -> float | None:
+    return interval.value if interval else None

@@ -1,0 +1,183 @@
+"""The diagnostic classifier: which findings does an image show? Its AUC on a release is what is left for diagnosis."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from reidbench.networks import training
+from reidbench.networks.augment import Augmentation
+from reidbench.networks.history import Training
+from reidbench.networks.siamese import EmbeddingNet, embed_images
+from reidbench.progress import Progress
+
+# A loss this close to that of the findings' base rates means that the images told the network nothing.
+LEARNED_BELOW = 0.995
+
+
+class ClassifierOptions(BaseModel):
+    """The classifier's hyperparameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str] = "classifier"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "quick": {},
+        "standard": {
+            "backbone": "resnet50",
+            "weights": "imagenet",
+            "grid": 1,
+            "batch_size": 64,
+            "epochs": 15,
+            "lr": 3e-4,
+            "precision": "bf16-mixed",
+        },
+    }
+    # The seed judges no diagnosis; its recipe is judged by the strongest classifier there is.
+    presets["paper"] = presets["standard"]
+
+    backbone: str = Field("resnet_small", description="as for attackers: resnet_small, a torchvision or timm name")
+    weights: str = Field("random", description="random, imagenet, or a path to a weights file")
+    grid: int = Field(4, ge=1, le=16, description="cells a side that features are averaged into")
+    dropout: float = Field(0.2, ge=0, lt=1, description="on the averaged features")
+    batch_size: int = Field(64, ge=2, description="images a step")
+    epochs: float = Field(8, gt=0, description="passes over the training images")
+    min_steps: int = Field(150, ge=1, description="steps at the least, for small cohorts")
+    max_steps: int = Field(100_000, ge=1, description="steps at the most")
+    lr: float = Field(3e-3, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.05, ge=0, description="of AdamW, on matrices alone")
+    precision: training.Precision = Field("32-true", description="Lightning's name; mixed precision is for GPUs")
+
+
+class _Diagnosis(lightning.LightningModule):
+    """Multi-label classification with unknown labels (NaN) left out of the loss."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        pixels: NDArray[np.uint8],
+        labels: torch.Tensor,
+        *,
+        options: ClassifierOptions,
+        length: training.Length,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._pixels = pixels
+        self._labels = labels
+        self._options = options
+        self._length = length
+        self._seed = seed
+        # Mild: a finding must survive it.
+        self._augmentation = Augmentation(rotation=5, scale=0.08, gamma=0.2, contrast=0.2, brightness=0.1)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of row numbers; an epoch is cut from random orders laid end to end."""
+        rng = np.random.default_rng([self._seed, self.current_epoch])
+        wanted = self._length.steps * self._options.batch_size
+        rounds = -(-wanted // len(self._pixels))
+        order = np.concatenate([rng.permutation(len(self._pixels)) for _ in range(rounds)])[:wanted]
+        batches: Any = np.array_split(order, self._length.steps)
+        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=lambda batch: batch)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and 1cycle over all steps."""
+        optimizer, schedule = training.optimizer(
+            list(self.network.named_parameters()),
+            lr=self._options.lr,
+            weight_decay=self._options.weight_decay,
+            total_steps=self._length.total,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, index: NDArray[np.int64], number: int) -> torch.Tensor:
+        """The loss of one batch; its draws follow from (seed, step)."""
+        generator = torch.Generator(self.device)
+        generator.manual_seed(training.seed_of(self._seed, "step", self.global_step))
+        images = torch.from_numpy(self._pixels[index]).to(self.device).unsqueeze(1).float() / 255
+        labels = self._labels[torch.from_numpy(index)].to(self.device)
+        loss = _loss(self.network(self._augmentation(images, generator)).float(), labels)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
+        return loss
+
+
+def new_classifier(options: ClassifierOptions, labels: int) -> nn.Module:
+    """An untrained classifier of that many findings: (B, 1, H, W) in [0, 1] to logits (B, labels)."""
+    return EmbeddingNet(
+        options.backbone, weights=options.weights, dimensions=labels, grid=options.grid, dropout=options.dropout
+    )
+
+
+def fit_classifier(
+    options: ClassifierOptions,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.float64],
+    *,
+    seed: int,
+    device: torch.device,
+    work_dir: Path,
+    progress: Progress | None = None,
+    description: str = "classifier",
+) -> tuple[nn.Module, Training]:
+    """Trains a classifier.
+
+    Args:
+        pixels: (N, H, W) uint8.
+        labels: (N, L) 0 or 1, NaN where unknown.
+        work_dir: for checkpoints; called again with the same one after a kill, it goes on where it was.
+    """
+    began = time.monotonic()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed_of(seed, "classifier"))
+        network = new_classifier(options, labels.shape[1])
+    planned = training.length(
+        len(pixels),
+        options.batch_size,
+        epochs=options.epochs,
+        min_steps=options.min_steps,
+        max_steps=options.max_steps,
+    )
+    targets = torch.from_numpy(labels.astype(np.float32))
+    module = _Diagnosis(network, pixels, targets, options=options, length=planned, seed=seed)
+    history = training.run(
+        module,
+        epochs=planned.epochs,
+        steps=planned.steps,
+        seed=seed,
+        identity={"options": options.model_dump(mode="json"), "seed": seed, "images": len(pixels)},
+        device=device,
+        work_dir=work_dir,
+        precision=options.precision,
+        progress=progress,
+        description=description,
+    )
+    learned = history[-1]["train_loss"] < LEARNED_BELOW * _base_loss(targets)
+    seen = planned.total * options.batch_size
+    return network, Training(planned.epochs, seen, time.monotonic() - began, history, learned)
+
+
+def predict(network: nn.Module, pixels: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
+    """Logits (N, L) of images (N, H, W) uint8; identical images get identical ones."""
+    return embed_images(network, pixels, device=device)
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    known = ~labels.isnan()
+    losses = functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def _base_loss(labels: torch.Tensor) -> float:
+    rates = labels.nanmean(dim=0).clamp(1e-6, 1 - 1e-6)
+    return float(_loss(torch.logit(rates).expand_as(labels).nan_to_num(), labels))

@@ -1,0 +1,112 @@
+"""Plugins are found, imported one at a time, and break only themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from reidbench import PluginError, ReidbenchError
+from reidbench.plugins import GROUPS, Registry
+
+GOOD = """
+from reidbench import Defense, hookimpl
+
+class Halve(Defense):
+    "Halves every intensity."
+    name = "halve"
+    def transform(self, images, *, rng):
+        return images / 2
+
+@hookimpl
+def reidbench_defenses():
+    return [Halve]
+"""
+
+
+@pytest.fixture
+def loose(tmp_path):
+    def write(name: str, text: str):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        return tmp_path
+
+    return write
+
+
+def test_the_built_in_things_come_through_entry_points():
+    found = {(row.kind, row.name) for row in Registry().found()}
+    assert {("defense", "identity"), ("defense", "blackout"), ("defense", "gaussian_noise")} <= found
+    assert {("dataset", "phantom"), ("dataset", "chestxray14"), ("dataset", "covid19")} <= found
+    assert {("attacker", "verification"), ("attacker", "retrieval")} <= found
+
+
+@pytest.mark.parametrize("kind", list(GROUPS))
+def test_every_installed_name_gives_the_class_of_that_name(kind):
+    registry = Registry()
+    for row in registry.found(kind):
+        assert registry.get(kind, row.name).name == row.name
+
+
+def test_listing_imports_no_plugin_and_no_torch():
+    code = (
+        "import sys; from reidbench.plugins import Registry; assert len(Registry().found()) > 5;"
+        "bad = [m for m in sys.modules if m.split('.')[0] in ('torch', 'pandas', 'reidbench_plugins')];"
+        "assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_loose_file_is_a_plugin(loose):
+    registry = Registry([loose("mine", GOOD)])
+    assert registry.get("defense", "halve").__doc__ == "Halves every intensity."
+    row = next(row for row in registry.found("defense") if row.name == "halve")
+    assert row.distribution == "mine.py"
+    assert len(row.version) == 12
+
+
+def test_an_unknown_name_gets_a_hint():
+    with pytest.raises(ReidbenchError, match="did you mean 'gaussian_noise'"):
+        Registry().get("defense", "gausian_nois")
+    with pytest.raises(ReidbenchError, match="known: .*identity"):
+        Registry().get("defense", "zzzzzz")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("import nothing_of_this_name", "cannot import: ModuleNotFoundError"),
+        ("1 / 0", "cannot import: ZeroDivisionError"),
+        ("def f(:", "cannot import: SyntaxError"),
+        (GOOD.replace("reidbench_defenses", "reidbench_defences"), "did you mean 'reidbench_defenses'"),
+        (GOOD.replace("@hookimpl", ""), "lacks @hookimpl"),
+        (GOOD.replace("return [Halve]", "return Halve"), "must return a list of classes"),
+        (GOOD.replace("return [Halve]", "return [Halve()]"), "no class with a `name`"),
+        (GOOD.replace("return [Halve]", "return [Halve, Halve]"), "more than once"),
+        (GOOD.replace("return [Halve]", "raise RuntimeError('out of order')"), "failed: RuntimeError: out of order"),
+        (GOOD.replace('"halve"', '"identity"'), "'identity' is taken by"),
+    ],
+)
+def test_a_broken_loose_plugin_is_named_and_breaks_only_itself(loose, text, what):
+    folder = loose("good", GOOD.replace("halve", "quarter"))
+    registry = Registry([loose("bad", text)])
+    assert what in registry.broken["bad"]
+    assert str(folder / "bad.py") in registry.broken["bad"]
+    assert registry.get("defense", "quarter")
+    with pytest.raises(PluginError, match=r"bad\.py"):
+        registry.get("defense", "bad")
+
+
+def test_a_plugins_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ReidbenchError, match="no such folder"):
+        Registry([tmp_path / "nowhere"])
+
+
+def test_two_loose_files_of_one_name_do_not_mix(tmp_path):
+    for folder, factor in (("a", "2"), ("b", "4")):
+        (tmp_path / folder).mkdir()
+        text = GOOD.replace("images / 2", f"images / {factor}").replace("halve", f"divide{factor}")
+        (tmp_path / folder / "mine.py").write_text(text)
+    registry = Registry([tmp_path / "a", tmp_path / "b"])
+    assert registry.get("defense", "divide2").__module__ != registry.get("defense", "divide4").__module__
