@@ -11,7 +11,7 @@ from pydantic import Field
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Dataset, Source
 from reidbench.cohorts.phantom import anatomy as anatomies
-from reidbench.cohorts.phantom import findings
+from reidbench.cohorts.phantom import findings, foreign
 from reidbench.cohorts.phantom import visit as visits
 from reidbench.cohorts.phantom.body import body
 from reidbench.cohorts.phantom.projection import FIELD, pose, render
@@ -37,7 +37,6 @@ class Phantom(Dataset):
     def source(self) -> Source:
         """The table, made in a moment."""
         frame = table(self.seed, self.patients, self.images_per_patient, self.val, self.test)
-        frame["foreign_material"] = 0
         return Source(frame, CHESTXRAY14_LABELS, ("generated images: phantom v1",))
 
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
@@ -48,11 +47,24 @@ class Phantom(Dataset):
         a = anatomies.anatomy(draws, rows["sex"].to_numpy() == "M", rows["age"].to_numpy(float))
         normals, uniforms = (np.stack(x) for x in zip(*[visits.draw(self.seed, i) for i in rows["image_id"]]))
         v = visits.visit(normals, uniforms, rows["view"].to_numpy() == "AP")
-        places = [findings.draw(self.seed, *ids) for ids in zip(rows["patient_id"], rows["image_id"])]
-        disease = findings.Disease({f: rows[f].to_numpy() for f in CHESTXRAY14_LABELS}, np.stack(places))
-        scene = pose(body(a, v, disease, FIELD / size), v)
+        ids = list(zip(rows["patient_id"], rows["image_id"]))
+        places = np.stack([findings.draw(self.seed, *pair) for pair in ids])
+        disease = findings.Disease({label: rows[label].to_numpy() for label in CHESTXRAY14_LABELS}, places)
+        scene = body(a, v, disease, FIELD / size)
+        foreign.add(scene, a, self._worn(rows), np.stack([foreign.draw(self.seed, *pair) for pair in ids]))
+        scene = pose(scene, v)
+        foreign.letter(scene, FIELD * np.exp(v["zoom"]), v["u"])
         grain = np.stack([generator(self.seed, "grain", i).standard_normal((size, size)) for i in rows["image_id"]])
         return render(scene, a, v, size, grain)
+
+    def _worn(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        """What foreign material is seen: none where the table has none, electrodes where it has some and we drew none."""
+        values = zip(rows["patient_id"], rows["image_id"], rows["view"], rows["days"])
+        kinds = np.stack([foreign.worn(self.seed, p, i, view == "AP", float(days)) for p, i, view, days in values])
+        wanted = rows["foreign_material"].to_numpy() == 1
+        kinds[~wanted] = False
+        kinds[wanted & ~kinds.any(axis=1), foreign.KINDS.index("electrodes")] = True
+        return kinds
 
 
 @hookimpl

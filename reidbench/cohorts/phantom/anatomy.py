@@ -16,7 +16,7 @@ from reidbench.cohorts.phantom.randomness import generator
 Array = NDArray[np.float64]
 
 RIBS = 12
-VERTEBRAE = 14
+VERTEBRAE = 17
 #: Branches of the vessel tree in one lung: five stems that divide twice.
 BRANCHES = 35
 
@@ -41,10 +41,10 @@ TRAITS: dict[str, Trait] = {
     "neck_lean": Trait(0, 0, 6),
     "shoulder_height": Trait(-128, -122, 9, 2.0),
     "shoulder_size": Trait(58, 48, 5, 0, 30),
-    "breast_size": Trait(16, 58, 9, 1.0, 4),
+    "breast_size": Trait(60, 62, 9, 1.0, 30),
     "breast_x": Trait(80, 78, 8),
     "breast_y": Trait(70, 78, 12, 6.0),
-    "breast_depth": Trait(8, 26, 6, 1.0, 2),
+    "breast_depth": Trait(4, 17, 4, 0.6, 1),
     # Lungs
     "lung_width_right": Trait(67, 60, 3.6, 0, 40),
     "lung_width_left": Trait(64, 57, 3.6, 0, 40),
@@ -67,17 +67,19 @@ TRAITS: dict[str, Trait] = {
     "heart_short": Trait(42, 38, 3.2, 0.8, 28),
     "heart_angle": Trait(38, 40, 7, -2.0),
     "heart_x": Trait(27, 25, 5, 0.6),
-    "heart_y": Trait(46, 42, 7, 1.0),
-    "atrium_size": Trait(36, 33, 3.5, 0.6, 22),
+    "heart_y": Trait(50, 46, 7, 1.0),
+    "atrium_size": Trait(33, 30, 3.5, 0.6, 22),
     "atrium_x": Trait(-17, -16, 4),
     "atrium_y": Trait(44, 40, 6),
+    "trunk_size": Trait(17, 15, 2.2, 0.2, 9),
+    "trunk_x": Trait(21, 19, 3.5, 0.5),
     "knob_size": Trait(16, 14, 2.2, 1.3, 8),
     "knob_x": Trait(25, 23, 3.5, 1.5),
     "knob_y": Trait(-62, -58, 7, -1.0),
     "aorta_width": Trait(13, 12, 1.6, 0.5, 8),
     "aorta_x": Trait(20, 19, 3.5, 1.2),
     "aorta_bow": Trait(5, 5, 4, 1.5),
-    "mediastinum_width": Trait(25, 22, 2.6, 0.5, 15),
+    "mediastinum_width": Trait(22, 20, 2.6, 0.5, 15),
     "cava_width": Trait(10, 9, 2.2, 0.3, 4),
     "cava_x": Trait(-24, -22, 3),
     "trachea_width": Trait(8.5, 7.0, 0.9, 0, 5),

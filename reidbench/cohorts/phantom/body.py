@@ -56,15 +56,17 @@ def spine_x(a: Values, y: Array) -> Array:
 
 def _soft_tissue(scene: Scene, a: Values, v: Values) -> None:
     lift = -v["shrug"]
-    scene.ellipsoid("torso", [0, 70, 0], [a["torso_width"], 330, a["torso_depth"]])
-    scene.ellipsoid("neck", [a["neck_lean"], -240, -10], [a["neck_width"], 150, 58])
+    scene.ellipsoid("torso", [0, 80, 0], [a["torso_width"], 300, a["torso_depth"]])
+    scene.ellipsoid("neck", [a["neck_lean"], -240, -10], [a["neck_width"], 160, 58])
     for side, sign in SIDES:
         size = a["shoulder_size"]
+        y = a["shoulder_height"] + lift
+        scene.ellipsoid(f"trapezius_{side}", [sign * 78, y - 8, -14], [size * 2.0, size * 1.1, 60], sign * 27)
         scene.ellipsoid(
             f"shoulder_{side}",
-            [sign * (a["torso_width"] - 22), a["shoulder_height"] + 42 + lift, -5],
-            [size * 1.35, size, size * 1.05],
-            sign * (24 + v["arms"] * 0.5),
+            [sign * (a["torso_width"] - 26), y + 42, -5],
+            [size * 1.4, size * 1.25, size],
+            sign * (30 + v["arms"] * 0.5),
         )
         # Arms hang at the bedside and are turned out of the picture when standing.
         out = np.where(v["ap"] > 0, 26, 62) + 1.2 * v["arms"]
@@ -73,8 +75,8 @@ def _soft_tissue(scene: Scene, a: Values, v: Values) -> None:
         )
         scene.ellipsoid(
             f"breast_{side}",
-            [sign * a["breast_x"], a["breast_y"], a["torso_depth"] * 0.82],
-            [a["breast_size"] * 1.05, a["breast_size"], a["breast_depth"] + 6],
+            [sign * a["breast_x"], a["breast_y"], a["torso_depth"]],
+            [a["breast_size"] * 1.08, a["breast_size"], a["breast_depth"]],
         )
 
 
@@ -110,11 +112,13 @@ def _heart(scene: Scene, a: Values, v: Values) -> None:
         a["heart_angle"] - 4.0 * v["breath"],
     )
     size = a["atrium_size"] * beat
-    scene.ellipsoid("atrium", [a["atrium_x"], a["atrium_y"] + sink, 12], [size * 0.95, size * 1.2, size])
+    scene.ellipsoid("atrium", [a["atrium_x"], a["atrium_y"] + sink, 12], [size * 0.9, size * 1.25, size])
     knob = a["knob_size"]
-    scene.ellipsoid("knob", [a["knob_x"], a["knob_y"], -8], [knob, knob * 1.1, knob * 1.3])
+    scene.ellipsoid("knob", [a["knob_x"], a["knob_y"], -8], [knob, knob * 1.1, knob * 1.1])
+    trunk = a["trunk_size"] * beat
+    scene.ellipsoid("trunk", [a["trunk_x"], -18 + 0.5 * sink, 14], [trunk, trunk * 1.5, trunk * 1.4], -12)
     scene.ellipsoid("aorta", [a["aorta_x"], 20, -46], [a["aorta_width"], 110, a["aorta_width"]], a["aorta_bow"] * 0.6)
-    scene.ellipsoid("mediastinum", [0, -10, -10], [a["mediastinum_width"], 190, 62], a["spine_bow"] * 0.15)
+    scene.ellipsoid("mediastinum", [0, -10, -10], [a["mediastinum_width"], 200, 60], a["spine_bow"] * 0.15)
     scene.ellipsoid("cava", [a["cava_x"], -72, 8], [a["cava_width"], 62, 12])
 
 
@@ -147,10 +151,10 @@ def _spine(scene: Scene, a: Values, detail: float) -> None:
     density = col(a["vertebra_density"]) * (1.0 + 0.02 * level)
     area = 4 * width * col(height)
     # Body, then its two end plates, its pedicles and its spinous process.
-    scene.cloud(center, width * 0.62, 0.34 * density * area, col(height) * 0.34)
+    scene.cloud(center, width * 0.62, 0.20 * density * area, col(height) * 0.34)
     for side in (-1, 1):
         plate = center + np.stack([0 * y, side * 0.38 * np.broadcast_to(col(height), y.shape), 0 * y], axis=-1)
-        scene.cloud(plate, width * 0.5, 0.20 * density * width * 1.9, 1.3)
+        scene.cloud(plate, width * 0.5, 0.17 * density * width * 1.9, 1.3)
         pedicle = center + np.stack([side * 0.62 * width, -3 + 0 * y, -22 + 0 * y], axis=-1)
         scene.cloud(pedicle, 2.6, 0.10 * density * 40, 3.4)
         process = center + np.stack([side * (width + 9), -6 + 0 * y, -26 + 0 * y], axis=-1)
@@ -263,7 +267,7 @@ def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, si
             end = start + step * length[:, None]
             path = start[:, None] + (end - start)[:, None] * t
             sigma = (3.4, 2.3, 1.6)[generation] * width * col(calibre[:, column])
-            scene.tube(path, sigma, 0.062 * sigma * inside(path))
+            scene.tube(path, sigma, 0.085 * sigma * inside(path))
             column += 1
             if generation < 2:
                 children += [(end, angle - 0.42, width * 0.95), (end, angle + 0.42, width * 0.9)]

@@ -25,11 +25,11 @@ TISSUE = 0.0185
 _WORKING = 16 * 2**20
 #: The least exponent of a Gaussian: e**-60 is nothing, but smaller numbers would be denormal, and a processor crawls there.
 _FAR = -60.0
-_SOFT = ("torso", "neck", "shoulder_right", "shoulder_left", "arm_right", "arm_left")
+_SOFT = ("torso", "neck", "trapezius_right", "trapezius_left", "shoulder_right", "shoulder_left", "arm_right", "arm_left")
 #: What displaces air in each lung, beside the findings.
 _DISPLACES = {
     "right": ("dome_right", "atrium", "ventricle", "mediastinum", "cava", "fluid_right"),
-    "left": ("dome_left", "ventricle", "atrium", "mediastinum", "knob", "aorta", "fluid_left"),
+    "left": ("dome_left", "ventricle", "atrium", "mediastinum", "trunk", "knob", "aorta", "fluid_left"),
 }
 
 
@@ -105,7 +105,10 @@ class Rays:
             down = (k[:, 5] * dy * dy)[:, :, None]
             mixed = (k[:, 4] * dy)[:, :, None]
             inside = torch.addcmul(across - down, mixed, dx[:, None, :], value=-1.0)
-            half = inside.clamp_(min=0.0).sqrt_().mul_(k[:, 6, :, None])
+            inside.clamp_(min=0.0)
+            if name == "torso":
+                inside = inside * (2.0 - inside)  # 1 - q**2: a trunk is flatter than an ellipsoid
+            half = inside.sqrt_().mul_(k[:, 6, :, None])
             middle = (k[:, 2] + k[:, 7] * dx)[:, None, :] + (k[:, 8] * dy)[:, :, None]
             self._seen[name] = (half, middle)
         return self._seen[name]
@@ -193,7 +196,7 @@ def expose(lines: Tensor, v: dict[str, Tensor], pixel: Tensor, grain: Tensor) ->
     scatter = torch.bmm(torch.bmm(wide, primary), wide.transpose(1, 2))
     share = (0.28 * torch.exp(v["scatter"]) * (1 + 0.5 * v["ap"]))[:, None, None]
     total = primary + share * scatter
-    quanta = (9e3 * torch.exp(v["dose"]) * pixel**2)[:, None, None]
+    quanta = (1.4e4 * torch.exp(v["dose"]) * pixel**2)[:, None, None]
     total = (total + grain * torch.sqrt(total / quanta)).clamp_(min=1e-4)
     signal = -torch.log(total)
     # The exposure control looks at the middle of the field; the display follows it, more or less well.

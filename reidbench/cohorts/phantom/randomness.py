@@ -16,8 +16,3 @@ def generator(seed: int, *names: object) -> np.random.Generator:
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key))
 
-
-def fraction(*names: object) -> float:
-    """A number in [0, 1) from the names alone, the same for every seed."""
-    digest = hashlib.sha256("\x1f".join(map(str, names)).encode()).digest()
-    return int.from_bytes(digest[:6], "little") / 2.0**48

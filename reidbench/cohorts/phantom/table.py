@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS
-from reidbench.cohorts.phantom.randomness import fraction, generator
+from reidbench.cohorts.phantom.foreign import worn
+from reidbench.cohorts.phantom.randomness import generator
+from reidbench.cohorts.splits import by_patient
 
 #: Share of images with each finding at 50 years, the part of it that is the patient's own rather than the visit's
 #: (0 to 1), and its change with ten years of age (in standard deviations).
@@ -34,19 +36,13 @@ assert tuple(FINDINGS) == CHESTXRAY14_LABELS
 LONGEST = 4383
 
 
-def split(patient_id: str, val: float, test: float) -> str:
-    """The split of a patient, by hash of the identifier alone: adding patients moves nobody."""
-    at = fraction("phantom-split", patient_id)
-    return "test" if at < test else "val" if at < test + val else "train"
-
-
 def patient_rows(seed: int, patient_id: str, most: int) -> list[dict[str, object]]:
     """The table's rows of one patient; depends on the seed, the identifier and the cap on images alone."""
     rng = generator(seed, "table", patient_id)
     male = bool(rng.random() < 0.56)
     age = float(np.clip(rng.normal(48, 16), 18, 85))
     # Most patients come once or twice, a few come for years: skewed as in ChestX-ray14.
-    visits = int(min(most, 1 + math.floor(math.exp(rng.normal(0.45, 1.15)))))
+    visits = int(min(most, 1 + math.floor(math.exp(rng.normal(0.75, 1.15)))))
     sick = rng.normal(0, 0.35)
     gaps = np.exp(rng.normal(4.3, 1.7, size=visits - 1)).clip(1)
     days = np.concatenate([[0], np.minimum(np.cumsum(gaps), LONGEST)]).astype(int)
@@ -69,15 +65,17 @@ def patient_rows(seed: int, patient_id: str, most: int) -> list[dict[str, object
             latent = math.sqrt(kept) * own[index] + math.sqrt(1 - kept) * mood[index]
             latent = (latent + sick) / math.sqrt(1 + 0.35**2) + slope * (years - 50) / 10
             row[name] = int(latent > NormalDist().inv_cdf(1 - share))
+        row["foreign_material"] = int(
+            worn(seed, patient_id, row["image_id"], row["view"] == "AP", float(days[visit])).any()
+        )
         rows.append(row)
     return rows
 
 
 def table(seed: int, patients: int, most: int, val: float, test: float) -> pd.DataFrame:
-    """All rows, in the order of patients and visits."""
-    rows: list[dict[str, object]] = []
-    for number in range(patients):
-        patient_id = f"p{number:05d}"
-        where = split(patient_id, val, test)
-        rows += [{**row, "split": where} for row in patient_rows(seed, patient_id, most)]
-    return pd.DataFrame(rows)
+    """All rows, in the order of patients and visits; splits by hash of the patient, so that adding some moves nobody."""
+    rows = [row for number in range(patients) for row in patient_rows(seed, f"p{number:05d}", most)]
+    frame = pd.DataFrame(rows)
+    shares = {"test": test, "val": val, "train": 1.0 - val - test}
+    frame["split"] = by_patient(frame["patient_id"], shares, salt="phantom")
+    return frame
