@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from reidbench.cohorts.phantom.anatomy import BRANCHES, RIBS, VERTEBRAE
 from reidbench.cohorts.phantom.findings import Disease
-from reidbench.cohorts.phantom.scene import Scene
+from reidbench.cohorts.phantom.scene import Scene, steps
 
 Array = NDArray[np.float64]
 Values = dict[str, Array]
@@ -18,6 +18,9 @@ _RIB_WIDTH = np.array([0.50, 0.68, 0.80, 0.88, 0.94, 0.98, 1.00, 1.01, 1.01, 0.9
 _RIB_DEPTH = np.array([0.50, 0.68, 0.82, 0.91, 0.97, 1.00, 1.00, 1.00, 1.00, 0.98, 0.94, 0.88])
 _RIB_END = np.array([150, 152, 154, 154, 152, 150, 146, 138, 128, 114, 82, 55])
 _RIB_DROP = np.array([0.55, 0.72, 0.85, 0.95, 1.0, 1.05, 1.1, 1.1, 1.05, 1.0, 0.8, 0.6])
+
+#: Standard deviation in millimetres of the vessels of each generation, from the hilum outwards.
+_CALIBRE = (3.4, 2.3, 1.6)
 
 
 def col(values: Array) -> Array:
@@ -41,11 +44,11 @@ def body(a: Values, v: Values, disease: Disease, detail: float) -> Scene:
     disease.add(scene, a)
     _heart(scene, a, v)
     _airways(scene, a)
-    _spine(scene, a, detail)
+    _spine(scene, a)
     for side, sign in SIDES:
         _ribs(scene, a, v, side, sign, detail)
         _shoulder(scene, a, v, side, sign, detail)
-        _vessels(scene, a, v, disease, side, sign)
+        _vessels(scene, a, v, disease, side, sign, detail)
     return scene
 
 
@@ -142,7 +145,7 @@ def _airways(scene: Scene, a: Values) -> None:
         scene.tube(bronchus, col(a["trachea_width"]) * 0.45, -0.22)
 
 
-def _spine(scene: Scene, a: Values, detail: float) -> None:
+def _spine(scene: Scene, a: Values) -> None:
     level = np.arange(VERTEBRAE)
     height = a["rib_spacing"] + 0.6
     y = col(a["rib_first"]) - 12 + col(height) * level + a["vertebra_shift"]
@@ -166,9 +169,8 @@ def _spine(scene: Scene, a: Values, detail: float) -> None:
 def _ribs(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: float) -> None:
     # Upper and lower edge are drawn apart only where pixels are fine enough to show them apart.
     fine = detail < 4.0
-    steps = int(np.clip(220.0 / max(detail, 1.3), 36, 160))
-    t = np.linspace(0, 1, steps)
-    phi = np.radians(4 + (_RIB_END[:, None] - 4) * t)  # (12, steps)
+    t = np.linspace(0, 1, steps(330.0, 1.5 if fine else 4.2, detail))
+    phi = np.radians(4 + (_RIB_END[:, None] - 4) * t)  # (12, n)
     wall = a["lung_gap"] + 2 * a[f"lung_width_{side}"] * (1 + 0.02 * v["breath"]) + a["rib_margin"]
     width = wall[:, None, None] * _RIB_WIDTH[:, None]
     depth = (a["lung_depth"] + 8)[:, None, None] * _RIB_DEPTH[:, None]
@@ -182,7 +184,7 @@ def _ribs(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: fl
         + drop[..., None] * (1 - np.cos(phi)) / 2
     )
     z = -depth * np.cos(phi) - 6
-    shape = (scene.batch, RIBS, steps)
+    shape = (scene.batch, RIBS, len(t))
     x = sign * np.broadcast_to(x, shape) + spine_x(a, start)[..., None] * np.exp(-((phi / 0.6) ** 2))
     path = np.stack([x, np.broadcast_to(y, shape), np.broadcast_to(z, shape)], axis=-1)
     thick = a["rib_thickness"]
@@ -199,8 +201,7 @@ def _ribs(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: fl
 
 
 def _shoulder(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: float) -> None:
-    steps = int(np.clip(150 / max(detail, 2.0), 24, 80))
-    t = np.linspace(0, 1, steps)
+    t = np.linspace(0, 1, steps(140.0, 1.5 if detail < 4.0 else 4.8, detail))
     rise = col(a[f"clavicle_rise_{side}"] + v["shrug"])
     x = sign * (14 + col(a["clavicle_length"]) * t)
     y = col(a["clavicle_y"]) - rise * t - col(a["clavicle_curve"]) * np.sin(2 * np.pi * t)
@@ -222,14 +223,14 @@ def _shoulder(scene: Scene, a: Values, v: Values, side: str, sign: float, detail
     top = np.stack([corner_x - sign * 12, a["scapula_y"] - size * 0.55 - v["shrug"], np.full_like(size, -70)], axis=-1)
     tip = top + np.stack([sign * size * 1.5 * np.sin(angle), size * 1.5 * np.cos(angle), 0 * size - 6], axis=-1)
     joint = top + np.stack([sign * size * 0.85, size * 0.12, 0 * size + 30], axis=-1)
-    t = np.linspace(0, 1, steps)[None, :, None]
+    t = np.linspace(0, 1, steps(105.0, 2.4, detail))[None, :, None]
     for start, end, depth in ((top, tip, 0.14), (tip, joint, 0.20), (top, joint, 0.20)):
         scene.tube(start[:, None] + (end - start)[:, None] * t, 2.4, depth)
     middle = (top + tip + joint) / 3
     scene.cloud(middle[:, None], col(size) * 0.28, 0.10 * col(size) ** 2 * 0.8, col(size) * 0.36)
 
 
-def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, sign: float) -> None:
+def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, sign: float, detail: float) -> None:
     """Five stems from the hilum, each dividing twice; what would leave the lung is left out."""
     first, column = (0 if side == "right" else BRANCHES), 0
     turn = a[f"branch_turn_{side}"]
@@ -253,8 +254,8 @@ def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, si
     front: list[tuple[Array, Array, float]] = [
         (root, np.full(scene.batch, angle), 1.0) for angle in np.radians([158.0, 122.0, 82.0, 46.0, 14.0])
     ]
-    t = np.linspace(0, 1, 6)[None, :, None]
     for generation in range(3):
+        t = np.linspace(0, 1, steps(36.0, _CALIBRE[generation], detail))[None, :, None]
         children = []
         for start, heading, width in front:
             angle = heading + turn[:, column]
@@ -266,7 +267,7 @@ def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, si
             )
             end = start + step * length[:, None]
             path = start[:, None] + (end - start)[:, None] * t
-            sigma = (3.4, 2.3, 1.6)[generation] * width * col(calibre[:, column])
+            sigma = _CALIBRE[generation] * width * col(calibre[:, column])
             scene.tube(path, sigma, 0.085 * sigma * inside(path))
             column += 1
             if generation < 2:

@@ -116,8 +116,8 @@ class Disease:
         # The visible part of the lung reaches from its top to a little below its center.
         local = np.stack(
             [
-                np.clip(spread[0] * self.number(name, 1), -0.62, 0.62),
-                np.clip(height + spread[1] * self.number(name, 2), -0.72, 0.18),
+                self.side(name) * np.clip(0.1 + spread[0] * self.number(name, 1), -0.3, 0.62),
+                np.clip(height + spread[1] * self.number(name, 2), -0.72, 0.04),
                 0.35 * self.number(name, 3) / 2,
             ],
             axis=-1,
@@ -145,14 +145,14 @@ class Disease:
     def _focal(self, scene: Scene) -> None:
         place, _ = self._place(scene, "Nodule", (0.35, 0.26), -0.28)
         size = 6.5 * np.exp(0.16 * self.number("Nodule", 4))
-        scene.cloud(place[:, None], size[:, None], (0.58 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None])
+        scene.cloud(place[:, None], size[:, None], (0.70 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None])
         place, _ = self._place(scene, "Mass", (0.3, 0.26), -0.3)
         size = 14.5 * np.exp(0.15 * self.number("Mass", 4))
         scene.cloud(place[:, None], size[:, None], (0.80 * self.present["Mass"] * 2 * np.pi * size**2)[:, None])
         place, _ = self._place(scene, "Infiltration", (0.25, 0.22), -0.15)
-        self._blobs(scene, "Infiltration", place, 17.0, 9, 8.5, 0.20, 6)
+        self._blobs(scene, "Infiltration", place, 17.0, 9, 8.5, 0.24, 6)
         place, _ = self._place(scene, "Pneumonia", (0.2, 0.12), 0.0)
-        self._blobs(scene, "Pneumonia", place, 12.0, 7, 10.0, 0.26, 6)
+        self._blobs(scene, "Pneumonia", place, 12.0, 7, 10.0, 0.30, 6)
         place, _ = self._place(scene, "Consolidation", (0.2, 0.2), -0.35)
         size = 21.0 * np.exp(0.12 * self.number("Consolidation", 5))
         depth = 0.85 * self.present["Consolidation"] * np.exp(0.15 * self.number("Consolidation", 4))
@@ -164,10 +164,10 @@ class Disease:
         """Fluid fills the angle beside and above the diaphragm, with a meniscus that climbs the chest wall."""
         for name, sign in (("right", -1.0), ("left", 1.0)):
             present = self.on_side("Effusion", sign)
-            level = 34 + 11 * self.number("Effusion", 2)
+            level = 46 + 13 * self.number("Effusion", 2)
             dome, semi = scene.centers[f"dome_{name}"], np.linalg.norm(scene.axes[f"dome_{name}"], axis=1)
             away = np.where(present > 0, 0.0, 1e6)
-            center: list[Array] = [dome[:, 0] + sign * 34, dome[:, 1] - level + 22, dome[:, 2] - 14 + away]
+            center: list[Array] = [dome[:, 0] + sign * 46, dome[:, 1] - level + 22, dome[:, 2] - 14 + away]
             scene.ellipsoid(
                 f"fluid_{name}", [center[0] + away, *center[1:]], [semi[:, 0], semi[:, 1], semi[:, 2]], sign * -16
             )
@@ -210,8 +210,8 @@ class Disease:
             lung, semi = scene.centers[f"lung_{name}"], np.linalg.norm(scene.axes[f"lung_{name}"], axis=1)
             hilum = np.stack([sign * a["hilum_x"] + sign * 16, a[f"hilum_y_{name}"], lung[:, 2]], axis=-1)
             wings = hilum[:, None] + np.array([[0, 0, 0], [sign * 10, -24, 0], [sign * 10, 24, 0]], float)
-            scene.cloud(wings, 19.0, (0.20 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0)
-            net = self._draws["Fibrosis"][:, 4:40].reshape(-1, 18, 2) * (0.28, 0.14) + (sign * 0.25, 0.06)
+            scene.cloud(wings, 19.0, (0.25 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0)
+            net = self._draws["Fibrosis"][:, 4:40].reshape(-1, 18, 2) * (0.28, 0.13) + (sign * 0.25, -0.08)
             xyz = np.concatenate([net, 0 * net[..., :1]], axis=-1) * semi[:, None] + lung[:, None]
             scene.cloud(xyz, 3.4, 0.34 * self.present["Fibrosis"][:, None] * 2 * np.pi * 3.4 * 2.2, 2.2)
 
@@ -226,8 +226,8 @@ class Disease:
         angle = np.clip(low[:, None] + np.linspace(-0.30, 0.30, 14), -0.9, 0.42)
         across = np.sqrt(1 - angle**2) - 0.05
         xyz = np.stack([sign[:, None] * across, angle, 0 * angle], -1) * semi[:, None] + lung[:, None]
-        depth = 0.62 * self.present[name] * np.exp(0.15 * self.number(name, 4))
-        scene.tube(xyz, 5.0, depth[:, None])
+        depth = 0.85 * self.present[name] * np.exp(0.15 * self.number(name, 4))
+        scene.tube(xyz, 6.0, depth[:, None])
 
     def _hernia(self, scene: Scene, a: Values) -> None:
         """Stomach behind the heart: a round shadow low in the midline, with air in it."""

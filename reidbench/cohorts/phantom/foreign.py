@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.cohorts.phantom.randomness import generator
-from reidbench.cohorts.phantom.scene import Scene
+from reidbench.cohorts.phantom.scene import Scene, steps
 
 Array = NDArray[np.float64]
 
@@ -39,16 +39,16 @@ def draw(seed: int, patient_id: object, image_id: object) -> Array:
     return np.clip(np.concatenate([own, generator(seed, "brought places", image_id).standard_normal(_NOW)]), -2.2, 2.2)
 
 
-def add(scene: Scene, a: dict[str, Array], present: NDArray[np.bool_], draws: Array) -> None:
+def add(scene: Scene, a: dict[str, Array], present: NDArray[np.bool_], draws: Array, detail: float) -> None:
     """Puts the things of ``present``, (B, len(KINDS)), into the scene; metal is dense and sharp."""
     on = dict(zip(KINDS, present.astype(float).T[..., None]))  # (B, 1) each
     own, now = draws[:, :_OWN], draws[:, _OWN:]
-    _pacemaker(scene, a, on["pacemaker"], own)
+    _pacemaker(scene, a, on["pacemaker"], own, detail)
     _wires(scene, a, on["sternal_wires"], own)
     _clips(scene, a, on["clips"], own)
-    _electrodes(scene, a, on["electrodes"], now)
-    _line(scene, a, on["line"], now)
-    _tube(scene, a, on["tube"], now)
+    _electrodes(scene, a, on["electrodes"], now, detail)
+    _line(scene, a, on["line"], now, detail)
+    _tube(scene, a, on["tube"], now, detail)
 
 
 def _curve(points: list[tuple[Array | float, Array | float, float]], batch: int, steps: int) -> Array:
@@ -62,7 +62,7 @@ def _curve(points: list[tuple[Array | float, Array | float, float]], batch: int,
     return control[:, 0]
 
 
-def _pacemaker(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None:
+def _pacemaker(scene: Scene, a: dict[str, Array], on: Array, own: Array, detail: float) -> None:
     x, y = 92 + 7 * own[:, 0], -92 + 8 * own[:, 1]
     grid = np.stack(np.meshgrid(np.linspace(-15, 15, 5), np.linspace(-12, 12, 4)), -1).reshape(-1, 2)
     case = np.stack([x[:, None] + grid[:, 0], y[:, None] + grid[:, 1], np.full((len(x), len(grid)), 85.0)], -1)
@@ -70,7 +70,7 @@ def _pacemaker(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None
     lead = _curve(
         [(x - 12, y, 85), (40, y - 26, 60), (-30, -90 + 5 * own[:, 2], 20), (-28, 20, 10), (a["heart_x"] + 18, 74, 30)],
         scene.batch,
-        44,
+        steps(330.0, 1.1, detail),
     )
     scene.tube(lead, 1.1, 0.7 * on)
 
@@ -80,7 +80,9 @@ def _wires(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None:
     for wire in range(6):
         y = -72 + 23 * wire + 3 * own[:, wire]
         x = 2.5 * own[:, 11 - wire]
-        loop = np.stack([x[:, None] + 6.5 * np.cos(turn), y[:, None] + 4.0 * np.sin(turn), np.full((len(x), 9), 84.0)], -1)
+        loop = np.stack(
+            [x[:, None] + 6.5 * np.cos(turn), y[:, None] + 4.0 * np.sin(turn), np.full((len(x), 9), 84.0)], -1
+        )
         scene.tube(loop, 0.8, 0.8 * on)
 
 
@@ -91,35 +93,48 @@ def _clips(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None:
     scene.cloud(np.stack([x, y, np.full_like(x, 20.0)], -1), 1.1, 1.0 * on * 14, 2.4)
 
 
-def _electrodes(scene: Scene, a: dict[str, Array], on: Array, now: Array) -> None:
+def _electrodes(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: float) -> None:
     places = [(-88, -84), (88, -84), (-92, 66), (92, 70)]
     for index, (x, y) in enumerate(places):
         center = (x + 13 * now[:, 2 * index], y + 13 * now[:, 2 * index + 1], 100.0)
         disc = np.stack([center[0], center[1], np.full(scene.batch, 100.0)], -1)[:, None]
         scene.cloud(disc, 3.2, 0.9 * on * 2 * np.pi * 3.2**2)
         middle = (0.4 * x + 24 * now[:, 8 + index], 0.5 * y + 30 + 20 * now[:, 12 + index], 105.0)
-        wire = _curve([center, middle, (30 * now[:, 16] + 0.2 * x, 190.0, 105.0)], scene.batch, 30)
+        wire = _curve(
+            [center, middle, (30 * now[:, 16] + 0.2 * x, 190.0, 105.0)], scene.batch, steps(280.0, 0.9, detail)
+        )
         scene.tube(wire, 0.9, 0.42 * on)
 
 
-def _line(scene: Scene, a: dict[str, Array], on: Array, now: Array) -> None:
+def _line(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: float) -> None:
     """A central venous line from the right neck into the cava."""
     x = a["cava_x"]
     path = _curve(
-        [(-62 + 9 * now[:, 20], -190.0, 30), (-66 + 9 * now[:, 21], -120, 30), (x, -112, 20), (x + 3 * now[:, 22], -14 + 14 * now[:, 23], 8)],
+        [
+            (-62 + 9 * now[:, 20], -190.0, 30),
+            (-66 + 9 * now[:, 21], -120, 30),
+            (x, -112, 20),
+            (x + 3 * now[:, 22], -14 + 14 * now[:, 23], 8),
+        ],
         scene.batch,
-        36,
+        steps(190.0, 1.1, detail),
     )
     scene.tube(path, 1.1, 0.5 * on)
 
 
-def _tube(scene: Scene, a: dict[str, Array], on: Array, now: Array) -> None:
+def _tube(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: float) -> None:
     """A stomach tube down the oesophagus, under the left dome."""
     x = a["aorta_x"] * 0.2
     path = _curve(
-        [(2 * now[:, 24], -230, -20), (x, -60, -30), (x - 4, 60, -30), (x + 8, 110, -10), (58 + 12 * now[:, 25], 128 + 9 * now[:, 26], 10)],
+        [
+            (2 * now[:, 24], -230, -20),
+            (x, -60, -30),
+            (x - 4, 60, -30),
+            (x + 8, 110, -10),
+            (58 + 12 * now[:, 25], 128 + 9 * now[:, 26], 10),
+        ],
         scene.batch,
-        52,
+        steps(400.0, 1.4, detail),
     )
     scene.tube(path, 1.4, 0.55 * on)
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidbench.cohorts.phantom.scene import Scene, rotation
+from reidbench.cohorts.phantom.scene import APERTURE, Scene, rotation
 
 Array = NDArray[np.float64]
 
@@ -25,7 +25,16 @@ TISSUE = 0.0185
 _WORKING = 16 * 2**20
 #: The least exponent of a Gaussian: e**-60 is nothing, but smaller numbers would be denormal, and a processor crawls there.
 _FAR = -60.0
-_SOFT = ("torso", "neck", "trapezius_right", "trapezius_left", "shoulder_right", "shoulder_left", "arm_right", "arm_left")
+_SOFT = (
+    "torso",
+    "neck",
+    "trapezius_right",
+    "trapezius_left",
+    "shoulder_right",
+    "shoulder_left",
+    "arm_right",
+    "arm_left",
+)
 #: What displaces air in each lung, beside the findings.
 _DISPLACES = {
     "right": ("dome_right", "atrium", "ventricle", "mediastinum", "cava", "fluid_right"),
@@ -142,11 +151,14 @@ def _air(rays: Rays, side: str) -> Tensor:
 def _soft_points(points: Tensor, grid: Tensor, pixel: Tensor) -> Tensor:
     """Sum of all soft points on the grid, (B, S, S): one matrix product, since a Gaussian is a row times a column."""
     x, y, _, sx, sy, mass = points.unbind(-1)
-    # The pixel averages over its area: a box of one pixel has a variance of a twelfth.
-    aperture = (pixel**2 / 9.0)[:, None]
+    aperture = (pixel**2 * APERTURE)[:, None]
     sx, sy = (sx * sx + aperture).rsqrt(), (sy * sy + aperture).rsqrt()
-    across = ((grid[:, None, :] - x[..., None]) * (sx * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
-    down = ((grid[:, None, :] - y[..., None]) * (sy * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
+    across = (
+        ((grid[:, None, :] - x[..., None]) * (sx * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
+    )
+    down = (
+        ((grid[:, None, :] - y[..., None]) * (sy * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
+    )
     across.mul_((mass * sx * sy / (2 * math.pi))[..., None])
     return torch.bmm(down.transpose(1, 2), across)
 
@@ -169,6 +181,22 @@ def attenuation(rays: Rays, points: Tensor, grid: Tensor, pixel: Tensor, a: dict
             share = rest / (lung + 1e-9)
             soft = soft + open_ * air * density * (0.9 * share - (1.0 - share))
     return (soft * TISSUE + _soft_points(points, grid, pixel)).clamp_(min=0.0)
+
+
+def _seen(points: Array, field: Array) -> Array:
+    """The points that leave a trace in the picture, (B, m, 6): those with mass, and not far outside the field.
+
+    Args:
+        points: (B, n, 6) as in :class:`Scene`, posed.
+        field: (B,) width of the picture in millimetres.
+    """
+    # At 8.5 standard deviations a Gaussian is 2e-16 of its peak; the aperture of the coarsest pixel is 3 mm.
+    reach = 8.5 * np.maximum(points[..., 3], points[..., 4]) + 26.0
+    gone = (points[..., 5] == 0) | (np.abs(points[..., :2]).max(-1) > field[:, None] / 2 + reach)
+    order = np.argsort(gone, axis=1, kind="stable")[:, : max(1, int((~gone).sum(axis=1).max()))]
+    kept = np.take_along_axis(points, order[..., None], axis=1)
+    kept[..., 5] *= ~np.take_along_axis(gone, order, axis=1)
+    return kept
 
 
 def _blur(size: int, millimetres: Tensor, pixel: Tensor) -> Tensor:
@@ -240,7 +268,7 @@ def render(
     Returns:
         (B, size, size) uint8.
     """
-    points = np.concatenate(scene.points, axis=1)
+    points = _seen(np.concatenate(scene.points, axis=1), FIELD * np.exp(v["zoom"]))
     # What lies far away in all of the batch (a finding that nobody has) is left out: its chords would be 0.
     near = [name for name, center in scene.centers.items() if (np.abs(center[:, 0]) < 1e5).any()]
     constants = {name: ray_constants(scene.centers[name], scene.axes[name]) for name in near}

@@ -15,4 +15,3 @@ def generator(seed: int, *names: object) -> np.random.Generator:
     text = "\x1f".join([f"phantom-v{VERSION}", str(seed), *map(str, names)])
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key))
-
