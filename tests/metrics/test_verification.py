@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
@@ -25,16 +25,22 @@ PAIRS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_s
 )
 
 
+# No deadline: a busy machine is no defect.
+EXAMPLES = settings(max_examples=60, deadline=None)
+
+
 def split(pairs: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([score for score, _ in pairs], dtype=float), np.array([same for _, same in pairs])
 
 
+@EXAMPLES
 @given(PAIRS)
 def test_auc_is_scikit_learns(pairs):
     scores, same = split(pairs)
     assert roc_auc(scores, same) == pytest.approx(reference.roc_auc_score(same, scores), abs=1e-12)
 
 
+@EXAMPLES
 @given(PAIRS, st.data())
 def test_weighted_auc_is_scikit_learns(pairs, data):
     scores, same = split(pairs)
@@ -47,6 +53,7 @@ def test_weighted_auc_is_scikit_learns(pairs, data):
         assert ours == pytest.approx(reference.roc_auc_score(same, scores, sample_weight=weights), abs=1e-12)
 
 
+@EXAMPLES
 @given(PAIRS)
 def test_curve_is_scikit_learns(pairs):
     scores, same = split(pairs)
@@ -57,6 +64,7 @@ def test_curve_is_scikit_learns(pairs):
     np.testing.assert_array_equal(curve.thresholds, thresholds)
 
 
+@EXAMPLES
 @given(PAIRS)
 def test_equal_error_rate_lies_on_the_curve_where_both_errors_are_equal(pairs):
     scores, same = split(pairs)
@@ -67,6 +75,7 @@ def test_equal_error_rate_lies_on_the_curve_where_both_errors_are_equal(pairs):
     assert 0 <= eer <= 1
 
 
+@EXAMPLES
 @given(PAIRS, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
 def test_tpr_at_fpr_is_the_expectation_over_random_order_among_ties(pairs, budget):
     scores, same = split(pairs)
@@ -120,6 +129,7 @@ def test_worked_example():
     assert tpr_at_fpr(scores, same, 1 / 2) == pytest.approx(5 / 6)
 
 
+@EXAMPLES
 @given(PAIRS, st.randoms(use_true_random=False))
 def test_order_and_monotone_rescaling_change_nothing(pairs, random):
     scores, same = split(pairs)
@@ -131,6 +141,7 @@ def test_order_and_monotone_rescaling_change_nothing(pairs, random):
         assert tpr_at_fpr(moved, moved_same, 0.1) == tpr_at_fpr(scores, same, 0.1)
 
 
+@EXAMPLES
 @given(PAIRS, st.sampled_from([0.0, 0.01, 0.1, 0.3, 1.0]))
 def test_calibrated_threshold_keeps_its_promise_and_is_the_lowest_that_does(pairs, budget):
     scores, same = split(pairs)
@@ -147,6 +158,7 @@ def test_threshold_is_infinite_when_even_the_highest_score_accepts_too_many():
     assert np.isnan(accepted_none.precision)
 
 
+@EXAMPLES
 @given(PAIRS, st.integers(-4, 4))
 def test_threshold_metrics_are_scikit_learns(pairs, threshold):
     scores, same = split(pairs)

@@ -1,0 +1,248 @@
+"""Intervals of the verification figures.
+
+A resample of patients is a set of weights on the pairs. Draw K of K patients with replacement, patient p being drawn
+w_p times. A genuine pair is data of one patient: it comes w_p times. An impostor pair is data of two: each copy of the
+one meets each copy of the other, so it comes w_a w_b times. Two copies of one patient make no new pair: it would be
+genuine by the patient and an impostor by the draw.
+
+Why the product: to first order it varies as (w_a - 1) + (w_b - 1), the sum of both patients' effects, which gives the
+variance that patients lend to a U-statistic. Weighting by one side alone, or by the mean of both, loses half or three
+quarters of it. What the product does overstate is the noise of a pair beyond its two patients: the variance of w_a w_b
+is about 3, not 1 (Owen, 2007, "The pigeonhole bootstrap"). So intervals err to the wide side where patients have few
+impostor pairs each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from reidbench.metrics.arrays import Floats, Indices, scored_pairs
+from reidbench.metrics.intervals import (
+    Interval,
+    checked,
+    patient_counts,
+    patient_pairs,
+    percentile_interval,
+    resample,
+)
+from reidbench.metrics.roc import Curve, Ranking
+from reidbench.metrics.verification import checked_rate
+
+LOW_RATES = (0.01, 0.001)
+
+
+@dataclass(frozen=True)
+class VerificationIntervals:
+    """The figures of a set of scored pairs with intervals, all from the same resamples of patients.
+
+    Attributes:
+        auc: area under the ROC curve.
+        eer: equal error rate.
+        tpr_at_fpr: true positive rate at each false positive rate asked for.
+    """
+
+    auc: Interval
+    eer: Interval
+    tpr_at_fpr: Mapping[float, Interval]
+
+
+def bootstrap_auc_pairs(
+    scores: ArrayLike, same: ArrayLike, *, runs: int = 10_000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """AUC with the percentile interval of the literature: pairs resampled as if they were independent.
+
+    They are not: pairs share patients, and the interval is several times too narrow. It stands beside the patient-level
+    one for comparison with published figures. P of P pairs are drawn with replacement, the numbers of genuine and
+    impostor pairs varying (not stratified); draws without either kind are left out.
+
+    Args:
+        scores: (P,), higher = more alike.
+        same: (P,) booleans.
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        The area and its interval; NaN if either kind of pair is missing.
+
+    Raises:
+        ValueError: shapes differ, a score is NaN, or ``runs`` or ``level`` is out of range.
+    """
+    checked(runs, level)
+    ranking = Ranking.of(scores, same)
+    genuine = len(ranking.genuine)
+    pairs = genuine + len(ranking.impostor)
+    value = ranking.unweighted().auc()
+    if np.isnan(value):
+        return Interval(value, value, value)
+
+    def draw(rng: np.random.Generator, count: int) -> Floats:
+        areas = np.empty((count, 1))
+        for run in range(count):
+            times = np.bincount(rng.integers(0, pairs, pairs), minlength=pairs)
+            areas[run] = Curve(ranking, times[:genuine], times[genuine:]).auc()
+        return areas
+
+    return percentile_interval(value, resample(draw, runs, seed)[:, 0], level)
+
+
+def bootstrap_auc_patients(
+    scores: ArrayLike,
+    same: ArrayLike,
+    patient_a: ArrayLike,
+    patient_b: ArrayLike,
+    *,
+    runs: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """AUC with a percentile interval from resampling patients, on both sides of every pair.
+
+    Resamples that leave no genuine or no impostor pair are left out.
+
+    Args:
+        scores: (P,), higher = more alike.
+        same: (P,) booleans.
+        patient_a: (P,) patient of the first image, whole numbers or text.
+        patient_b: (P,) patient of the second image; equal to ``patient_a`` exactly where ``same`` holds.
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        The area and its interval; NaN if either kind of pair is missing.
+
+    Raises:
+        ValueError: shapes differ, a score is NaN, ``same`` contradicts the patients, or ``runs`` or ``level`` is out of
+            range.
+    """
+    checked(runs, level)
+    sample = _Sample.of(scores, same, patient_a, patient_b)
+    values, draws = _over_patients([sample], lambda curves: [curves[0].auc()], runs, seed)
+    return percentile_interval(values[0], draws[:, 0], level)
+
+
+def bootstrap_verification_patients(
+    scores: ArrayLike,
+    same: ArrayLike,
+    patient_a: ArrayLike,
+    patient_b: ArrayLike,
+    *,
+    fprs: Sequence[float] = LOW_RATES,
+    runs: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> VerificationIntervals:
+    """AUC, EER and TPR at low false positive rates, each with its interval, in one pass over resamples of patients.
+
+    The AUC is the same, to the last digit, as `bootstrap_auc_patients` gives with the same seed.
+
+    Args:
+        scores: (P,), higher = more alike.
+        same: (P,) booleans.
+        patient_a: (P,) patient of the first image.
+        patient_b: (P,) patient of the second image.
+        fprs: the false positive rates, each in [0, 1].
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Raises:
+        ValueError: as `bootstrap_auc_patients`, or a rate is out of [0, 1].
+    """
+    checked(runs, level)
+    rates = [checked_rate(fpr) for fpr in fprs]
+    sample = _Sample.of(scores, same, patient_a, patient_b)
+
+    def figures(curves: Sequence[Curve]) -> list[float]:
+        curve = curves[0]
+        return [curve.auc(), curve.eer(), *(curve.tpr_at(fpr) for fpr in rates)]
+
+    values, draws = _over_patients([sample], figures, runs, seed)
+    auc, eer, *tprs = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values))
+    return VerificationIntervals(auc, eer, dict(zip(rates, tprs)))
+
+
+def bootstrap_auc_drop_patients(
+    before: ArrayLike,
+    after: ArrayLike,
+    same: ArrayLike,
+    patient_a: ArrayLike,
+    patient_b: ArrayLike,
+    *,
+    runs: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """How far the AUC falls from one set of scores to another on the same pairs, with a paired interval.
+
+    Both are weighed by the same resample of patients in every run, so what they share cancels: this interval, and not
+    the overlap of two single ones, says whether two defenses differ.
+
+    Args:
+        before: (P,) scores without the defense, or with the first.
+        after: (P,) scores of the same pairs with the defense, or with the second.
+        same: (P,) booleans.
+        patient_a: (P,) patient of the first image.
+        patient_b: (P,) patient of the second image.
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        AUC before less AUC after, and its interval; NaN if either kind of pair is missing.
+
+    Raises:
+        ValueError: as `bootstrap_auc_patients`.
+    """
+    checked(runs, level)
+    samples = [_Sample.of(scores, same, patient_a, patient_b) for scores in (before, after)]
+    values, draws = _over_patients(samples, lambda curves: [curves[0].auc() - curves[1].auc()], runs, seed)
+    return percentile_interval(values[0], draws[:, 0], level)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Scored pairs in order, with the patients of each in that order."""
+
+    ranking: Ranking
+    genuine_patient: Indices
+    impostor_a: Indices
+    impostor_b: Indices
+    patients: int
+
+    @classmethod
+    def of(cls, scores: ArrayLike, same: ArrayLike, patient_a: ArrayLike, patient_b: ArrayLike) -> _Sample:
+        _, flags = scored_pairs(scores, same)
+        first, second, patients = patient_pairs(patient_a, patient_b, flags)
+        ranking = Ranking.of(scores, same)
+        return cls(ranking, first[ranking.genuine], first[ranking.impostor], second[ranking.impostor], patients)
+
+    def curve(self, counts: Floats) -> Curve:
+        """The curve with every patient counted so many times (K,)."""
+        impostor = counts.take(self.impostor_a)
+        impostor *= counts.take(self.impostor_b)
+        return Curve(self.ranking, counts.take(self.genuine_patient), impostor)
+
+
+def _over_patients(
+    samples: Sequence[_Sample], figures: Callable[[Sequence[Curve]], list[float]], runs: int, seed: int
+) -> tuple[list[float], Floats]:
+    """Figures on the data as they are, and on resamples of patients (runs, figures), the same for every sample."""
+    values = figures([sample.ranking.unweighted() for sample in samples])
+    if np.isnan(values).any():
+        return values, np.full((runs, len(values)), np.nan)
+    patients = samples[0].patients
+
+    def draw(rng: np.random.Generator, count: int) -> Floats:
+        resampled = np.empty((count, len(values)))
+        for run in range(count):
+            counts = patient_counts(rng, patients)
+            resampled[run] = figures([sample.curve(counts) for sample in samples])
+        return resampled
+
+    return values, resample(draw, runs, seed)

@@ -1,0 +1,161 @@
+"""Percentile intervals by resampling, and the loop that every bootstrap here runs in.
+
+Patients, not pairs or images, are the independent units of a re-identification test: the images of one patient share
+the anatomy, and every pair shares its patients with others. What is resampled with replacement is therefore patients,
+each coming with all its images and pairs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from reidbench.metrics.arrays import Floats, Indices, codes
+
+# Given a random generator and a number of runs, that many resampled figures: (runs, figures).
+Draw = Callable[[np.random.Generator, int], Floats]
+
+# Every so many runs have a random stream of their own, so that the result depends on the seed and not on the threads.
+RUNS_PER_STREAM = 50
+# The work is in numpy calls that let other threads run; beyond a few they wait for memory.
+MOST_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its interval; all NaN where the figure is undefined.
+
+    Attributes:
+        value: the figure on the data as they are.
+        low: lower end.
+        high: upper end; value need not lie between the ends, if resampling shifts the figure.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap_mean_patients(
+    values: ArrayLike,
+    patients: ArrayLike,
+    *,
+    each: Literal["image", "patient"] = "image",
+    runs: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Mean of per-image figures (AP@R, accepted pairs, differences of either), resampling the patients they belong to.
+
+    The gallery that a query searched stays as it is; only who asks is resampled. For the drop between two defenses on
+    the same queries, pass the differences.
+
+    Args:
+        values: (Q,); NaN marks an image without a figure, which is left out.
+        patients: (Q,) whole numbers or text.
+        each: what counts once: an ``image``, or a ``patient`` with the mean of its images.
+        runs: resamples.
+        seed: of the resampling; the same seed gives the same interval.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        The mean with its percentile interval; NaN without any value.
+
+    Raises:
+        ValueError: lengths differ, or ``runs`` or ``level`` is out of range.
+    """
+    figures = np.asarray(values, dtype=np.float64)
+    (patient,), _ = codes(patients)
+    if figures.shape != patient.shape:
+        raise ValueError(f"values have shape {figures.shape}, patients {patient.shape}")
+    known = ~np.isnan(figures)
+    figures, patient = figures[known], np.unique(patient[known], return_inverse=True)[1]
+    images = np.bincount(patient).astype(np.float64)
+    sums = np.bincount(patient, weights=figures).astype(np.float64)
+    if each == "patient":
+        sums, images = sums / images, np.ones(len(images))
+
+    def draw(rng: np.random.Generator, count: int) -> Floats:
+        means = np.empty((count, 1))
+        for run in range(count):
+            counts = patient_counts(rng, len(images))
+            means[run] = (counts * sums).sum() / (counts * images).sum()
+        return means
+
+    if not len(images):
+        checked(runs, level)
+        return Interval(float("nan"), float("nan"), float("nan"))
+    return percentile_interval(float(sums.sum() / images.sum()), resample(draw, runs, seed)[:, 0], level)
+
+
+def percentile_interval(value: float, draws: Floats, level: float) -> Interval:
+    """The middle ``level`` of resampled figures.
+
+    Args:
+        value: the figure itself.
+        draws: resampled figures (runs,); NaN ones, of resamples in which the figure is undefined, are left out.
+        level: coverage aimed at, in (0, 1).
+    """
+    checked(len(draws), level)
+    defined = draws[~np.isnan(draws)]
+    if np.isnan(value) or not len(defined):
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def resample(draw: Draw, runs: int, seed: int) -> Floats:
+    """All resampled figures (runs, figures), from as many threads as there are cores, the same for any number of them.
+
+    Args:
+        draw: gives some runs' figures; called from several threads at once, so it should leave BLAS alone, which brings
+            threads of its own.
+        runs: how many in all.
+        seed: of the random streams.
+
+    Raises:
+        ValueError: ``runs`` is below 1.
+    """
+    checked(runs, 0.5)
+    sizes = [min(RUNS_PER_STREAM, runs - start) for start in range(0, runs, RUNS_PER_STREAM)]
+    streams = [np.random.Generator(np.random.SFC64(each)) for each in np.random.SeedSequence(seed).spawn(len(sizes))]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(cores, MOST_THREADS)) as pool:
+        return np.concatenate(list(pool.map(draw, streams, sizes)))
+
+
+def patient_counts(rng: np.random.Generator, patients: int) -> Floats:
+    """How often each of K patients is drawn when K are drawn with replacement (K,)."""
+    return np.bincount(rng.integers(0, patients, patients), minlength=patients).astype(np.float64)
+
+
+def patient_pairs(patient_a: ArrayLike, patient_b: ArrayLike, same: np.ndarray) -> tuple[Indices, Indices, int]:
+    """Both patients of every pair as codes 0..K-1, and K.
+
+    Raises:
+        ValueError: lengths differ, or ``same`` contradicts the patients.
+    """
+    (first, second), patients = codes(patient_a, patient_b)
+    if not first.shape == second.shape == same.shape:
+        raise ValueError(f"{len(same)} pairs need as many patients on each side, not {len(first)} and {len(second)}")
+    if ((first == second) != same).any():
+        raise ValueError("same contradicts the patients of the pairs")
+    return first, second, patients
+
+
+def checked(runs: int, level: float) -> None:
+    """Refuses what cannot be resampled.
+
+    Raises:
+        ValueError: ``runs`` below 1, or ``level`` out of (0, 1).
+    """
+    if runs < 1:
+        raise ValueError(f"a bootstrap needs at least one run, not {runs}")
+    if not 0 < level < 1:
+        raise ValueError(f"level lies between 0 and 1, not at {level}")

@@ -1,0 +1,60 @@
+"""The retrieval figures of a record: averages over queries, with intervals over patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reidbench.metrics.arrays import Floats
+from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
+from reidbench.metrics.retrieval import QueryRanks
+
+
+@dataclass(frozen=True)
+class RetrievalSummary:
+    """Averages over the queries that have something to find; NaN if none has.
+
+    Attributes:
+        map_at_r: mean AP@R over query images, as the literature has it.
+        r_precision: mean R-Precision over query images.
+        precision_at_1: mean Precision@1 over query images.
+        patient_map_at_r: mean over patients of their mean AP@R, so that many images don't buy many votes.
+        asked: queries that count.
+        unasked: queries with nothing to find.
+    """
+
+    map_at_r: Interval
+    r_precision: Interval
+    precision_at_1: Interval
+    patient_map_at_r: Interval
+    asked: int
+    unasked: int
+
+
+def summarize_retrieval(
+    ranks: QueryRanks, *, runs: int = 10_000, seed: int = 0, level: float = 0.95
+) -> RetrievalSummary:
+    """Averages what the queries found, with intervals from resampling the patients who ask.
+
+    Args:
+        ranks: what each query found, or would find by chance.
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Raises:
+        ValueError: ``runs`` or ``level`` is out of range.
+    """
+
+    def mean(values: Floats) -> Interval:
+        return bootstrap_mean_patients(values, ranks.patients, runs=runs, seed=seed, level=level)
+
+    return RetrievalSummary(
+        map_at_r=mean(ranks.average_precision),
+        r_precision=mean(ranks.r_precision),
+        precision_at_1=mean(ranks.precision_at_1),
+        patient_map_at_r=bootstrap_mean_patients(
+            ranks.average_precision, ranks.patients, each="patient", runs=runs, seed=seed, level=level
+        ),
+        asked=int(ranks.asked.sum()),
+        unasked=ranks.unasked,
+    )

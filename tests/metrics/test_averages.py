@@ -1,0 +1,199 @@
+"""Averages over images and patients with their intervals, and risk a patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from reidbench.metrics import (
+    Interval,
+    bootstrap_macro_auc_patients,
+    bootstrap_mean_patients,
+    chance_retrieval,
+    label_aucs,
+    patient_risk,
+    rank_queries,
+    summarize_retrieval,
+    summarize_risk,
+)
+
+
+def found(scores, patients):
+    scores, ids = np.asarray(scores, dtype=float), np.arange(len(patients))
+    return rank_queries(lambda which: scores[which], patients, patients, ids, ids)
+
+
+@pytest.fixture
+def victim_and_crowd():
+    """Patient v is found by both its images at once; c and d never; w is alone."""
+    patients = np.array(["v", "v", "c", "c", "d", "d", "w"])
+    scores = np.full((7, 7), 5.0) - np.arange(7) * 0.01
+    scores[0, 1] = scores[1, 0] = 9.0
+    for one, two in ((2, 3), (4, 5)):
+        scores[one, two] = scores[two, one] = 0.0
+    return found(scores, patients)
+
+
+def test_mean_counts_images_or_patients():
+    values, patients = [1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"]
+    assert bootstrap_mean_patients(values, patients, runs=10).value == 0.75
+    assert bootstrap_mean_patients(values, patients, each="patient", runs=10).value == 0.5
+
+
+@pytest.mark.parametrize("each", ["image", "patient"])
+def test_mean_interval_is_that_of_listing_the_drawn_patients_images(each):
+    rng = np.random.default_rng(0)
+    patients = np.sort(rng.integers(0, 9, 40))
+    values = rng.random(40) + patients
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(4).spawn(1)[0]))
+    means = []
+    for _ in range(50):
+        drawn = [values[patients == patient] for patient in stream.integers(0, 9, 9)]
+        means.append(np.concatenate(drawn).mean() if each == "image" else np.mean([one.mean() for one in drawn]))
+    interval = bootstrap_mean_patients(values, patients, each=each, runs=50, seed=4)
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(means, [0.025, 0.975]))
+
+
+def test_mean_of_independent_values_has_the_textbook_interval():
+    values = np.random.default_rng(1).normal(size=400)
+    interval = bootstrap_mean_patients(values, np.arange(400), runs=4_000)
+    half = 1.96 * values.std() / 20
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_images_of_one_patient_are_no_new_evidence():
+    values = np.random.default_rng(2).normal(size=50)
+    once = bootstrap_mean_patients(values, np.arange(50), runs=200, seed=1)
+    tenfold = bootstrap_mean_patients(np.repeat(values, 10), np.repeat(np.arange(50), 10), runs=200, seed=1)
+    assert [tenfold.low, tenfold.high] == pytest.approx([once.low, once.high])
+
+
+def test_images_without_a_figure_are_left_out():
+    with_gap = bootstrap_mean_patients([0.2, np.nan, 0.4, np.nan], [1, 1, 2, 3], runs=100)
+    assert with_gap == bootstrap_mean_patients([0.2, 0.4], [1, 2], runs=100)
+    for nothing in (bootstrap_mean_patients([], []), bootstrap_mean_patients([np.nan], [1])):
+        assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
+
+
+def test_wrong_means_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        bootstrap_mean_patients([1.0, 2.0], [1])
+    with pytest.raises(ValueError, match="at least one run"):
+        bootstrap_mean_patients([], [], runs=0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        bootstrap_mean_patients([1.0], [1], level=95)
+
+
+def test_retrieval_summary_averages_over_images_and_over_patients():
+    # Patient a: three images, all found first; patient b: two, never before the distractor.
+    patients = ["a", "a", "a", "b", "b", "x"]
+    scores = np.zeros((6, 6))
+    scores[:3, :3] = 1.0
+    scores[3, [4, 5]], scores[4, [3, 5]] = [1, 2], [1, 2]
+    summary = summarize_retrieval(found(scores, patients), runs=100)
+    assert (summary.asked, summary.unasked) == (5, 1)
+    assert summary.map_at_r.value == pytest.approx(3 / 5)
+    assert summary.precision_at_1.value == pytest.approx(3 / 5)
+    assert summary.r_precision.value == pytest.approx(3 / 5)
+    assert summary.patient_map_at_r.value == pytest.approx(1 / 2)
+    assert (summary.map_at_r.low, summary.map_at_r.high) == (0.0, 1.0)
+
+
+def test_random_scores_land_on_the_chance_level():
+    rng = np.random.default_rng(3)
+    patients, ids = rng.integers(0, 30, 200), np.arange(200)
+    chance = summarize_retrieval(chance_retrieval(patients, patients, ids, ids), runs=100)
+    drawn = summarize_retrieval(found(rng.random((200, 200)), patients), runs=1_000)
+    for figure in ("map_at_r", "r_precision", "precision_at_1", "patient_map_at_r"):
+        interval = getattr(drawn, figure)
+        assert interval.low < getattr(chance, figure).value < interval.high
+
+
+def test_risk_shows_the_victim_that_the_mean_hides(victim_and_crowd):
+    risk = patient_risk(victim_and_crowd)
+    assert risk.patients.tolist() == ["v", "c", "d"]
+    assert risk.queries.tolist() == [2, 2, 2]
+    assert risk.best_rank.tolist() == [1.0, 6.0, 6.0]
+    assert risk.mean_rank.tolist() == [1.0, 6.0, 6.0]
+    assert risk.found_by_every_image.tolist() == [1.0, 0.0, 0.0]
+    summary = summarize_risk(risk, runs=200, quantiles=(0.0, 0.5, 1.0))
+    assert summary.patients == 3
+    assert summary.found_by_every_image.value == pytest.approx(1 / 3)
+    assert summary.map_at_r.value == pytest.approx(1 / 3)
+    assert summary.best_rank == {0.0: 1.0, 0.5: 6.0, 1.0: 6.0}
+    assert summary.mean_rank == {0.0: 1.0, 0.5: 6.0, 1.0: 6.0}
+    assert summary.map_at_r_quantiles == {0.0: 0.0, 0.5: 0.0, 1.0: 1.0}
+
+
+def test_one_missing_image_breaks_found_by_every_image():
+    scores = np.array([[0, 3, 2, 1], [3, 0, 2, 1], [1, 2, 0, 3], [1, 1, 1, 0]], dtype=float)
+    risk = patient_risk(found(scores, ["a", "a", "a", "x"]))
+    assert risk.precision_at_1.tolist() == pytest.approx([2 / 3])
+    assert risk.found_by_every_image.tolist() == [0.0]
+    assert risk.best_rank.tolist() == [1.0]
+
+
+def test_under_ties_found_by_every_image_is_a_probability():
+    # Each of the two queries guesses among three: 1/3 × 1/3.
+    risk = patient_risk(found(np.zeros((4, 4)), ["a", "a", "b", "c"]))
+    assert risk.found_by_every_image.tolist() == pytest.approx([1 / 9])
+
+
+def test_risk_of_nobody_is_nan():
+    summary = summarize_risk(patient_risk(found(np.zeros((2, 2)), ["a", "b"])), runs=10)
+    assert summary.patients == 0
+    assert np.isnan([summary.map_at_r.value, summary.best_rank[0.5], summary.found_by_every_image.low]).all()
+
+
+def test_label_aucs_are_scikit_learns():
+    rng = np.random.default_rng(4)
+    findings = rng.random((300, 6)) < 0.2
+    scores = np.round(rng.random((300, 6)) + 0.3 * findings, 1)
+    ours = label_aucs(scores, findings.astype(int))
+    np.testing.assert_allclose(ours.auc, roc_auc_score(findings, scores, average=None))
+    assert ours.macro == pytest.approx(roc_auc_score(findings, scores, average="macro"))
+    assert ours.positives.tolist() == findings.sum(axis=0).tolist()
+    assert (ours.positives + ours.negatives == 300).all()
+
+
+def test_labels_of_one_class_have_no_auc_and_no_vote():
+    findings = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]])
+    scores = np.array([[0.9, 0.1, 0.5], [0.1, 0.2, 0.5], [0.8, 0.3, 0.5]])
+    ours = label_aucs(scores, findings)
+    np.testing.assert_array_equal(ours.auc, [1.0, np.nan, np.nan])
+    assert ours.macro == 1.0
+    assert ours.positives.tolist() == [2, 0, 3]
+    intervals = bootstrap_macro_auc_patients(scores, findings, [1, 2, 3], runs=50)
+    assert intervals.macro == Interval(1.0, 1.0, 1.0)
+    assert np.isnan([intervals.labels[1].value, intervals.labels[2].low]).all()
+    assert np.isnan(label_aucs(scores, np.zeros((3, 3))).macro)
+
+
+def test_macro_interval_is_that_of_listing_the_drawn_patients_images():
+    rng = np.random.default_rng(5)
+    patients = np.repeat(np.arange(20), 3)
+    findings = rng.random((60, 2)) < 0.4
+    scores = np.round(rng.random((60, 2)) + 0.4 * findings, 1)
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(6).spawn(1)[0]))
+    areas = []
+    for _ in range(50):
+        images = np.concatenate([np.flatnonzero(patients == one) for one in stream.integers(0, 20, 20)])
+        areas.append(roc_auc_score(findings[images], scores[images], average=None))
+    intervals = bootstrap_macro_auc_patients(scores, findings, patients, runs=50, seed=6)
+    ends = np.quantile(np.mean(areas, axis=1), [0.025, 0.975])
+    assert [intervals.macro.low, intervals.macro.high] == pytest.approx(ends)
+    ends = np.quantile(np.array(areas)[:, 1], [0.025, 0.975])
+    assert [intervals.labels[1].low, intervals.labels[1].high] == pytest.approx(ends)
+
+
+def test_findings_of_nobody_and_wrong_findings():
+    nothing = bootstrap_macro_auc_patients(np.empty((0, 2)), np.empty((0, 2)), [], runs=10)
+    assert np.isnan([nothing.macro.value, nothing.labels[0].high]).all()
+    with pytest.raises(ValueError, match="both be"):
+        label_aucs(np.zeros((3, 2)), np.zeros((3, 1)))
+    with pytest.raises(ValueError, match="as many patients"):
+        bootstrap_macro_auc_patients(np.zeros((3, 2)), np.zeros((3, 2)), [1, 2])
+    with pytest.raises(ValueError, match="0 and 1"):
+        label_aucs(np.zeros((1, 2)), [[0, -1]])

@@ -1,0 +1,213 @@
+"""Intervals of the verification figures: exact for their weights, and honest in repeated experiments."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from reidbench.metrics import (
+    Interval,
+    bootstrap_auc_drop_patients,
+    bootstrap_auc_pairs,
+    bootstrap_auc_patients,
+    bootstrap_verification_patients,
+    equal_error_rate,
+    roc_auc,
+    tpr_at_fpr,
+)
+from reidbench.metrics.intervals import RUNS_PER_STREAM
+
+
+def experiment(rng, patients=40, genuine_each=4, impostors=200, own=0.5, other=0.5, noise=0.5, shift=1.5):
+    """Scores in which every patient has a likeness to itself and to others of its own; its true AUC is known."""
+    likeness, commonness = rng.normal(0, own, patients), rng.normal(0, other, patients)
+    first = np.r_[np.repeat(np.arange(patients), genuine_each), rng.integers(0, patients, impostors)]
+    second = first.copy()
+    second[-impostors:] = (first[-impostors:] + rng.integers(1, patients, impostors)) % patients
+    same = first == second
+    scores = np.where(same, shift + likeness[first], commonness[first] + commonness[second])
+    return scores + rng.normal(0, noise, len(same)), same, first, second
+
+
+def resampled_aucs(scores, same, patient_a, patient_b, seed):
+    """One stream's resamples written out: the drawn patients' pairs listed one by one, for scikit-learn."""
+    patients = np.unique(np.r_[patient_a, patient_b])
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed).spawn(1)[0]))
+    # Patients are numbered in the order in which the pairs name them.
+    order = list(dict.fromkeys([*patient_a, *patient_b]))
+    areas = []
+    for _ in range(RUNS_PER_STREAM):
+        drawn = [order[i] for i in stream.integers(0, len(patients), len(patients))]
+        listed = []
+        for pair in range(len(scores)):
+            if same[pair]:
+                times = drawn.count(patient_a[pair])
+            else:
+                times = sum(one == patient_a[pair] and two == patient_b[pair] for one in drawn for two in drawn)
+            listed += [pair] * times
+        if len(set(same[listed])) == 2:
+            areas.append(roc_auc_score(same[listed], scores[listed]))
+    return areas
+
+
+@pytest.mark.parametrize("decimals", [0, 8])
+def test_patient_interval_is_that_of_listing_the_drawn_patients_pairs(decimals):
+    scores, same, first, second = experiment(np.random.default_rng(0), patients=8, genuine_each=2, impostors=15)
+    scores = np.round(scores, decimals)
+    areas = resampled_aucs(scores, same, first.tolist(), second.tolist(), seed=3)
+    interval = bootstrap_auc_patients(scores, same, first, second, runs=RUNS_PER_STREAM, seed=3)
+    assert interval.value == pytest.approx(roc_auc_score(same, scores))
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(areas, [0.025, 0.975]))
+
+
+@pytest.mark.parametrize("decimals", [0, 8])
+def test_pair_interval_is_that_of_listing_the_drawn_pairs(decimals):
+    scores, same, _, _ = experiment(np.random.default_rng(1), patients=20)
+    scores = np.round(scores, decimals)
+    # The bootstrap numbers genuine pairs before impostor ones, each kind by falling score, ties in the given order.
+    order = np.argsort(-scores, kind="stable")
+    ranked = np.r_[order[same[order]], order[~same[order]]]
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(5).spawn(1)[0]))
+    drawn = [ranked[stream.integers(0, len(same), len(same))] for _ in range(RUNS_PER_STREAM)]
+    areas = [roc_auc_score(same[pairs], scores[pairs]) for pairs in drawn]
+    interval = bootstrap_auc_pairs(scores, same, runs=RUNS_PER_STREAM, seed=5)
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(areas, [0.025, 0.975]))
+
+
+def test_all_figures_come_with_the_value_of_the_data():
+    scores, same, first, second = experiment(np.random.default_rng(2))
+    found = bootstrap_verification_patients(scores, same, first, second, runs=300, fprs=(0.01, 0.1))
+    assert found.auc == bootstrap_auc_patients(scores, same, first, second, runs=300)
+    assert found.eer.value == equal_error_rate(scores, same)
+    assert {fpr: each.value for fpr, each in found.tpr_at_fpr.items()} == {
+        fpr: tpr_at_fpr(scores, same, fpr) for fpr in (0.01, 0.1)
+    }
+    for interval in (found.auc, found.eer, *found.tpr_at_fpr.values()):
+        assert 0 <= interval.low < interval.value < interval.high <= 1
+
+
+def test_a_resample_of_the_other_figures_is_that_of_repeating_pairs():
+    # Weights that are whole numbers must act as so many copies of a pair.
+    rng = np.random.default_rng(3)
+    scores, same, first, second = experiment(rng, patients=12, impostors=60)
+    scores = np.round(scores, 1)
+    found = bootstrap_verification_patients(scores, same, first, second, runs=1, seed=8, fprs=(0.05,))
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(8).spawn(1)[0]))
+    order = np.array(list(dict.fromkeys([*first.tolist(), *second.tolist()])))
+    counts = np.bincount(order[stream.integers(0, len(order), len(order))], minlength=12)
+    times = np.where(same, counts[first], counts[first] * counts[second])
+    repeated = np.repeat(np.arange(len(same)), times)
+    assert found.eer.low == pytest.approx(equal_error_rate(scores[repeated], same[repeated]))
+    assert found.tpr_at_fpr[0.05].low == pytest.approx(tpr_at_fpr(scores[repeated], same[repeated], 0.05))
+
+
+def test_patient_interval_is_wider_than_the_pair_interval_when_one_patient_has_most_pairs():
+    rng = np.random.default_rng(4)
+    genuine = np.r_[np.zeros(800, int), np.repeat(np.arange(1, 40), 5)]
+    other_a = rng.integers(0, 40, 1_000)
+    first = np.r_[genuine, other_a]
+    second = np.r_[genuine, (other_a + rng.integers(1, 40, 1_000)) % 40]
+    same = first == second
+    scores = rng.normal(size=len(same)) + same * (1 + rng.normal(0, 0.7, 40)[first])
+    by_patients = bootstrap_auc_patients(scores, same, first, second, runs=500)
+    by_pairs = bootstrap_auc_pairs(scores, same, runs=500)
+    assert by_patients.value == by_pairs.value
+    assert by_patients.high - by_patients.low > 3 * (by_pairs.high - by_pairs.low)
+
+
+def test_same_seed_same_interval_whatever_the_threads(monkeypatch):
+    scores, same, first, second = experiment(np.random.default_rng(5))
+    many = bootstrap_auc_patients(scores, same, first, second, runs=170, seed=1)
+    monkeypatch.setattr("reidbench.metrics.intervals.MOST_THREADS", 1)
+    assert bootstrap_auc_patients(scores, same, first, second, runs=170, seed=1) == many
+    assert bootstrap_auc_patients(scores, same, first, second, runs=170, seed=2) != many
+
+
+def test_names_of_patients_may_be_text():
+    scores, same, first, second = experiment(np.random.default_rng(6))
+    named = [np.array([f"patient {i:03}" for i in side]) for side in (first, second)]
+    assert bootstrap_auc_patients(scores, same, *named, runs=60) == bootstrap_auc_patients(
+        scores, same, first, second, runs=60
+    )
+
+
+def test_drop_is_the_difference_and_its_interval_is_paired():
+    rng = np.random.default_rng(7)
+    before, same, first, second = experiment(rng)
+    after = before + rng.normal(0, 0.1, len(same))
+    drop = bootstrap_auc_drop_patients(before, after, same, first, second, runs=400)
+    assert drop.value == roc_auc(before, same) - roc_auc(after, same)
+    single = bootstrap_auc_patients(before, same, first, second, runs=400)
+    assert drop.high - drop.low < 0.5 * (single.high - single.low)
+    assert bootstrap_auc_drop_patients(before, before, same, first, second, runs=50) == Interval(0.0, 0.0, 0.0)
+
+
+def test_a_constant_score_is_one_half_with_nothing_around_it():
+    _, same, first, second = experiment(np.random.default_rng(8))
+    constant = np.zeros(len(same))
+    assert bootstrap_auc_pairs(constant, same, runs=50) == Interval(0.5, 0.5, 0.5)
+    assert bootstrap_auc_patients(constant, same, first, second, runs=50) == Interval(0.5, 0.5, 0.5)
+
+
+def test_level_sets_the_width():
+    scores, same, first, second = experiment(np.random.default_rng(9))
+    wide = bootstrap_auc_patients(scores, same, first, second, runs=400, level=0.99)
+    narrow = bootstrap_auc_patients(scores, same, first, second, runs=400, level=0.5)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize(
+    ("same", "patient_a", "patient_b"),
+    [([], [], []), ([True, True], [1, 2], [1, 2]), ([False], [1], [2]), ([True], [1], [1])],
+)
+def test_missing_kinds_of_pairs_give_nan(same, patient_a, patient_b):
+    scores = np.arange(len(same), dtype=float)
+    nothing = [float("nan")] * 3
+    by_patients = bootstrap_auc_patients(scores, same, patient_a, patient_b, runs=20)
+    by_pairs = bootstrap_auc_pairs(scores, same, runs=20)
+    drop = bootstrap_auc_drop_patients(scores, scores, same, patient_a, patient_b, runs=20)
+    found = bootstrap_verification_patients(scores, same, patient_a, patient_b, runs=20)
+    for interval in (by_patients, by_pairs, drop, found.auc, found.eer, found.tpr_at_fpr[0.01]):
+        np.testing.assert_equal([interval.value, interval.low, interval.high], nothing)
+
+
+def test_resamples_without_one_kind_are_left_out():
+    # Of two patients, half of all draws take one twice and so have no impostor pair.
+    interval = bootstrap_auc_patients([2.0, 3.0, 1.0], [True, True, False], [1, 2, 1], [1, 2, 2], runs=200)
+    assert interval == Interval(1.0, 1.0, 1.0)
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(ValueError, match="contradicts"):
+        bootstrap_auc_patients([0.1, 0.2], [True, False], [1, 1], [2, 2])
+    with pytest.raises(ValueError, match="as many patients"):
+        bootstrap_auc_patients([0.1, 0.2], [True, False], [1], [1])
+    with pytest.raises(ValueError, match="at least one run"):
+        bootstrap_auc_pairs([0.1, 0.2], [True, False], runs=0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        bootstrap_auc_pairs([0.1, 0.2], [True, False], level=1.0)
+    with pytest.raises(ValueError, match="NaN"):
+        bootstrap_auc_drop_patients([0.1, np.nan], [0.1, 0.2], [True, False], [1, 1], [1, 2])
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        bootstrap_verification_patients([0.1, 0.2], [True, False], [1, 1], [1, 2], fprs=(2,))
+
+
+@pytest.mark.slow
+def test_patient_intervals_cover_the_truth_and_pair_intervals_do_not():
+    """Two hundred repeated experiments with a known AUC: of the 95 % intervals, about 95 % must hold it."""
+    rng = np.random.default_rng(10)
+    # A genuine less an impostor score is normal, of mean 1.5; its variance: likeness, two commonnesses, two noises.
+    truth = 0.5 * (1 + math.erf(1.5 / math.sqrt(0.25 + 2 * 0.25 + 2 * 0.25) / math.sqrt(2)))
+    hits = {"patients": 0, "pairs": 0}
+    for repetition in range(200):
+        scores, same, first, second = experiment(rng, patients=60, genuine_each=5, impostors=300)
+        for name, interval in (
+            ("patients", bootstrap_auc_patients(scores, same, first, second, runs=300, seed=repetition)),
+            ("pairs", bootstrap_auc_pairs(scores, same, runs=300, seed=repetition)),
+        ):
+            hits[name] += interval.low <= truth <= interval.high
+    assert 0.90 <= hits["patients"] / 200 <= 0.99
+    assert hits["pairs"] / 200 < 0.85
