@@ -1,0 +1,68 @@
+"""Fixed lists of pairs, as the authors of Packhäuser et al. (2022) published theirs: two names and a label a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reidbench.cohorts.pairs import Pairs
+from reidbench.errors import ReidbenchError
+
+_LABELS = {"1": True, "0": False, "1.0": True, "0.0": False}
+
+
+def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
+    """Reads pairs of images of a table from a file: name, tab, name, tab, 1 (same patient) or 0, a pair a line.
+
+    The pairs keep the order of the file. Those with a name that the table lacks are left out and counted in a note;
+    labels that contradict the table's patients are kept as given and counted too.
+
+    Args:
+        path: the file; ``.gz`` is unpacked.
+        frame: the table, with ``image_id`` and ``patient``.
+
+    Raises:
+        ReidbenchError: the file is missing, a line is no pair, or no pair or no genuine pair is left.
+    """
+    a_names, b_names, same = _read(path)
+    rows = pd.Index(frame["image_id"])
+    a, b = rows.get_indexer(a_names), rows.get_indexer(b_names)
+    known = (a >= 0) & (b >= 0)
+    notes = []
+    if not known.all():
+        missing = pd.unique(np.concatenate([a_names[a < 0], b_names[b < 0]]))
+        notes.append(
+            f"{path.name}: {int((~known).sum()):,} of {len(same):,} pairs name images that are not there "
+            f"({len(missing):,} names, the first {missing[0]!r}) and are left out"
+        )
+    if not known.any():
+        raise ReidbenchError(f"{path}: none of its {len(same):,} pairs is of two images of this split")
+    a, b, same = a[known].astype(np.int64), b[known].astype(np.int64), same[known]
+    if not same.any():
+        raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {len(known):,} pairs")
+    patients = frame["patient"].to_numpy()
+    wrong = int((same != (patients[a] == patients[b])).sum())
+    if wrong:
+        notes.append(f"{path.name}: {wrong:,} labels contradict the table's patients; they are used as given")
+    return Pairs(a, b, same, tuple(notes))
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    try:
+        table = pd.read_csv(
+            path, sep="\t", header=None, names=["a", "b", "label"], index_col=False, dtype=str, keep_default_na=False,
+            quoting=3, skip_blank_lines=False, on_bad_lines="error",
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise ReidbenchError(f"{path}: no such pair list") from error
+    except pd.errors.EmptyDataError as error:
+        raise ReidbenchError(f"{path}: the pair list is empty") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ReidbenchError(f"{path} is no pair list: {str(error).strip().splitlines()[-1]}") from error
+    label = table["label"].str.strip()
+    bad = np.flatnonzero(~label.isin(_LABELS) | (table["a"] == "") | (table["b"] == ""))
+    if len(bad):
+        raise ReidbenchError(f"{path}, line {bad[0] + 1}: want two image names and 1 or 0, separated by tabs")
+    return table["a"].to_numpy(), table["b"].to_numpy(), label.map(_LABELS).to_numpy(dtype=bool)

@@ -1,0 +1,165 @@
+"""Pairs of images to verify: every genuine pair, and impostor pairs drawn at random or matched to the genuine ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reidbench.cohorts.matching import Matching
+from reidbench.errors import ReidbenchError
+
+Rows = NDArray[np.int64]
+
+# Redraws of random negatives; each leaves only what collided, so that a handful is plenty.
+_ROUNDS = 100
+# Above this share of all impostor pairs drawing would mostly collide; all are listed and some chosen.
+_DENSE = 0.3
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images of one table, in random order, the two sides of each in random order too.
+
+    Attributes:
+        a, b: (P,) row numbers of the table.
+        same: (P,) whether both are of one patient.
+        notes: what a person must know, a line each.
+        matched: with matched negatives, how many genuine pairs have an impostor and stay; otherwise None.
+    """
+
+    a: Rows
+    b: Rows
+    same: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+    matched: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+
+def build_pairs(
+    frame: pd.DataFrame,
+    *,
+    negatives: Literal["random", "matched"],
+    seed: int,
+    max_pairs: int | None = None,
+    max_per_patient: int | None = None,
+) -> Pairs:
+    """Builds balanced pairs: genuine ones, and as many impostors.
+
+    Genuine pairs are all combinations of two images of a patient, or a uniform draw of them where capped. *Random*
+    negatives are two uniform draws of an image, redrawn if of one patient (Packhäuser et al., 2022) or drawn before.
+    *Matched* negatives replace one image of a genuine pair by one of another patient with the same sex, the same view
+    and the same age, or up to one year away where there is none; so the metadata of an impostor pair differ as those
+    of a genuine pair do. Genuine pairs for which there is no impostor are left out.
+
+    Args:
+        frame: the table of one split: ``patient``, and for matched negatives some of ``sex``, ``age``, ``view``.
+        negatives: how impostors are drawn.
+        seed: decides all draws.
+        max_pairs: at most so many pairs, genuine and impostors together.
+        max_per_patient: at most so many genuine pairs of one patient, so that none outweighs the rest.
+
+    Raises:
+        ReidbenchError: no patient has two images, there is only one patient, a cap leaves nothing, or there is nothing
+            to match on.
+    """
+    _check_caps(max_pairs, max_per_patient)
+    rng = np.random.default_rng([seed, len(frame)])
+    patients = frame["patient"].to_numpy(dtype=np.int64)
+    a, b = _genuine(patients, None if max_pairs is None else max_pairs // 2, max_per_patient, rng)
+    if (patients == patients[0]).all():
+        raise ReidbenchError("all images are of one patient: there is no impostor pair to tell from a genuine one")
+    notes: tuple[str, ...] = ()
+    matched = None
+    if negatives == "matched":
+        found = Matching(frame).draw(a, b, rng)
+        a, b = a[found.genuine], b[found.genuine]
+        c, d = found.a, found.b
+        notes, matched = found.notes, len(c)
+    else:
+        c, d = _random_impostors(patients, len(a), rng)
+        if len(c) < len(a):
+            notes = (f"{len(a):,} genuine pairs, but only {len(c):,} impostor pairs exist: the pairs are not balanced",)
+    same = np.repeat([True, False], [len(a), len(c)])
+    a, b = np.concatenate([a, c]), np.concatenate([b, d])
+    # Neither a pair's place nor which image comes first may tell what it is.
+    swap = rng.random(len(a)) < 0.5
+    order = rng.permutation(len(a))
+    return Pairs(np.where(swap, b, a)[order], np.where(swap, a, b)[order], same[order], notes, matched)
+
+
+def _check_caps(max_pairs: int | None, max_per_patient: int | None) -> None:
+    if max_pairs is not None and max_pairs < 2:
+        raise ReidbenchError(f"max_pairs {max_pairs} leaves no genuine and impostor pair; it must be at least 2")
+    if max_per_patient is not None and max_per_patient < 1:
+        raise ReidbenchError(f"max_per_patient {max_per_patient} leaves no genuine pair; it must be at least 1")
+
+
+def _genuine(patients: Rows, most: int | None, per_patient: int | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Genuine pairs, all or a uniform draw.
+
+    Images are sorted by patient; an image that is number r of its patient makes r pairs with those before it. Pairs are
+    thereby numbered, and any of them can be made from its number without listing the rest.
+    """
+    order = np.argsort(patients, kind="stable")
+    grouped = patients[order]
+    first = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]]) if len(order) else np.zeros(0, dtype=np.int64)
+    sizes = np.diff(np.r_[first, len(order)])
+    rank = np.arange(len(order)) - np.repeat(first, sizes)
+    ends = np.cumsum(rank)
+    total = int(ends[-1]) if len(ends) else 0
+    if total == 0:
+        raise ReidbenchError(
+            f"no genuine pair: none of the {len(sizes):,} patients here has two images, so nothing can be linked"
+        )
+    if per_patient is not None:
+        pairs_of = sizes * (sizes - 1) // 2
+        numbers = _capped(pairs_of, per_patient, rng)
+    else:
+        numbers = np.arange(total)
+    if most is not None and most < len(numbers):
+        numbers = numbers[np.sort(rng.choice(len(numbers), most, replace=False, shuffle=False))]
+    later = np.searchsorted(ends, numbers, side="right")
+    earlier = later - rank[later] + (numbers - (ends[later] - rank[later]))
+    return order[earlier], order[later]
+
+
+def _capped(pairs_of: Rows, cap: int, rng: np.random.Generator) -> Rows:
+    """Numbers of at most ``cap`` pairs of each patient, drawn uniformly; ``pairs_of`` how many each has."""
+    start = np.cumsum(pairs_of) - pairs_of
+    few = np.flatnonzero(pairs_of <= cap)
+    kept = [np.repeat(start[few], pairs_of[few]) + _ramp(pairs_of[few])]
+    for patient in np.flatnonzero(pairs_of > cap):
+        kept.append(start[patient] + rng.choice(pairs_of[patient], cap, replace=False, shuffle=False))
+    return np.sort(np.concatenate(kept))
+
+
+def _ramp(lengths: Rows) -> Rows:
+    """0..n-1 for each n, one after another."""
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _random_impostors(patients: Rows, wanted: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    count = len(patients)
+    _, sizes = np.unique(patients, return_counts=True)
+    possible = count * (count - 1) // 2 - int((sizes * (sizes - 1) // 2).sum())
+    if wanted > _DENSE * possible:
+        low, high = np.triu_indices(count, 1)
+        apart = patients[low] != patients[high]
+        chosen = rng.choice(possible, min(wanted, possible), replace=False)
+        return low[apart][chosen], high[apart][chosen]
+    codes = np.zeros(0, dtype=np.int64)
+    for _ in range(_ROUNDS):
+        missing = wanted - len(codes)
+        if missing == 0:
+            break
+        a, b = rng.integers(0, count, (2, missing + missing // 8 + 16))
+        apart = patients[a] != patients[b]
+        drawn = np.minimum(a, b)[apart] * count + np.maximum(a, b)[apart]
+        codes = pd.unique(np.concatenate([codes, drawn]))[:wanted]  # in the order drawn
+    return codes // count, codes % count
