@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -10,12 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Dataset, Source
-from reidbench.cohorts.phantom import anatomy as anatomies
 from reidbench.cohorts.phantom import findings, foreign
 from reidbench.cohorts.phantom import visit as visits
+from reidbench.cohorts.phantom.anatomy import anatomy, draw
 from reidbench.cohorts.phantom.body import body
-from reidbench.cohorts.phantom.projection import FIELD, pose, render
-from reidbench.cohorts.phantom.randomness import generator
+from reidbench.cohorts.phantom.projection import FIELD, pose
+from reidbench.cohorts.phantom.exposure import render
+from reidbench.cohorts.phantom.randomness import VERSION, generator
+from reidbench.cohorts.phantom.scene import Scene
 from reidbench.cohorts.phantom.table import table
 from reidbench.plugins import hookimpl
 
@@ -37,26 +41,42 @@ class Phantom(Dataset):
     def source(self) -> Source:
         """The table, made in a moment."""
         frame = table(self.seed, self.patients, self.images_per_patient, self.val, self.test)
-        return Source(frame, CHESTXRAY14_LABELS, ("generated images: phantom v1",))
+        return Source(frame, CHESTXRAY14_LABELS, (f"generated images: phantom v{VERSION}, seed {self.seed}",))
 
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
-        """Images of the rows, (len(rows), size, size) uint8: they depend on each row alone, not on its neighbours."""
+        """Images of the rows, (len(rows), size, size) uint8: each depends on its row alone, not on its neighbours."""
         if not len(rows):
             return np.empty((0, size, size), np.uint8)
-        draws = np.stack([anatomies.draw(self.seed, patient) for patient in rows["patient_id"]])
-        a = anatomies.anatomy(draws, rows["sex"].to_numpy() == "M", rows["age"].to_numpy(float))
-        normals, uniforms = (np.stack(x) for x in zip(*[visits.draw(self.seed, i) for i in rows["image_id"]]))
-        v = visits.visit(normals, uniforms, rows["view"].to_numpy() == "AP")
+        scene, v = self.scene(rows, size)
+        grain = np.stack([generator(self.seed, "grain", i).standard_normal((size, size)) for i in rows["image_id"]])
+        return render(scene, v, size, grain)
+
+    def scene(self, rows: pd.DataFrame, size: int) -> tuple[Scene, dict[str, NDArray[np.float64]]]:
+        """The posed bodies of the rows, drawn as finely as images of ``size`` pixels need, and what their visits do."""
         ids = list(zip(rows["patient_id"], rows["image_id"]))
+        normals, uniforms = (np.stack(draws) for draws in zip(*[visits.draw(self.seed, image) for _, image in ids]))
+        v = visits.visit(normals, uniforms, rows["view"].to_numpy() == "AP")
         places = np.stack([findings.draw(self.seed, *pair) for pair in ids])
         disease = findings.Disease({label: rows[label].to_numpy() for label in CHESTXRAY14_LABELS}, places)
-        scene = body(a, v, disease, FIELD / size)
+        a = disease.change(anatomy(self.draws(rows), rows["sex"].to_numpy() == "M", rows["age"].to_numpy(float)))
+        detail = FIELD / size
+        scene = body(a, v, disease, detail)
         things = np.stack([foreign.draw(self.seed, *pair) for pair in ids])
-        foreign.add(scene, a, self._worn(rows), things, FIELD / size)
+        foreign.add(scene, a, self._worn(rows), things, detail)
         scene = pose(scene, v)
         foreign.letter(scene, FIELD * np.exp(v["zoom"]), v["u"])
-        grain = np.stack([generator(self.seed, "grain", i).standard_normal((size, size)) for i in rows["image_id"]])
-        return render(scene, a, v, size, grain)
+        return scene, v
+
+    def draws(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """What makes each row's patient: (len(rows), DRAWS) standard normal numbers, the same in all of their images."""
+        return np.stack([draw(self.seed, patient) for patient in rows["patient_id"]])
+
+    def fingerprint(self, frame: pd.DataFrame) -> str:
+        """The phantom's version and a SHA-256 of its source: pixels that other code made are not taken for these."""
+        digest = hashlib.sha256()
+        for path in sorted(Path(__file__).parent.glob("*.py")):
+            digest.update(path.read_bytes())
+        return f"phantom v{VERSION} {digest.hexdigest()}"
 
     def _worn(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
         """What foreign material is seen: none where the table has none, electrodes where it has some and we drew none."""

@@ -32,13 +32,12 @@ def body(a: Values, v: Values, disease: Disease, detail: float) -> Scene:
     """The scene of B bodies.
 
     Args:
-        a: anatomy, from :func:`reidbench.cohorts.phantom.anatomy.anatomy`.
+        a: anatomy, from :func:`reidbench.cohorts.phantom.anatomy.anatomy`, as the findings change it.
         v: visit, from :func:`reidbench.cohorts.phantom.visit.visit`.
         disease: the visit's findings.
         detail: size of a pixel in millimetres; finer pixels take more points along a bone.
     """
-    scene = Scene(len(v["yaw"]))
-    a = disease.change(a)
+    scene = Scene(len(v["yaw"]), a["lung_density"])
     _soft_tissue(scene, a, v)
     _lungs(scene, a, v)
     disease.add(scene, a)
@@ -130,7 +129,7 @@ def _airways(scene: Scene, a: Values) -> None:
     y = -215 + t * (col(a["carina_y"]) + 215)
     x = col(a["trachea_x"]) * t - 4 * np.sin(np.pi * t) * (col(a["knob_size"]) / 16)
     trachea = np.stack([x, y, np.full_like(y, -12)], axis=-1)
-    scene.tube(trachea, col(a["trachea_width"]) * 0.62, -0.34 * col(a["trachea_width"]) / 8)
+    scene.tube("airways", trachea, col(a["trachea_width"]) * 0.62, -0.34 * col(a["trachea_width"]) / 8)
     for sign, reach in ((-1.0, 34.0), (1.0, 44.0)):
         t = np.linspace(0, 1, 6)
         angle = np.radians(col(a["carina_angle"]) + (6 if sign > 0 else -4))
@@ -142,7 +141,7 @@ def _airways(scene: Scene, a: Values) -> None:
             ],
             axis=-1,
         )
-        scene.tube(bronchus, col(a["trachea_width"]) * 0.45, -0.22)
+        scene.tube("airways", bronchus, col(a["trachea_width"]) * 0.45, -0.22)
 
 
 def _spine(scene: Scene, a: Values) -> None:
@@ -154,16 +153,16 @@ def _spine(scene: Scene, a: Values) -> None:
     density = col(a["vertebra_density"]) * (1.0 + 0.02 * level)
     area = 4 * width * col(height)
     # Body, then its two end plates, its pedicles and its spinous process.
-    scene.cloud(center, width * 0.62, 0.20 * density * area, col(height) * 0.34)
+    scene.cloud("spine", center, width * 0.62, 0.20 * density * area, col(height) * 0.34)
     for side in (-1, 1):
         plate = center + np.stack([0 * y, side * 0.38 * np.broadcast_to(col(height), y.shape), 0 * y], axis=-1)
-        scene.cloud(plate, width * 0.5, 0.17 * density * width * 1.9, 1.3)
+        scene.cloud("spine", plate, width * 0.5, 0.17 * density * width * 1.9, 1.3)
         pedicle = center + np.stack([side * 0.62 * width, -3 + 0 * y, -22 + 0 * y], axis=-1)
-        scene.cloud(pedicle, 2.6, 0.10 * density * 40, 3.4)
+        scene.cloud("spine", pedicle, 2.6, 0.10 * density * 40, 3.4)
         process = center + np.stack([side * (width + 9), -6 + 0 * y, -26 + 0 * y], axis=-1)
-        scene.cloud(process, 6.0, 0.055 * density * 110, 2.8)
+        scene.cloud("spine", process, 6.0, 0.055 * density * 110, 2.8)
     spinous = center + np.stack([0.12 * col(a["spine_twist"]) + 0 * y, 8 + 0 * y, -42 + 0 * y], axis=-1)
-    scene.cloud(spinous, 2.0, 0.10 * density * 40, 5.0)
+    scene.cloud("spine", spinous, 2.0, 0.10 * density * 40, 5.0)
 
 
 def _ribs(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: float) -> None:
@@ -192,12 +191,12 @@ def _ribs(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: fl
     for rib in range(RIBS):
         line = path[:, rib]
         if not fine:
-            scene.tube(line, col(thick) * 0.95, 0.21 * density)
+            scene.tube("ribs", line, col(thick) * 0.95, 0.21 * density)
             continue
         edge = np.stack([0 * thick, thick * 0.95, 0 * thick], axis=-1)[:, None, :]
-        scene.tube(line - edge, 1.5, 0.13 * density)
-        scene.tube(line + edge, 1.5, 0.17 * density)
-        scene.tube(line, col(thick) * 0.7, 0.13 * density)
+        scene.tube("ribs", line - edge, 1.5, 0.13 * density)
+        scene.tube("ribs", line + edge, 1.5, 0.17 * density)
+        scene.tube("ribs", line, col(thick) * 0.7, 0.13 * density)
 
 
 def _shoulder(scene: Scene, a: Values, v: Values, side: str, sign: float, detail: float) -> None:
@@ -210,11 +209,11 @@ def _shoulder(scene: Scene, a: Values, v: Values, side: str, sign: float, detail
     line = np.stack([x, y, z], axis=-1)
     if detail < 4.0:
         edge = np.stack([0 * thick, thick * 0.95, 0 * thick], axis=-1)
-        scene.tube(line - edge, 1.5, 0.18)
-        scene.tube(line + edge, 1.5, 0.18)
-        scene.tube(line, thick * 0.75, 0.22)
+        scene.tube("shoulders", line - edge, 1.5, 0.18)
+        scene.tube("shoulders", line + edge, 1.5, 0.18)
+        scene.tube("shoulders", line, thick * 0.75, 0.22)
     else:
-        scene.tube(line, thick * 1.05, 0.36)
+        scene.tube("shoulders", line, thick * 1.05, 0.36)
     # The shoulder blade: three borders and a thin sheet. Standing with rolled shoulders it leaves the lung.
     size = a["scapula_size"]
     out = np.where(v["ap"] > 0, -14.0, 12.0) + v["arms"]
@@ -225,9 +224,9 @@ def _shoulder(scene: Scene, a: Values, v: Values, side: str, sign: float, detail
     joint = top + np.stack([sign * size * 0.85, size * 0.12, 0 * size + 30], axis=-1)
     t = np.linspace(0, 1, steps(105.0, 2.4, detail))[None, :, None]
     for start, end, depth in ((top, tip, 0.14), (tip, joint, 0.20), (top, joint, 0.20)):
-        scene.tube(start[:, None] + (end - start)[:, None] * t, 2.4, depth)
+        scene.tube("shoulders", start[:, None] + (end - start)[:, None] * t, 2.4, depth)
     middle = (top + tip + joint) / 3
-    scene.cloud(middle[:, None], col(size) * 0.28, 0.10 * col(size) ** 2 * 0.8, col(size) * 0.36)
+    scene.cloud("shoulders", middle[:, None], col(size) * 0.28, 0.10 * col(size) ** 2 * 0.8, col(size) * 0.36)
 
 
 def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, sign: float, detail: float) -> None:
@@ -240,7 +239,7 @@ def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, si
     )
     swell = 1.0 + 0.02 * v["breath"]
     root = np.stack([sign * a["hilum_x"], a[f"hilum_y_{side}"] + 3 * v["breath"], np.full(scene.batch, -6.0)], axis=-1)
-    scene.cloud(
+    scene.cloud("vessels", 
         root[:, None], col(a["hilum_size"]), 0.30 * 2 * np.pi * col(a["hilum_size"]) ** 2, 1.5 * col(a["hilum_size"])
     )
     collapsed = col(disease.on_side("Pneumothorax", sign)) > 0
@@ -268,7 +267,7 @@ def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, si
             end = start + step * length[:, None]
             path = start[:, None] + (end - start)[:, None] * t
             sigma = _CALIBRE[generation] * width * col(calibre[:, column])
-            scene.tube(path, sigma, 0.085 * sigma * inside(path))
+            scene.tube("vessels", path, sigma, 0.085 * sigma * inside(path))
             column += 1
             if generation < 2:
                 children += [(end, angle - 0.42, width * 0.95), (end, angle + 0.42, width * 0.9)]

@@ -140,15 +140,15 @@ class Disease:
         )
         xyz = center[:, None, :] + np.concatenate([extent * around, 0 * around[..., :1]], axis=-1)
         depth = strength * self.present[name] * np.exp(0.18 * self.number(name, 4))
-        scene.cloud(xyz, sigma, depth[:, None] * 2 * np.pi * sigma**2)
+        scene.cloud("findings", xyz, sigma, depth[:, None] * 2 * np.pi * sigma**2)
 
     def _focal(self, scene: Scene) -> None:
         place, _ = self._place(scene, "Nodule", (0.35, 0.26), -0.28)
         size = 6.5 * np.exp(0.16 * self.number("Nodule", 4))
-        scene.cloud(place[:, None], size[:, None], (0.70 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None])
+        scene.cloud("findings", place[:, None], size[:, None], (0.70 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None])
         place, _ = self._place(scene, "Mass", (0.3, 0.26), -0.3)
         size = 14.5 * np.exp(0.15 * self.number("Mass", 4))
-        scene.cloud(place[:, None], size[:, None], (0.80 * self.present["Mass"] * 2 * np.pi * size**2)[:, None])
+        scene.cloud("findings", place[:, None], size[:, None], (0.80 * self.present["Mass"] * 2 * np.pi * size**2)[:, None])
         place, _ = self._place(scene, "Infiltration", (0.25, 0.22), -0.15)
         self._blobs(scene, "Infiltration", place, 17.0, 9, 8.5, 0.24, 6)
         place, _ = self._place(scene, "Pneumonia", (0.2, 0.12), 0.0)
@@ -156,7 +156,7 @@ class Disease:
         place, _ = self._place(scene, "Consolidation", (0.2, 0.2), -0.35)
         size = 21.0 * np.exp(0.12 * self.number("Consolidation", 5))
         depth = 0.85 * self.present["Consolidation"] * np.exp(0.15 * self.number("Consolidation", 4))
-        scene.cloud(
+        scene.cloud("findings", 
             place[:, None], 1.25 * size[:, None], (depth * 2 * np.pi * 1.05 * size**2)[:, None], 0.84 * size[:, None]
         )
 
@@ -186,9 +186,9 @@ class Disease:
                 [x[:, None] + length[:, None] * t, y[:, None] + (slope * length)[:, None] * t, np.zeros((len(x), 12))],
                 -1,
             )
-            scene.tube(line, 3.6, 0.42 * (present * np.exp(0.2 * self.number("Atelectasis", 4)))[:, None])
+            scene.tube("findings", line, 3.6, 0.42 * (present * np.exp(0.2 * self.number("Atelectasis", 4)))[:, None])
             base = np.stack([dome[:, 0], y + 9, 0 * y], axis=-1)[:, None]
-            scene.cloud(base, 26.0, (0.28 * present * 2 * np.pi * 26 * 9)[:, None], 9.0)
+            scene.cloud("findings", base, 26.0, (0.28 * present * 2 * np.pi * 26 * 9)[:, None], 9.0)
 
             open_ = self.on_side("Pneumothorax", sign)
             lung, axes = scene.centers[f"lung_{name}"], scene.axes[f"lung_{name}"]
@@ -210,10 +210,10 @@ class Disease:
             lung, semi = scene.centers[f"lung_{name}"], np.linalg.norm(scene.axes[f"lung_{name}"], axis=1)
             hilum = np.stack([sign * a["hilum_x"] + sign * 16, a[f"hilum_y_{name}"], lung[:, 2]], axis=-1)
             wings = hilum[:, None] + np.array([[0, 0, 0], [sign * 10, -24, 0], [sign * 10, 24, 0]], float)
-            scene.cloud(wings, 19.0, (0.25 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0)
+            scene.cloud("findings", wings, 19.0, (0.25 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0)
             net = self._draws["Fibrosis"][:, 4:40].reshape(-1, 18, 2) * (0.28, 0.13) + (sign * 0.25, -0.08)
             xyz = np.concatenate([net, 0 * net[..., :1]], axis=-1) * semi[:, None] + lung[:, None]
-            scene.cloud(xyz, 3.4, 0.34 * self.present["Fibrosis"][:, None] * 2 * np.pi * 3.4 * 2.2, 2.2)
+            scene.cloud("findings", xyz, 3.4, 0.34 * self.present["Fibrosis"][:, None] * 2 * np.pi * 3.4 * 2.2, 2.2)
 
     def _pleura(self, scene: Scene) -> None:
         """A rind of thickened pleura along the outer wall, thickest where the patient has it."""
@@ -227,7 +227,7 @@ class Disease:
         across = np.sqrt(1 - angle**2) - 0.05
         xyz = np.stack([sign[:, None] * across, angle, 0 * angle], -1) * semi[:, None] + lung[:, None]
         depth = 0.85 * self.present[name] * np.exp(0.15 * self.number(name, 4))
-        scene.tube(xyz, 6.0, depth[:, None])
+        scene.tube("findings", xyz, 6.0, depth[:, None])
 
     def _hernia(self, scene: Scene, a: Values) -> None:
         """Stomach behind the heart: a round shadow low in the midline, with air in it."""
@@ -235,9 +235,9 @@ class Disease:
         size = 21.0 * np.exp(0.12 * self.number(name, 1))
         y = a["dome_right"] - 20 + 5 * self.number(name, 2)
         center = np.stack([4 + 8 * self.number(name, 3), y, np.full_like(y, -35)], axis=-1)[:, None]
-        scene.cloud(center, size[:, None], (0.60 * self.present[name] * 2 * np.pi * size**2)[:, None])
+        scene.cloud("findings", center, size[:, None], (0.60 * self.present[name] * 2 * np.pi * size**2)[:, None])
         air = center - np.array([0, 6, 0])
-        scene.cloud(
+        scene.cloud("findings", 
             air,
             0.6 * size[:, None],
             (-1.15 * self.present[name] * 2 * np.pi * (0.6 * size) ** 2)[:, None],

@@ -66,13 +66,13 @@ def _pacemaker(scene: Scene, a: dict[str, Array], on: Array, own: Array, detail:
     x, y = 92 + 7 * own[:, 0], -92 + 8 * own[:, 1]
     grid = np.stack(np.meshgrid(np.linspace(-15, 15, 5), np.linspace(-12, 12, 4)), -1).reshape(-1, 2)
     case = np.stack([x[:, None] + grid[:, 0], y[:, None] + grid[:, 1], np.full((len(x), len(grid)), 85.0)], -1)
-    scene.cloud(case, 4.5, 1.1 * on * 7.5 * 8)
+    scene.cloud("foreign", case, 4.5, 1.1 * on * 7.5 * 8)
     lead = _curve(
         [(x - 12, y, 85), (40, y - 26, 60), (-30, -90 + 5 * own[:, 2], 20), (-28, 20, 10), (a["heart_x"] + 18, 74, 30)],
         scene.batch,
         steps(330.0, 1.1, detail),
     )
-    scene.tube(lead, 1.1, 0.7 * on)
+    scene.tube("foreign", lead, 1.1, 0.7 * on)
 
 
 def _wires(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None:
@@ -83,14 +83,14 @@ def _wires(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None:
         loop = np.stack(
             [x[:, None] + 6.5 * np.cos(turn), y[:, None] + 4.0 * np.sin(turn), np.full((len(x), 9), 84.0)], -1
         )
-        scene.tube(loop, 0.8, 0.8 * on)
+        scene.tube("foreign", loop, 0.8, 0.8 * on)
 
 
 def _clips(scene: Scene, a: dict[str, Array], on: Array, own: Array) -> None:
     side = np.where(own[:, 8] > 0, 1.0, -1.0)
     x = (side * (52 + 10 * own[:, 9]))[:, None] + 9 * own[:, :6]
     y = (-30 + 26 * own[:, 10])[:, None] + 12 * own[:, 2:8]
-    scene.cloud(np.stack([x, y, np.full_like(x, 20.0)], -1), 1.1, 1.0 * on * 14, 2.4)
+    scene.cloud("foreign", np.stack([x, y, np.full_like(x, 20.0)], -1), 1.1, 1.0 * on * 14, 2.4)
 
 
 def _electrodes(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: float) -> None:
@@ -98,12 +98,12 @@ def _electrodes(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail
     for index, (x, y) in enumerate(places):
         center = (x + 13 * now[:, 2 * index], y + 13 * now[:, 2 * index + 1], 100.0)
         disc = np.stack([center[0], center[1], np.full(scene.batch, 100.0)], -1)[:, None]
-        scene.cloud(disc, 3.2, 0.9 * on * 2 * np.pi * 3.2**2)
+        scene.cloud("foreign", disc, 3.2, 0.9 * on * 2 * np.pi * 3.2**2)
         middle = (0.4 * x + 24 * now[:, 8 + index], 0.5 * y + 30 + 20 * now[:, 12 + index], 105.0)
         wire = _curve(
             [center, middle, (30 * now[:, 16] + 0.2 * x, 190.0, 105.0)], scene.batch, steps(280.0, 0.9, detail)
         )
-        scene.tube(wire, 0.9, 0.42 * on)
+        scene.tube("foreign", wire, 0.9, 0.42 * on)
 
 
 def _line(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: float) -> None:
@@ -119,7 +119,7 @@ def _line(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: floa
         scene.batch,
         steps(190.0, 1.1, detail),
     )
-    scene.tube(path, 1.1, 0.5 * on)
+    scene.tube("foreign", path, 1.1, 0.5 * on)
 
 
 def _tube(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: float) -> None:
@@ -136,7 +136,7 @@ def _tube(scene: Scene, a: dict[str, Array], on: Array, now: Array, detail: floa
         scene.batch,
         steps(400.0, 1.4, detail),
     )
-    scene.tube(path, 1.4, 0.55 * on)
+    scene.tube("foreign", path, 1.4, 0.55 * on)
 
 
 def letter(scene: Scene, field: Array, u: Array) -> None:
@@ -151,4 +151,4 @@ def letter(scene: Scene, field: Array, u: Array) -> None:
     y = -field * (0.40 + 0.05 * u[:, 10])
     xy = np.stack([x, y], -1)[:, None] + _LETTER * high[:, None, None]
     shown = (u[:, 11] < 0.7).astype(float)[:, None]
-    scene.cloud(np.concatenate([xy, 0 * xy[..., :1]], -1), 1.2, 0.5 * shown * np.pi * 2 * 1.2 * 1.6)
+    scene.cloud("letter", np.concatenate([xy, 0 * xy[..., :1]], -1), 1.2, 0.5 * shown * np.pi * 2 * 1.2 * 1.6)

@@ -1,4 +1,4 @@
-"""Projects scenes to images: Beer-Lambert attenuation along the rays, scatter, quantum noise, and the display.
+"""Projects scenes: the line integrals of the attenuation along the rays, as Beer and Lambert ask for them.
 
 Everything is computed in double precision. Rounding differences between machines, thread counts and batch sizes are then
 about 1e-13 of a grey level, so that they practically never move a byte.
@@ -7,6 +7,8 @@ about 1e-13 of a grey level, so that they practically never move a byte.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -60,27 +62,29 @@ def pose(scene: Scene, v: dict[str, Array]) -> Scene:
 
     middle = magnify(np.zeros(scene.batch))
     shift = np.stack([v["shift_x"], v["shift_y"]], axis=-1)
-    out = Scene(scene.batch)
+    out = Scene(scene.batch, scene.lung_density)
     for name, center in scene.centers.items():
         turned = np.einsum("bij,bj->bi", turn, center)
         scale = magnify(turned[:, 2]) / middle
         axes = (turn @ scene.axes[name]) * scale[:, None, None]
         out.centers[name] = np.concatenate([turned[:, :2] * scale[:, None] + shift, turned[:, 2:]], axis=1)
         out.axes[name] = axes
-    for chunk in scene.points:
+    for part, chunks in scene.points.items():
+        chunk = np.concatenate(chunks, axis=1)
         turned = np.einsum("bij,bnj->bni", turn, chunk[..., :3])
         scale = magnify(turned[..., 2]) / middle[:, None]
-        moved = np.concatenate([turned[..., :2] * scale[..., None] + shift[:, None], turned[..., 2:]], axis=-1)
-        rest = np.stack([chunk[..., 3] * scale, chunk[..., 4] * scale, chunk[..., 5] * scale**2], axis=-1)
-        out.points.append(np.concatenate([moved, rest], axis=-1))
+        moved = turned[..., :2] * scale[..., None] + shift[:, None]
+        widths = chunk[..., 3:5] * scale[..., None]
+        mass = chunk[..., 5:] * scale[..., None] ** 2
+        out.points[part] = [np.concatenate([moved, turned[..., 2:], widths, mass], axis=-1)]
     return out
 
 
 def ray_constants(center: Array, axes: Array) -> Array:
-    """What a ray parallel to z needs to meet an ellipsoid: (B, 8).
+    """What a ray parallel to z needs to meet an ellipsoid: (B, 9).
 
     The chord is ``2 * half * sqrt(1 - q)`` with ``q = a*dx**2 + 2*b*dx*dy + c*dy**2``, and its middle lies at
-    ``z + sx*dx + sy*dy``. Columns: x, y, z, a, 2b, c, half, then sx and sy packed behind: (B, 9).
+    ``z + sx*dx + sy*dy``. Columns: x, y, z, a, 2b, c, half, sx, sy.
     """
     inverse = np.linalg.inv(axes)
     metric = np.einsum("bki,bkj->bij", inverse, inverse)
@@ -93,45 +97,51 @@ def ray_constants(center: Array, axes: Array) -> Array:
 
 
 class Rays:
-    """Half chords and middles of a batch's ellipsoids on a pixel grid, computed once each."""
+    """Where a batch's rays enter and leave its ellipsoids, computed once each."""
 
     def __init__(self, constants: dict[str, Tensor], grid: Tensor) -> None:
         self._constants = constants
         self._grid = grid  # (B, S): coordinates of the pixel centres, the same for rows and columns
-        self._seen: dict[str, tuple[Tensor, Tensor]] = {}
+        self._halves: dict[str, Tensor] = {}
+        self._ends: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._constants
 
-    def interval(self, name: str) -> tuple[Tensor, Tensor]:
-        """Half chord and middle, each (B, S, S)."""
-        if name not in self._seen:
-            k = self._constants[name][:, :, None]
-            dx, dy = self._grid - k[:, 0], self._grid - k[:, 1]
-            if name.startswith("dome"):
-                dy = dy.clamp(max=0.0)  # the belly under the dome goes on to the feet
-            across = (1.0 - k[:, 3] * dx * dx)[:, None, :]
-            down = (k[:, 5] * dy * dy)[:, :, None]
-            mixed = (k[:, 4] * dy)[:, :, None]
-            inside = torch.addcmul(across - down, mixed, dx[:, None, :], value=-1.0)
-            inside.clamp_(min=0.0)
-            if name == "torso":
-                inside = inside * (2.0 - inside)  # 1 - q**2: a trunk is flatter than an ellipsoid
-            half = inside.sqrt_().mul_(k[:, 6, :, None])
-            middle = (k[:, 2] + k[:, 7] * dx)[:, None, :] + (k[:, 8] * dy)[:, :, None]
-            self._seen[name] = (half, middle)
-        return self._seen[name]
+    def _offsets(self, name: str) -> tuple[Tensor, Tensor]:
+        k = self._constants[name]
+        dx, dy = self._grid - k[:, 0, None], self._grid - k[:, 1, None]
+        if name.startswith("dome"):
+            dy = dy.clamp(max=0.0)  # the belly under the dome goes on to the feet
+        return dx, dy
 
-    def chord(self, name: str) -> Tensor:
-        """Length of each ray inside the ellipsoid, (B, S, S) in millimetres."""
-        return 2.0 * self.interval(name)[0]
+    def half(self, name: str) -> Tensor:
+        """Half the length of each ray inside the ellipsoid, (B, S, S) in millimetres."""
+        if name not in self._halves:
+            k = self._constants[name][:, :, None]
+            dx, dy = self._offsets(name)
+            across, down = 1.0 - k[:, 3] * dx * dx, k[:, 5] * dy * dy
+            inside = torch.addcmul(across[:, None, :], (k[:, 4] * dy)[:, :, None], dx[:, None, :], value=-1.0)
+            inside.sub_(down[:, :, None]).clamp_(min=0.0)
+            if name == "torso":
+                inside.mul_(2.0 - inside)  # 1 - q**2: a trunk is flatter than an ellipsoid
+            self._halves[name] = inside.sqrt_().mul_(k[:, 6, :, None])
+        return self._halves[name]
+
+    def ends(self, name: str) -> tuple[Tensor, Tensor]:
+        """z where each ray enters and where it leaves, (B, S, S) each; equal where it misses."""
+        if name not in self._ends:
+            k = self._constants[name][:, :, None]
+            dx, dy = self._offsets(name)
+            middle = (k[:, 2] + k[:, 7] * dx)[:, None, :] + (k[:, 8] * dy)[:, :, None]
+            half = self.half(name)
+            self._ends[name] = (middle - half, middle + half)
+        return self._ends[name]
 
     def overlap(self, one: str, other: str) -> Tensor:
         """Length of each ray inside both ellipsoids, (B, S, S) in millimetres."""
-        h1, m1 = self.interval(one)
-        h2, m2 = self.interval(other)
-        high = torch.minimum(m1 + h1, m2 + h2)
-        return high.sub_(torch.maximum(m1 - h1, m2 - h2)).clamp_(min=0.0)
+        (near, far), (low, high) = self.ends(one), self.ends(other)
+        return torch.minimum(far, high).sub_(torch.maximum(near, low)).clamp_(min=0.0)
 
 
 def _air(rays: Rays, side: str) -> Tensor:
@@ -139,12 +149,11 @@ def _air(rays: Rays, side: str) -> Tensor:
 
     Displacing bodies that overlap each other are taken as independent, so that nothing is displaced twice.
     """
-    lung = rays.chord(f"lung_{side}")
-    safe = lung + 1e-9
-    air = lung.clone()
+    air = 2.0 * rays.half(f"lung_{side}")
+    share = -1.0 / (air + 1e-9)
     for name in _DISPLACES[side]:
         if name in rays:
-            air.mul_(1.0 - rays.overlap(f"lung_{side}", name) / safe)
+            air.addcmul_(air * share, rays.overlap(f"lung_{side}", name))
     return air
 
 
@@ -153,45 +162,51 @@ def _soft_points(points: Tensor, grid: Tensor, pixel: Tensor) -> Tensor:
     x, y, _, sx, sy, mass = points.unbind(-1)
     aperture = (pixel**2 * APERTURE)[:, None]
     sx, sy = (sx * sx + aperture).rsqrt(), (sy * sy + aperture).rsqrt()
-    across = (
-        ((grid[:, None, :] - x[..., None]) * (sx * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
-    )
-    down = (
-        ((grid[:, None, :] - y[..., None]) * (sy * math.sqrt(0.5))[..., None]).square_().neg_().clamp_(min=_FAR).exp_()
-    )
+    across = _gaussians(grid, x, sx)
+    down = _gaussians(grid, y, sy)
     across.mul_((mass * sx * sy / (2 * math.pi))[..., None])
     return torch.bmm(down.transpose(1, 2), across)
 
 
-def attenuation(rays: Rays, points: Tensor, grid: Tensor, pixel: Tensor, a: dict[str, Tensor]) -> Tensor:
-    """Line integrals of the attenuation, (B, S, S)."""
-    soft = rays.chord(_SOFT[0])
+def _gaussians(grid: Tensor, at: Tensor, inverse: Tensor) -> Tensor:
+    """(B, n, S): at each coordinate of ``grid``, Gaussians of unit height at ``at``, of width 1 / ``inverse``."""
+    scale = inverse * math.sqrt(0.5)
+    distance = torch.addcmul((-at * scale)[..., None], grid[:, None, :], scale[..., None])
+    return distance.mul_(distance).neg_().clamp_(min=_FAR).exp_()
+
+
+def attenuation(rays: Rays, points: Tensor, grid: Tensor, pixel: Tensor, density: Tensor) -> Tensor:
+    """Line integrals of the attenuation, (B, S, S); ``density`` is the lung's, (B,), as a share of soft tissue's."""
+    soft = rays.half(_SOFT[0])
     for name in _SOFT[1:]:
-        soft = torch.maximum(soft, rays.chord(name))
-    soft = soft + 0.8 * (rays.chord("breast_right") + rays.chord("breast_left"))
-    soft = soft - rays.chord("bubble") * 0.75
-    density = a["lung_density"][:, None, None]
+        soft = torch.maximum(soft, rays.half(name))
+    soft = 2.0 * soft + 1.6 * (rays.half("breast_right") + rays.half("breast_left"))
+    soft.sub_(rays.half("bubble"), alpha=1.5)
+    density = density[:, None, None]
     for side in ("right", "left"):
+        if f"lung_{side}" not in rays:
+            continue
         air = _air(rays, side)
-        soft = soft - air * (1.0 - density)
+        soft.sub_(air * (1.0 - density))
         if f"rest_{side}" in rays:
             # Free air around a collapsed lung, and the lung the denser for it.
-            lung, rest = rays.chord(f"lung_{side}"), rays.overlap(f"lung_{side}", f"rest_{side}")
-            open_ = (rays.chord(f"rest_{side}").amax(dim=(1, 2), keepdim=True) > 0).to(torch.float64)
+            lung, rest = 2.0 * rays.half(f"lung_{side}"), rays.overlap(f"lung_{side}", f"rest_{side}")
+            collapsed = (rays.half(f"rest_{side}").amax(dim=(1, 2), keepdim=True) > 0).to(torch.float64)
             share = rest / (lung + 1e-9)
-            soft = soft + open_ * air * density * (0.9 * share - (1.0 - share))
-    return (soft * TISSUE + _soft_points(points, grid, pixel)).clamp_(min=0.0)
+            soft.add_(collapsed * air * density * (1.9 * share - 1.0))
+    return soft.mul_(TISSUE).add_(_soft_points(points, grid, pixel)).clamp_(min=0.0)
 
 
-def _seen(points: Array, field: Array) -> Array:
+def _seen(points: Array, field: Array, size: int) -> Array:
     """The points that leave a trace in the picture, (B, m, 6): those with mass, and not far outside the field.
 
     Args:
         points: (B, n, 6) as in :class:`Scene`, posed.
         field: (B,) width of the picture in millimetres.
+        size: of the picture in pixels.
     """
-    # At 8.5 standard deviations a Gaussian is 2e-16 of its peak; the aperture of the coarsest pixel is 3 mm.
-    reach = 8.5 * np.maximum(points[..., 3], points[..., 4]) + 26.0
+    # At 8.5 standard deviations a Gaussian is 2e-16 of its peak.
+    reach = 8.5 * (np.maximum(points[..., 3], points[..., 4]) + field[:, None] / size)
     gone = (points[..., 5] == 0) | (np.abs(points[..., :2]).max(-1) > field[:, None] / 2 + reach)
     order = np.argsort(gone, axis=1, kind="stable")[:, : max(1, int((~gone).sum(axis=1).max()))]
     kept = np.take_along_axis(points, order[..., None], axis=1)
@@ -199,96 +214,41 @@ def _seen(points: Array, field: Array) -> Array:
     return kept
 
 
-def _blur(size: int, millimetres: Tensor, pixel: Tensor) -> Tensor:
-    """(B, S, S) matrices that blur a column by a Gaussian, edges repeated by normalization."""
-    offset = torch.arange(size, dtype=torch.float64, device=pixel.device)
-    distance = (offset[:, None] - offset)[None] * (pixel / millimetres)[:, None, None]
-    kernel = torch.exp(-0.5 * distance.square())
-    return kernel / kernel.sum(-1, keepdim=True)
+@dataclass(frozen=True)
+class Projected:
+    """Line integrals of a few bodies.
 
-
-def expose(lines: Tensor, v: dict[str, Tensor], pixel: Tensor, grain: Tensor) -> Tensor:
-    """From line integrals to grey levels in [0, 1]: beam, scatter, quanta, logarithm, display window, gamma.
-
-    Args:
-        lines: (B, S, S) line integrals.
-        v: the visit's parameters, (B,) each.
-        pixel: (B,) size of a pixel in millimetres.
-        grain: (B, S, S) standard normal numbers.
+    Attributes:
+        part: which of the scene's bodies.
+        lines: (b, S, S) line integrals of the attenuation.
+        pixel: (b,) size of a pixel in millimetres.
     """
-    size = lines.shape[-1]
-    field = torch.linspace(-1.0, 1.0, size, dtype=torch.float64, device=lines.device)
-    beam = 1.0 + v["heel"][:, None] * field
-    primary = torch.exp(-lines * torch.exp(v["kilovolt"])[:, None, None]) * beam[:, :, None]
-    wide = _blur(size, torch.full_like(pixel, 34.0), pixel)
-    scatter = torch.bmm(torch.bmm(wide, primary), wide.transpose(1, 2))
-    share = (0.28 * torch.exp(v["scatter"]) * (1 + 0.5 * v["ap"]))[:, None, None]
-    total = primary + share * scatter
-    quanta = (1.4e4 * torch.exp(v["dose"]) * pixel**2)[:, None, None]
-    total = (total + grain * torch.sqrt(total / quanta)).clamp_(min=1e-4)
-    signal = -torch.log(total)
-    # The exposure control looks at the middle of the field; the display follows it, more or less well.
-    low, high = size // 4, size - size // 4
-    center = signal[:, low:high, low:high].mean(dim=(1, 2)) + 0.05
-    width = 1.05 * torch.exp(v["width"])
-    grey = torch.sigmoid(1.75 * ((signal - center[:, None, None]) / width[:, None, None] - v["center"][:, None, None]))
-    return grey ** (0.8 * torch.exp(v["gamma"]))[:, None, None]
+
+    part: slice
+    lines: Tensor
+    pixel: Tensor
 
 
-def _shutter(size: int, u: Tensor) -> Tensor:
-    """(B, S, S) ones inside the collimated field; one exposure in six is collimated tighter than the detector."""
-    used = (u[:, 2] < 1 / 6).to(torch.float64)
-    at = (torch.arange(size, dtype=torch.float64, device=u.device) + 0.5) / size
-    inside = torch.ones(len(u), size, size, dtype=torch.float64, device=u.device)
-    for index, position in enumerate((at, 1 - at)):
-        across = (position > (0.07 * u[:, 3 + index] * used)[:, None]).to(torch.float64)
-        down = (position > (0.06 * u[:, 5 + index] * used)[:, None]).to(torch.float64)
-        inside = inside * across[:, None, :] * down[:, :, None]
-    return inside
-
-
-def render(
-    scene: Scene,
-    a: dict[str, Array],
-    v: dict[str, Array],
-    size: int,
-    grain: Array,
-    *,
-    device: torch.device | str = "cpu",
-) -> NDArray[np.uint8]:
-    """Images of a posed scene.
+def project(scene: Scene, zoom: Array, size: int, device: torch.device | str = "cpu") -> Iterator[Projected]:
+    """Projects a posed scene, a few bodies at a time so that the work stays in the processor's cache.
 
     Args:
         scene: what :func:`pose` gave, B bodies.
-        a, v: anatomy and visit, (B,) each; only what the projection needs is read.
+        zoom: (B,) log of the field's size.
         size: width and height in pixels.
-        grain: (B, size, size) standard normal numbers for the quantum noise.
-        device: where to compute; all random numbers come from outside, so that it changes no more than rounding.
-
-    Returns:
-        (B, size, size) uint8.
+        device: where to compute.
     """
-    points = _seen(np.concatenate(scene.points, axis=1), FIELD * np.exp(v["zoom"]))
+    field = FIELD * np.exp(zoom)
+    points = _seen(scene.all_points(), field, size)
     # What lies far away in all of the batch (a finding that nobody has) is left out: its chords would be 0.
     near = [name for name, center in scene.centers.items() if (np.abs(center[:, 0]) < 1e5).any()]
     constants = {name: ray_constants(scene.centers[name], scene.axes[name]) for name in near}
-    each = 8 * size * (2 * points.shape[1] + 30 * size)
-    step = max(1, _WORKING // each)
-    out = np.empty((scene.batch, size, size), np.uint8)
-    with torch.inference_mode():
-        for begin in range(0, scene.batch, step):
-            part = slice(begin, begin + step)
-
-            def move(values: Array, part: slice = part) -> Tensor:
-                return torch.from_numpy(np.ascontiguousarray(values[part])).to(device)
-
-            visit = {name: move(values) for name, values in v.items()}
-            body = {"lung_density": move(a["lung_density"])}
-            pixel = FIELD * torch.exp(visit["zoom"]) / size
-            at = torch.arange(size, dtype=torch.float64, device=device) - (size - 1) / 2
-            grid = pixel[:, None] * at
-            rays = Rays({name: move(k) for name, k in constants.items()}, grid)
-            lines = attenuation(rays, move(points), grid, pixel, body)
-            grey = expose(lines, visit, pixel, move(grain)) * _shutter(size, visit["u"])
-            out[part] = (grey * 255.0).round_().to(torch.uint8).cpu().numpy()
-    return out
+    step = max(1, _WORKING // (8 * size * (2 * points.shape[1] + 30 * size)))
+    at = torch.arange(size, dtype=torch.float64, device=device) - (size - 1) / 2
+    for begin in range(0, scene.batch, step):
+        part = slice(begin, begin + step)
+        pixel = torch.from_numpy(field[part] / size).to(device)
+        grid = pixel[:, None] * at
+        rays = Rays({name: torch.from_numpy(k[part]).to(device) for name, k in constants.items()}, grid)
+        some, density = (torch.from_numpy(x[part]).to(device) for x in (points, scene.lung_density))
+        yield Projected(part, attenuation(rays, some, grid, pixel, density), pixel)

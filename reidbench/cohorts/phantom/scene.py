@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,15 +46,17 @@ class Scene:
 
     Attributes:
         batch: how many bodies, B.
+        lung_density: (B,) attenuation of the lungs as a share of soft tissue's.
         centers, axes: by ellipsoid name, (B, 3) and (B, 3, 3); the columns of ``axes`` are the semi-axes.
-        points: chunks of (B, n, 6): x, y, z, horizontal and vertical standard deviation, and mass, which is the
+        points: by part of the body, chunks of (B, n, 6): x, y, z, horizontal and vertical standard deviation, and mass, which is the
             integral of the attenuation over the point's projected footprint in square millimetres.
     """
 
     batch: int
+    lung_density: Array
     centers: dict[str, Array] = field(default_factory=dict)
     axes: dict[str, Array] = field(default_factory=dict)
-    points: list[Array] = field(default_factory=list)
+    points: dict[str, list[Array]] = field(default_factory=dict)
 
     def ellipsoid(self, name: str, center: list[ArrayLike], semi: list[ArrayLike], angle: ArrayLike = 0.0) -> None:
         """Adds an ellipsoid a body; ``angle`` turns it in the image plane (degrees, positive turns right side down)."""
@@ -62,15 +65,17 @@ class Scene:
         turn = rotation(np.broadcast_to(np.asarray(angle, float), self.batch), 2)
         self.axes[name] = turn * lengths[:, None, :]
 
-    def cloud(self, xyz: Array, sigma: ArrayLike, mass: ArrayLike, sigma_y: ArrayLike | None = None) -> None:
+    def cloud(
+        self, part: str, xyz: Array, sigma: ArrayLike, mass: ArrayLike, sigma_y: ArrayLike | None = None
+    ) -> None:
         """Adds soft points, (B, n, 3); ``sigma``, ``mass``, ``sigma_y`` broadcast to (B, n)."""
         shape = xyz.shape[:2]
         rest = [
             np.broadcast_to(np.asarray(v, float), shape) for v in (sigma, sigma if sigma_y is None else sigma_y, mass)
         ]
-        self.points.append(np.concatenate([xyz, np.stack(rest, axis=-1)], axis=-1))
+        self.points.setdefault(part, []).append(np.concatenate([xyz, np.stack(rest, axis=-1)], axis=-1))
 
-    def tube(self, path: Array, sigma: ArrayLike, depth: ArrayLike) -> None:
+    def tube(self, part: str, path: Array, sigma: ArrayLike, depth: ArrayLike) -> None:
         """Adds a soft tube along ``path``, (B, n, 3).
 
         ``depth`` is the attenuation of a ray through the axis of a tube that lies flat, broadcast to (B, n); where the
@@ -81,4 +86,18 @@ class Scene:
         length[:, :-1] += step / 2
         length[:, 1:] += step / 2
         width = np.broadcast_to(np.asarray(sigma, float), path.shape[:2])
-        self.cloud(path, width, np.asarray(depth, float) * np.sqrt(2 * np.pi) * width * length)
+        self.cloud(part, path, width, np.asarray(depth, float) * np.sqrt(2 * np.pi) * width * length)
+
+    def all_points(self) -> Array:
+        """(B, n, 6): the points of all parts."""
+        return np.concatenate([chunk for chunks in self.points.values() for chunk in chunks], axis=1)
+
+    def without(self, names: Collection[str]) -> Scene:
+        """The scene less the ellipsoids and the parts of these names."""
+        return Scene(
+            self.batch,
+            self.lung_density,
+            {name: value for name, value in self.centers.items() if name not in names},
+            {name: value for name, value in self.axes.items() if name not in names},
+            {part: chunks for part, chunks in self.points.items() if part not in names},
+        )
