@@ -129,4 +129,3 @@ class Attacker(BaseModel, ABC):
         Raises:
             ReidbenchError: the file is missing, or holds the weights of another attacker or of other hyperparameters.
         """
-

@@ -1,1 +1,1 @@
-"""Networks and their training, shared by attackers and by the diagnostic classifier."""
+"""Networks and their training: backbones, augmentation on the device, batches of patients, the Lightning loop."""

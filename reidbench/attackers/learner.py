@@ -1,0 +1,193 @@
+"""What is trained: batches drawn in the tested scenario, through the network, into an attacker's objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import lightning
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from reidbench.attackers.base import Fixed, Scenario
+from reidbench.networks.augment import Augmentation
+from reidbench.networks.samplers import PatientBatches, Sides
+from reidbench.networks.siamese import embed_images
+from reidbench.networks.training import Length, optimizer, seed_of
+
+#: Validation takes whole patients up to about this many images: all their pairs are half a million.
+VAL_IMAGES = 1000
+
+
+class PairHead(nn.Module):
+    """From embeddings to the vectors that are kept, and from vectors to scores."""
+
+    def vectors(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(B, D) as the network gives them, to what :meth:`block` takes."""
+        raise NotImplementedError
+
+    def block(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Scores of each of (Q, D) against each of (G, D): (Q, G)."""
+        raise NotImplementedError
+
+    def pairs(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Scores of (P, D) against (P, D), row by row: (P,)."""
+        raise NotImplementedError
+
+
+class Siamese(nn.Module):
+    """One network for both images of a pair, and the head that compares them."""
+
+    def __init__(self, network: nn.Module, head: PairHead) -> None:
+        super().__init__()
+        self.network = network
+        self.head = head
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) in [0, 1] to vectors (B, D)."""
+        vectors: torch.Tensor = self.head.vectors(self.network(images))
+        return vectors
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Vectors of a batch on both sides; no image is on both.
+
+    Attributes:
+        probe, gallery: (B, D) and (B', D).
+        probe_patients, gallery_patients: (B,) and (B',) int64.
+    """
+
+    probe: torch.Tensor
+    gallery: torch.Tensor
+    probe_patients: torch.Tensor
+    gallery_patients: torch.Tensor
+
+
+class Objective(Protocol):
+    """A loss over the pairs of a batch."""
+
+    def __call__(self, head: PairHead, batch: Batch) -> tuple[torch.Tensor, float]:
+        """The loss, and what it would be were all vectors equal, so that no pair could be told from another."""
+        ...
+
+
+class Learner(lightning.LightningModule):
+    """Trains a :class:`Siamese` in a scenario, on pairs of a probe view and a gallery view.
+
+    After training, :attr:`result` is the network to keep.
+    """
+
+    def __init__(
+        self,
+        model: Siamese,
+        objective: nn.Module,
+        train: Scenario,
+        val: Fixed | None,
+        *,
+        batches: PatientBatches,
+        augmentation: Augmentation,
+        length: Length,
+        lr: float,
+        weight_decay: float,
+        average: float | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.averaged: AveragedModel | None = None
+        if average:
+            decay = get_ema_multi_avg_fn(average)  # type: ignore[no-untyped-call]
+            self.averaged = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+        self._scenario = train
+        self._val = _part(val) if val is not None else None
+        self._batches = batches
+        self._augmentation = augmentation
+        self._length = length
+        self._lr = lr
+        self._weight_decay = weight_decay
+        self._seed = seed
+
+    @property
+    def result(self) -> Siamese:
+        """The trained network: the moving average of its weights, where one is kept."""
+        return cast(Siamese, self.averaged.module) if self.averaged is not None else self.model
+
+    def train_dataloader(self) -> DataLoader[Sides]:
+        """The batches of the coming epoch."""
+        batches: Any = self._batches.epoch(self.current_epoch, self._length.steps)
+        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and 1cycle over all steps."""
+        parameters = [*self.model.named_parameters(), *self.objective.named_parameters()]
+        adamw, schedule = optimizer(
+            parameters, lr=self._lr, weight_decay=self._weight_decay, total_steps=self._length.total
+        )
+        return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, index: Sides, batch_number: int) -> torch.Tensor:
+        """The loss of one batch. All its draws follow from (seed, step), so that a resumed training repeats them."""
+        scenario, step = self._scenario, self.global_step
+        views = [
+            side(rows, generator=_generator(self._seed, name, step), device=self.device)
+            for name, side, rows in zip(("probe", "gallery"), (scenario.probe, scenario.gallery), index)
+        ]
+        # Drawn apart from the sides' own randomness: a side that draws nothing leaves the rest as it is.
+        images = self._augmentation(torch.cat(views), _generator(self._seed, "augmentation", step, self.device))
+        probe, gallery = self.model(images).float().split([len(rows) for rows in index])
+        patients = [torch.from_numpy(scenario.patients[rows]).to(self.device) for rows in index]
+        batch = Batch(probe, gallery, patients[0], patients[1])
+        loss, uninformed = cast(Objective, self.objective)(self.model.head, batch)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
+        self.log("uninformed_loss", uninformed, on_epoch=True, on_step=False, batch_size=1)
+        self.log("images", float(len(images)), on_epoch=True, on_step=False, reduce_fx="sum")
+        return loss
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Moves the average."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def on_train_epoch_end(self) -> None:
+        """Validates at every fifth of the training."""
+        epoch = self.current_epoch + 1
+        if self._val is None or (epoch % max(1, self._length.epochs // 5) and epoch != self._length.epochs):
+            return
+        auc = validation_auc(self.result, self._val, self.device)
+        self.model.train()
+        if auc is not None:
+            self.log("val_auc", auc)
+
+
+def validation_auc(model: Siamese, val: Fixed, device: torch.device) -> float | None:
+    """AUC over all pairs of different images; None where there is no genuine or no impostor pair."""
+    probe = torch.from_numpy(embed_images(model, val.probe, device=device))
+    gallery = torch.from_numpy(embed_images(model, val.gallery, device=device))
+    with torch.no_grad():
+        scores = model.head.block(probe.to(device), gallery.to(device)).cpu().numpy()
+    same = val.patients[:, None] == val.patients[None]
+    counted = ~np.eye(len(same), dtype=bool)
+    genuine = same[counted]
+    return float(roc_auc_score(genuine, scores[counted])) if 0 < genuine.sum() < len(genuine) else None
+
+
+def _part(val: Fixed) -> Fixed:
+    if len(val.patients) <= VAL_IMAGES:
+        return val
+    patients, counts = np.unique(val.patients, return_counts=True)
+    rows = np.flatnonzero(np.isin(val.patients, patients[np.cumsum(counts) <= VAL_IMAGES]))
+    return Fixed(val.patients[rows], val.probe[rows], val.gallery[rows])
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _generator(seed: int, what: str, step: int, device: torch.device | None = None) -> torch.Generator:
+    return torch.Generator(device or "cpu").manual_seed(seed_of(seed, what, step))

@@ -1,0 +1,211 @@
+"""What the two built-in attackers share: hyperparameters, training, embedding, weights files."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PrivateAttr
+from torch import nn
+
+from reidbench.attackers.base import Attacker, Fixed, Scenario
+from reidbench.attackers.learner import Learner, PairHead, Siamese
+from reidbench.attackers.weights import read_weights, write_weights
+from reidbench.errors import ReidbenchError
+from reidbench.networks.augment import Augmentation
+from reidbench.networks.history import Training
+from reidbench.networks.samplers import PatientBatches
+from reidbench.networks.siamese import EmbeddingNet, embed_images
+from reidbench.networks.training import Length, Precision, length, run, seed_of
+from reidbench.progress import Progress
+
+#: A training whose loss stays within this share of an uninformed attacker's has learned nothing.
+LEARNED = 0.01
+#: Elements of a block of scores that is worked on at a time.
+BLOCK = 1 << 22
+
+
+class SiameseAttacker(Attacker):
+    """A network that maps each image by itself, and a head that compares two of its vectors."""
+
+    backbone: str = Field("resnet_small", description="resnet_small[_WIDTH[xBLOCKS]], a torchvision name, or timm:NAME")
+    weights: str = Field("random", description="the backbone's first weights: random, imagenet, or a file")
+    dimensions: int = Field(128, ge=2, description="length of an image's vector")
+    grid: int = Field(4, ge=1, description="cells a side that the feature map is averaged to")
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the pooled features")
+    batch_size: int = Field(256, ge=8, description="images through the network at a time")
+    images_per_patient: int = Field(4, ge=2, description="at most so many images of a patient in a batch")
+    singles: int = Field(0, ge=0, description="images a batch of patients who have only one")
+    epochs: float = Field(20, gt=0, description="passes over the images, within min_steps and max_steps")
+    min_steps: int = Field(150, ge=1, description="batches at least, so that a small cohort trains long enough")
+    max_steps: int = Field(20_000, ge=1, description="batches at most")
+    lr: float = Field(4e-3, gt=0, description="peak learning rate of the 1cycle schedule")
+    warm_epochs: float = Field(8, gt=0, description="as epochs, from another training's weights")
+    warm_min_steps: int = Field(60, ge=1, description="as min_steps, from another training's weights")
+    warm_max_steps: int = Field(8_000, ge=1, description="as max_steps, from another training's weights")
+    warm_lr: float = Field(2e-3, gt=0, description="as lr, from another training's weights")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's, on matrices only")
+    average: float | None = Field(None, gt=0, lt=1, description="decay a step of a moving average of the weights")
+    precision: Precision = Field("32-true", description="of training")
+    augmentation: Augmentation = Field(Augmentation(), description="random changes of the images in training")
+
+    _model: Siamese | None = PrivateAttr(default=None)
+
+    @abstractmethod
+    def head(self) -> PairHead:
+        """A fresh head."""
+
+    @abstractmethod
+    def objective(self) -> nn.Module:
+        """A fresh loss, an :class:`~reidbench.attackers.learner.Objective`."""
+
+    def fit(
+        self,
+        train: Scenario,
+        val: Fixed | None,
+        *,
+        seed: int,
+        device: torch.device,
+        work_dir: Path,
+        start: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Training:
+        """Trains; see :meth:`Attacker.fit`. The training's ``val_auc`` is over all pairs of the validation images."""
+        model = self._fresh(seed, weights=start is None)
+        if start is not None:
+            read_weights(model, start, self._about())
+        plan = self._length(len(train.patients), warm=start is not None)
+        learner = Learner(
+            model,
+            self.objective(),
+            train,
+            val,
+            batches=self._batches(train, seed),
+            augmentation=self.augmentation,
+            length=plan,
+            lr=self.lr if start is None else self.warm_lr,
+            weight_decay=self.weight_decay,
+            average=self.average,
+            seed=seed,
+        )
+        history = run(
+            learner,
+            epochs=plan.epochs,
+            steps=plan.steps,
+            seed=seed,
+            identity=self._identity(train, seed, start),
+            device=device,
+            work_dir=work_dir,
+            precision=self.precision,
+            progress=progress,
+            description=f"training {self.name}",
+        )
+        self._model = learner.result.eval()
+        return _summary(history)
+
+    def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
+        """Maps images (N, H, W) uint8 to vectors (N, D); equal images to equal vectors, to the last bit."""
+        return embed_images(self._trained(), images, device=device)
+
+    def score(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of pairs of vectors, (P, D) and (P, D) to (P,); higher means more likely one patient."""
+        head = self._trained().head.cpu()
+        step = max(1, BLOCK // max(1, a.shape[1]))
+        out = np.empty(len(a), dtype=np.float32)
+        with torch.no_grad():
+            for i in range(0, len(a), step):
+                out[i : i + step] = head.pairs(_tensor(a[i : i + step]), _tensor(b[i : i + step])).numpy()
+        return out
+
+    def score_block(self, probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of every probe against every gallery image, (Q, D) and (G, D) to (Q, G)."""
+        head = self._trained().head.cpu()
+        right = _tensor(gallery)
+        step = max(1, BLOCK // max(1, len(gallery)))
+        out = np.empty((len(probes), len(gallery)), dtype=np.float32)
+        with torch.no_grad():
+            for i in range(0, len(probes), step):
+                out[i : i + step] = head.block(_tensor(probes[i : i + step]), right).numpy()
+        return out
+
+    def save(self, path: Path) -> None:
+        """Writes the weights (safetensors), whole or not at all."""
+        write_weights(self._trained(), path, self._about())
+
+    def load(self, path: Path, *, device: torch.device) -> None:
+        """Reads weights that :meth:`save` wrote, strictly."""
+        model = self._fresh(0, weights=False)
+        read_weights(model, path, self._about())
+        self._model = model.to(device).eval()
+
+    def _fresh(self, seed: int, *, weights: bool) -> Siamese:
+        # Pre-trained weights are read only where no other weights come after them.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "weights"))
+            network = EmbeddingNet(
+                self.backbone,
+                weights=self.weights if weights else "random",
+                dimensions=self.dimensions,
+                grid=self.grid,
+                dropout=self.dropout,
+            )
+            return Siamese(network, self.head())
+
+    def _trained(self) -> Siamese:
+        if self._model is None:
+            raise ReidbenchError(f"attacker {self.name}: neither trained nor loaded yet")
+        return self._model
+
+    def _about(self) -> dict[str, str]:
+        return {"attacker": self.name, "backbone": self.backbone, "shape": f"{self.grid}x{self.grid}x{self.dimensions}"}
+
+    def _length(self, images: int, *, warm: bool) -> Length:
+        if warm:
+            return length(
+                images,
+                self.batch_size,
+                epochs=self.warm_epochs,
+                min_steps=self.warm_min_steps,
+                max_steps=self.warm_max_steps,
+            )
+        return length(images, self.batch_size, epochs=self.epochs, min_steps=self.min_steps, max_steps=self.max_steps)
+
+    def _batches(self, train: Scenario, seed: int) -> PatientBatches:
+        return PatientBatches(
+            train.patients,
+            batch_size=self.batch_size,
+            images_per_patient=self.images_per_patient,
+            singles=self.singles,
+            seed=seed_of(seed, "batches"),
+        )
+
+    def _identity(self, train: Scenario, seed: int, start: Path | None) -> dict[str, str]:
+        return {
+            "attacker": self.name,
+            "hyperparameters": self.model_dump_json(),
+            "seed": str(seed),
+            "images": hashlib.sha256(train.patients.tobytes()).hexdigest(),
+            "size": str(train.size),
+            "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "",
+        }
+
+
+def _summary(history: list[dict[str, float]]) -> Training:
+    late = history[-max(1, len(history) // 4) :]
+    loss = float(np.mean([row["train_loss"] for row in late]))
+    uninformed = float(np.mean([row["uninformed_loss"] for row in late]))
+    return Training(
+        epochs=len(history),
+        images_seen=int(sum(row["images"] for row in history)),
+        seconds=float(sum(row["seconds"] for row in history)),
+        history=history,
+        learned=loss < (1 - LEARNED) * uninformed,
+    )
+
+
+def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))

@@ -1,0 +1,147 @@
+"""Backbones by name: the small residual network, any convolutional network of torchvision, or any of timm.
+
+A backbone takes (B, 1, H, W) images in [0, 1] and gives a feature map (B, channels, h, w).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from reidbench.errors import ReidbenchError, did_you_mean
+from reidbench.networks.residual import SmallResNet
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_SMALL = re.compile(r"resnet_small(?:_(?P<width>\d+)(?:x(?P<blocks>\d+))?)?")
+
+
+class Backbone(nn.Module):
+    """Normalizes a grey image as the features were trained for, and maps it.
+
+    Attributes:
+        channels: of the feature map.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, features: nn.Module, channels: int, *, colour: bool) -> None:
+        super().__init__()
+        self.features = features
+        self.channels = channels
+        self.colour = colour
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else ((0.5,), (0.25,))
+        # Constants, not weights: they belong to no weights file.
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) in [0, 1] to (B, channels, h, w)."""
+        normalized = (images - self.mean) / self.std
+        features: torch.Tensor = self.features(normalized.contiguous(memory_format=torch.channels_last))
+        return features
+
+
+def build_backbone(name: str, weights: str = "random") -> Backbone:
+    """A backbone by name, in channels-last memory.
+
+    Args:
+        name: ``resnet_small``, ``resnet_small_WIDTH`` or ``resnet_small_WIDTHxBLOCKS``; the name of a convolutional
+            network of torchvision (``resnet50``, ``convnext_tiny``, …); or ``timm:NAME``.
+        weights: ``random``; ``imagenet``, the library's own, which it downloads; or a path to a file of the whole
+            network's state (``.safetensors``, or what ``torch.save`` wrote), read strictly.
+
+    Raises:
+        ReidbenchError: the name is unknown, or the weights cannot be had.
+    """
+    small = _SMALL.fullmatch(name)
+    if small:
+        if weights != "random":
+            raise ReidbenchError(f"backbone {name}: only random weights exist, not {weights!r}")
+        network = SmallResNet(int(small["width"] or 16), int(small["blocks"] or 1))
+        backbone = Backbone(network, network.channels, colour=False)
+    elif name.startswith("timm:"):
+        backbone = _timm(name.removeprefix("timm:"), weights)
+    else:
+        backbone = _torchvision(name, weights)
+    return backbone.to(memory_format=torch.channels_last)
+
+
+def _torchvision(name: str, weights: str) -> Backbone:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ReidbenchError(f"unknown backbone {name!r}: {did_you_mean(name, [*known, 'resnet_small'])}")
+    chosen: Any = None
+    if weights == "imagenet":
+        chosen = models.get_model_weights(name).DEFAULT
+    try:
+        network = models.get_model(name, weights=chosen)
+    except OSError as error:
+        raise _no_imagenet(name, error) from error
+    if weights not in ("random", "imagenet"):
+        _read(network, Path(weights), name)
+    return _headless(network, name)
+
+
+def _headless(network: nn.Module, name: str) -> Backbone:
+    if hasattr(network, "layer4"):
+        stages = list(network.children())[:-2]
+        features: nn.Module = nn.Sequential(*stages)
+    elif isinstance(getattr(network, "features", None), nn.Module):
+        features = network.features  # type: ignore[assignment]
+    else:
+        raise ReidbenchError(f"backbone {name}: it gives no feature map; take a convolutional one such as resnet50")
+    features.eval()
+    with torch.no_grad():
+        shape = features(torch.zeros(1, 3, 64, 64)).shape
+    features.train()
+    if len(shape) != 4 or shape[1] < shape[3]:
+        raise ReidbenchError(f"backbone {name}: it gives no feature map; take a convolutional one such as resnet50")
+    return Backbone(features, int(shape[1]), colour=True)
+
+
+def _timm(name: str, weights: str) -> Backbone:
+    try:
+        import timm
+    except ImportError as error:
+        raise ReidbenchError(f"backbone timm:{name}: timm is not installed (pip install timm)") from error
+    try:
+        network = timm.create_model(name, pretrained=weights == "imagenet", num_classes=0, global_pool="")
+    except (OSError, RuntimeError) as error:
+        if weights != "imagenet" or name not in timm.list_models():
+            hint = did_you_mean(name, timm.list_models())
+            raise ReidbenchError(f"unknown backbone 'timm:{name}': {hint}") from error
+        raise _no_imagenet(f"timm:{name}", error) from error
+    if weights not in ("random", "imagenet"):
+        _read(network, Path(weights), f"timm:{name}")
+    return Backbone(network, int(network.num_features), colour=True)
+
+
+def _no_imagenet(name: str, error: Exception) -> ReidbenchError:
+    return ReidbenchError(
+        f"backbone {name}: its ImageNet weights cannot be downloaded ({error}); give a path to a weights file "
+        f"(weights=FILE), or weights=random"
+    )
+
+
+def _read(network: nn.Module, path: Path, name: str) -> None:
+    if not path.is_file():
+        raise ReidbenchError(f"backbone {name}: no weights file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state, strict=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ReidbenchError(f"backbone {name}: {path} does not hold its weights: {reason}") from error

@@ -1,0 +1,240 @@
+"""The Lightning loop that every network here is trained with: silent, seeded, and resumed from where it was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint
+
+from reidbench.errors import ReidbenchError
+from reidbench.progress import Progress, Silent
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is.
+
+    Attributes:
+        epochs: rounds that each end with a checkpoint.
+        steps: batches in a round.
+    """
+
+    epochs: int
+    steps: int
+
+    @property
+    def total(self) -> int:
+        """Batches in all."""
+        return self.epochs * self.steps
+
+
+#: A round is no shorter than this many batches, so that a small cohort isn't checkpointed at every other batch.
+MIN_ROUND = 25
+
+
+def length(images: int, batch_size: int, *, epochs: float, min_steps: int, max_steps: int) -> Length:
+    """Batches for ``epochs`` passes over ``images``, within [min_steps, max_steps], cut into even rounds."""
+    a_pass = images / batch_size
+    total = round(min(max(epochs * a_pass, min_steps), max_steps))
+    rounds = max(1, round(total / max(a_pass, MIN_ROUND)))
+    return Length(epochs=rounds, steps=max(1, round(total / rounds)))
+
+
+def seed_of(*parts: object) -> int:
+    """A seed in [0, 2**63) from any values; near values give unrelated seeds."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def optimizer(
+    parameters: list[tuple[str, torch.nn.Parameter]],
+    *,
+    lr: float,
+    weight_decay: float,
+    total_steps: int,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW under a 1cycle schedule (Smith and Topin 2019); no decay on biases, norms and other vectors."""
+    matrices = [p for _, p in parameters if p.requires_grad and p.ndim > 1]
+    vectors = [p for _, p in parameters if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        adamw, lr, total_steps=max(total_steps, 10), pct_start=0.2, div_factor=10, final_div_factor=100
+    )
+    return adamw, schedule
+
+
+def run(
+    module: lightning.LightningModule,
+    *,
+    epochs: int,
+    steps: int,
+    seed: int,
+    identity: dict[str, Any],
+    device: torch.device,
+    work_dir: Path,
+    precision: Precision = "32-true",
+    gradient_clip: float | None = None,
+    patience: int | None = None,
+    progress: Progress | None = None,
+    description: str = "training",
+) -> list[dict[str, float]]:
+    """Trains ``module`` for ``epochs`` of ``steps`` batches, and leaves it with its final weights.
+
+    A checkpoint is written to ``work_dir`` after each epoch. Called again with the same ``work_dir``, it goes on from
+    there, and on a CPU ends with the same weights as an unbroken training, provided that the module draws its
+    randomness from (seed, epoch, step) or from torch's global generator, which is seeded anew at each epoch here and
+    given back untouched.
+
+    Args:
+        module: gives its batches from ``train_dataloader``, which is asked anew at each epoch.
+        identity: what determines the training; a checkpoint of another one is refused.
+        patience: stop after so many epochs without a smaller ``val_loss``, and take the weights of the best one.
+
+    Returns:
+        The metrics that the module logged, a row an epoch, with ``epoch`` (from 1) and ``seconds``.
+
+    Raises:
+        ReidbenchError: ``work_dir`` holds the checkpoint of another training.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    keeper = _Keeper(identity, seed)
+    last = work_dir / LAST
+    resumed = last if last.is_file() else None
+    if resumed is not None:
+        keeper.check(resumed)
+    callbacks: list[Callback] = [keeper, _Bar(progress or Silent(), description, epochs * steps)]
+    if patience is not None:
+        callbacks.append(EarlyStopping("val_loss", patience=patience, check_on_train_epoch_end=True))
+        callbacks.append(
+            ModelCheckpoint(
+                work_dir,
+                "best",
+                monitor="val_loss",
+                save_weights_only=True,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            )
+        )
+    # Last of all, so that what the other callbacks know of the epoch is in it.
+    callbacks.append(ModelCheckpoint(work_dir, "last", save_on_train_epoch_end=True, enable_version_counter=False))
+    with _quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trainer = lightning.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision=precision,
+            max_epochs=epochs,
+            gradient_clip_val=gradient_clip,
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            default_root_dir=work_dir,
+        )
+        try:
+            trainer.fit(module, ckpt_path=resumed, weights_only=True)
+        except SystemExit as stop:
+            # Lightning turns an interrupt into an exit; who called us wants the interrupt.
+            raise KeyboardInterrupt from stop
+        if patience is not None and (work_dir / BEST).is_file():
+            state = torch.load(work_dir / BEST, map_location=module.device, weights_only=True)["state_dict"]
+            module.load_state_dict(state)
+    module.to(device)
+    return keeper.history
+
+
+class _Keeper(Checkpoint):
+    """Seeds each epoch, gathers the history, and keeps it and what the training is in the checkpoint.
+
+    A ``Checkpoint`` by name only: Lightning calls those after the module's own end of an epoch, whose figures are
+    wanted here.
+    """
+
+    def __init__(self, identity: dict[str, Any], seed: int) -> None:
+        self._identity = {key: str(value) for key, value in identity.items()}
+        self._seed = seed
+        self._began = 0.0
+        self.history: list[dict[str, float]] = []
+
+    def check(self, checkpoint: Path) -> None:
+        try:
+            callbacks = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
+            found = callbacks[self.state_key]["identity"]
+        except Exception as error:
+            raise ReidbenchError(f"{checkpoint}: not a checkpoint of a training; use another folder") from error
+        other = sorted(k for k in {*found, *self._identity} if found.get(k) != self._identity.get(k))
+        if other:
+            raise ReidbenchError(
+                f"{checkpoint}: the checkpoint of another training ({', '.join(other)} differ); use another folder"
+            )
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._began = time.monotonic()
+        torch.manual_seed(seed_of(self._seed, "epoch", trainer.current_epoch))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        row = {"epoch": float(trainer.current_epoch + 1), "seconds": time.monotonic() - self._began}
+        row.update({name: float(value) for name, value in trainer.callback_metrics.items()})
+        self.history.append(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"identity": self._identity, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = list(state_dict["history"])
+
+
+class _Bar(Callback):
+    """Advances a bar by one a batch."""
+
+    def __init__(self, progress: Progress, description: str, total: int) -> None:
+        self._task = progress.task(description, total)
+        self._open = ExitStack()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._advance = self._open.enter_context(self._task)
+        self._advance(trainer.global_step)
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self._advance(1)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._open.close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._open.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Lightning speaks through its loggers and through warnings meant for whoever writes the loop.
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

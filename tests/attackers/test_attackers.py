@@ -1,0 +1,248 @@
+"""What every attacker promises: it learns, it resumes, it says when it learned nothing, and equal images are equal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+from reidbench.attackers.retrieval import Retrieval
+from reidbench.attackers.verification import Verification
+from reidbench.errors import ReidbenchError
+
+ATTACKERS = [Verification, Retrieval]
+CPU = torch.device("cpu")
+
+
+def auc(attacker, probe, gallery, patients):
+    scores = attacker.score_block(attacker.embed(probe, device=CPU), attacker.embed(gallery, device=CPU))
+    off = ~np.eye(len(patients), dtype=bool)
+    return roc_auc_score((patients[:, None] == patients[None])[off], scores[off])
+
+
+@pytest.fixture(params=ATTACKERS, ids=[cls.name for cls in ATTACKERS])
+def attacker_class(request):
+    return request.param
+
+
+@pytest.mark.slow
+def test_a_short_training_beats_chance_and_an_untrained_network_by_far(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(60, 4, seed=1)
+    test_images, test_patients = world.blobs(30, 3, seed=2)
+    attacker = attacker_class(**tiny)
+    training = attacker.fit(
+        world.scenario(images, patients), world.fixed(test_images, test_patients), seed=0, device=CPU, work_dir=tmp_path
+    )
+    assert training.learned
+    assert training.images_seen == pytest.approx(48 * 60, rel=0.1)
+    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+    reached = auc(attacker, test_images, test_images, test_patients)
+    assert reached > 0.9
+    assert training.history[-1]["val_auc"] == pytest.approx(reached, abs=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt"}
+
+
+def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(12, 3, seed=1)
+    scenario = world.scenario(images, patients)
+    short = {**tiny, "batch_size": 16, "min_steps": 75}
+
+    class Killed(Exception):
+        pass
+
+    calls = 0
+
+    def dying(index, *, generator, device):
+        nonlocal calls
+        calls += 1
+        if calls == 40:
+            raise Killed
+        return scenario.probe(index, generator=generator, device=device)
+
+    unbroken = attacker_class(**short)
+    whole = unbroken.fit(scenario, None, seed=3, device=CPU, work_dir=tmp_path / "a")
+    broken = attacker_class(**short)
+    doomed = type(scenario)(patients, dying, scenario.gallery, world.size)
+    with pytest.raises(Killed):
+        broken.fit(doomed, None, seed=3, device=CPU, work_dir=tmp_path / "b")
+    resumed = attacker_class(**short)
+    rest = resumed.fit(scenario, None, seed=3, device=CPU, work_dir=tmp_path / "b")
+    assert calls == 40
+    assert rest.epochs == whole.epochs == 3
+    assert rest.images_seen == whole.images_seen
+    assert [row["train_loss"] for row in rest.history] == [row["train_loss"] for row in whole.history]
+    for name in ("whole", "resumed"):
+        (unbroken if name == "whole" else resumed).save(tmp_path / f"{name}.safetensors")
+    one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "resumed.safetensors")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_same_seed_same_weights_and_another_seed_others(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(8, 3, seed=1)
+    vectors = []
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        attacker = attacker_class(**{**tiny, "batch_size": 16, "min_steps": 5})
+        before = torch.get_rng_state()
+        attacker.fit(world.scenario(images, patients), None, seed=seed, device=CPU, work_dir=tmp_path / folder)
+        assert torch.equal(before, torch.get_rng_state())
+        vectors.append(attacker.embed(images, device=CPU))
+    assert np.array_equal(vectors[0], vectors[1])
+    assert not np.allclose(vectors[0], vectors[2], atol=1e-3)
+
+
+def test_a_side_that_draws_nothing_trains_like_no_defense_at_all(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(8, 3, seed=1)
+    vectors = []
+    for folder, change in (("a", lambda x: x), ("b", lambda x: x.clone())):
+        attacker = attacker_class(**{**tiny, "batch_size": 16, "min_steps": 5})
+        attacker.fit(world.scenario(images, patients, change), None, seed=1, device=CPU, work_dir=tmp_path / folder)
+        vectors.append(attacker.embed(images, device=CPU))
+    assert np.array_equal(*vectors)
+
+
+def test_the_checkpoint_of_another_training_is_refused(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(8, 3, seed=1)
+    short = {**tiny, "batch_size": 16, "min_steps": 3}
+    attacker_class(**short).fit(world.scenario(images, patients), None, seed=1, device=CPU, work_dir=tmp_path)
+    with pytest.raises(ReidbenchError, match=r"another training \(seed differ\)"):
+        attacker_class(**short).fit(world.scenario(images, patients), None, seed=2, device=CPU, work_dir=tmp_path)
+
+
+def test_constant_images_teach_nothing_and_tie_exactly(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(12, 3, seed=1)
+    constant = np.full_like(images, 90)
+    attacker = attacker_class(**{**tiny, "batch_size": 24, "min_steps": 40})
+    training = attacker.fit(world.scenario(constant, patients), None, seed=0, device=CPU, work_dir=tmp_path)
+    assert not training.learned
+    vectors = attacker.embed(constant, device=CPU)
+    assert np.all(vectors == vectors[0])
+    assert len(np.unique(attacker.score_block(vectors, vectors))) == 1
+
+
+@pytest.fixture
+def trained(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(12, 3, seed=1)
+    attacker = attacker_class(**{**tiny, "batch_size": 24, "min_steps": 10})
+    attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / "trained")
+    return attacker
+
+
+def test_embeddings_depend_on_the_image_alone(trained, world):
+    images, _ = world.blobs(60, 5, seed=4)
+    images[[7, 130, 299]] = images[0]
+    vectors = trained.embed(images, device=CPU)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (300, 16)
+    for row in (7, 130, 299):
+        assert np.array_equal(vectors[row], vectors[0])
+    backwards = trained.embed(images[::-1], device=CPU)[::-1]
+    np.testing.assert_allclose(backwards, vectors, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(trained.embed(images[5:6], device=CPU)[0], vectors[5], rtol=1e-5, atol=1e-6)
+    assert trained.embed(images[:0], device=CPU).shape == (0, 16)
+
+
+def test_scores_of_pairs_are_scores_of_the_block(trained, world):
+    images, _ = world.blobs(10, 3, seed=5)
+    vectors = trained.embed(images, device=CPU)
+    block = trained.score_block(vectors[:13], vectors)
+    rows, columns = np.mgrid[:13, :30].reshape(2, -1)
+    pairs = trained.score(vectors[rows], vectors[columns])
+    np.testing.assert_allclose(pairs.reshape(13, 30), block, rtol=1e-5, atol=1e-5)
+    assert np.all(block.argmax(axis=1) == np.arange(13))
+    assert len(np.unique(block[np.arange(13), np.arange(13)])) == 1
+
+
+def test_a_block_cut_into_pieces_is_the_same_block(trained, world, monkeypatch):
+    images, _ = world.blobs(10, 3, seed=5)
+    vectors = trained.embed(images, device=CPU)
+    whole = trained.score_block(vectors, vectors)
+    monkeypatch.setattr("reidbench.attackers.siamese.BLOCK", 64)
+    assert np.array_equal(trained.score_block(vectors, vectors), whole)
+    np.testing.assert_allclose(trained.score(vectors, vectors), np.diag(whole), atol=1e-6)
+
+
+def test_saved_and_loaded_scores_the_same(trained, attacker_class, world, tmp_path):
+    images, _ = world.blobs(5, 2, seed=6)
+    trained.save(tmp_path / "w.safetensors")
+    other = attacker_class(**trained.model_dump())
+    other.load(tmp_path / "w.safetensors", device=CPU)
+    vectors = trained.embed(images, device=CPU)
+    assert np.array_equal(other.embed(images, device=CPU), vectors)
+    assert np.array_equal(other.score_block(vectors, vectors), trained.score_block(vectors, vectors))
+
+
+def test_weights_of_another_attacker_or_shape_are_refused(trained, attacker_class, tmp_path):
+    trained.save(tmp_path / "w.safetensors")
+    stranger = next(cls for cls in ATTACKERS if cls is not attacker_class)
+    with pytest.raises(ReidbenchError, match="weights of another attacker: attacker is"):
+        stranger(**{**trained.model_dump(include={"backbone", "dimensions", "grid"})}).load(
+            tmp_path / "w.safetensors", device=CPU
+        )
+    with pytest.raises(ReidbenchError, match="backbone is 'resnet_small_8', not 'resnet_small_4'"):
+        attacker_class(**{**trained.model_dump(), "backbone": "resnet_small_4"}).load(
+            tmp_path / "w.safetensors", device=CPU
+        )
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ReidbenchError, match="not a safetensors file"):
+        attacker_class().load(tmp_path / "bad.safetensors", device=CPU)
+    with pytest.raises(ReidbenchError, match="no weights file"):
+        attacker_class().load(tmp_path / "none.safetensors", device=CPU)
+
+
+def test_untrained_is_refused(attacker_class, world):
+    with pytest.raises(ReidbenchError, match="neither trained nor loaded"):
+        attacker_class().embed(np.zeros((1, 32, 32), dtype=np.uint8), device=CPU)
+
+
+@pytest.mark.parametrize("patients", [[0, 1, 2, 3], [0, 0, 0], []], ids=["all single", "one patient", "empty"])
+def test_no_pairs_to_train_on_is_a_clear_error(attacker_class, world, tiny, tmp_path, patients):
+    owners = np.array(patients, dtype=np.int64)
+    images = np.zeros((len(owners), 32, 32), dtype=np.uint8)
+    with pytest.raises(ReidbenchError, match="cannot train a re-identification attacker"):
+        attacker_class(**tiny).fit(world.scenario(images, owners), None, seed=0, device=CPU, work_dir=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_warm_start_goes_on_from_what_was_learned(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(60, 4, seed=1)
+    test_images, test_patients = world.blobs(30, 3, seed=2)
+    scenario = world.scenario(images, patients)
+    first = attacker_class(**tiny)
+    first.fit(scenario, None, seed=0, device=CPU, work_dir=tmp_path / "first")
+    first.save(tmp_path / "first.safetensors")
+    brief = {**tiny, "warm_min_steps": 2, "warm_max_steps": 2, "warm_lr": 1e-5}
+    warm = attacker_class(**brief)
+    training = warm.fit(
+        scenario, None, seed=0, device=CPU, work_dir=tmp_path / "warm", start=tmp_path / "first.safetensors"
+    )
+    assert training.images_seen <= 2 * 48
+    before = auc(first, test_images, test_images, test_patients)
+    assert auc(warm, test_images, test_images, test_patients) == pytest.approx(before, abs=0.02)
+    cold = attacker_class(**{**tiny, "min_steps": 2, "max_steps": 2, "lr": 1e-5})
+    cold.fit(scenario, None, seed=0, device=CPU, work_dir=tmp_path / "cold")
+    assert auc(cold, test_images, test_images, test_patients) < before - 0.05
+
+
+@pytest.mark.slow
+def test_an_informed_training_undoes_an_inversion(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(80, 4, seed=1)
+    test_images, test_patients = world.blobs(30, 3, seed=2)
+    inverted = 255 - test_images
+    ignorant = attacker_class(**tiny)
+    ignorant.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / "ignorant")
+    ignorant.save(tmp_path / "ignorant.safetensors")
+    informed = attacker_class(**{**tiny, "warm_min_steps": 150})
+    informed.fit(
+        world.scenario(images, patients, lambda x: 1 - x),
+        None,
+        seed=0,
+        device=CPU,
+        work_dir=tmp_path / "informed",
+        start=tmp_path / "ignorant.safetensors",
+    )
+    fooled = auc(ignorant, test_images, inverted, test_patients)
+    assert fooled < 0.65
+    assert auc(informed, test_images, inverted, test_patients) > max(0.85, fooled + 0.2)
