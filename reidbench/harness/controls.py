@@ -10,6 +10,7 @@ from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.metadata import metadata_score
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness.attack import Trained
+from reidbench.harness.evaluate import nan_mean
 from reidbench.harness.record import Controls
 from reidbench.harness.threats import Negatives
 
@@ -35,9 +36,7 @@ def judge_controls(
         metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)
         pixels[negatives] = metrics.roc_auc(_pair_scores(vectors, chosen), chosen.same)
     images = np.arange(len(test))
-    ranks = metrics.rank_queries(
-        lambda rows: metrics.euclidean_scores(vectors[rows], vectors), patients, patients, images, images
-    )
+    ranks = metrics.rank_queries(metrics.euclidean_scores(vectors, vectors), patients, patients, images, images)
     matched = pairs.get("matched")
     problems = [
         f"the {trained.attacker.name} attacker never learned on originals: its training loss stayed where it began"
@@ -47,7 +46,7 @@ def judge_controls(
     return Controls(
         metadata_only_auc=metadata,
         pixels_auc=pixels,
-        pixels_map_at_r=metrics.nan_mean(ranks.average_precision),
+        pixels_map_at_r=nan_mean(ranks.average_precision),
         matched_negatives=matched.matched if matched else None,
         problems=problems,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ LOWEST_FPR = 0.001
 HALF = 0.5
 BOOTSTRAP_SEED = 20220926
 
-Scores = NDArray[np.floating]
+Scores = NDArray[np.floating[Any]]
 
 
 def interval(found: metrics.Interval) -> record.Interval:
@@ -47,21 +48,26 @@ def verification(
     """
     same = pairs.same
     # The same resamplings for every attacker on these pairs: differences between runs stay paired.
-    by_patient = metrics.bootstrap_auc_patients(
-        scores, same, patients[pairs.a], patients[pairs.b], runs=runs, seed=BOOTSTRAP_SEED
+    by_patient = metrics.bootstrap_verification_patients(
+        scores,
+        same,
+        patients[pairs.a],
+        patients[pairs.b],
+        fprs=(LOW_FPR, LOWEST_FPR),
+        runs=runs,
+        seed=BOOTSTRAP_SEED,
     )
-    by_pair = metrics.bootstrap_auc_pairs(scores, same, runs=runs, seed=BOOTSTRAP_SEED)
     calibrated = None
     if validation is not None and validation[1].size:
         threshold = metrics.threshold_at_fpr(*validation, LOW_FPR)
         if not np.isnan(threshold):
             calibrated = _decision(scores, same, threshold)
     return record.VerificationMetrics(
-        auc=interval(by_patient),
-        auc_pairs=interval(by_pair),
-        eer=metrics.equal_error_rate(scores, same),
-        tpr_at_fpr_1=metrics.tpr_at_fpr(scores, same, LOW_FPR),
-        tpr_at_fpr_01=metrics.tpr_at_fpr(scores, same, LOWEST_FPR),
+        auc=interval(by_patient.auc),
+        auc_pairs=interval(metrics.bootstrap_auc_pairs(scores, same, runs=runs, seed=BOOTSTRAP_SEED)),
+        eer=interval(by_patient.eer),
+        tpr_at_fpr_1=interval(by_patient.tpr_at_fpr[LOW_FPR]),
+        tpr_at_fpr_01=interval(by_patient.tpr_at_fpr[LOWEST_FPR]),
         at_half=None if np.isnan(probabilities).any() else _decision(probabilities, same, HALF),
         calibrated=calibrated,
         genuine=int(same.sum()),
@@ -81,22 +87,39 @@ def retrieval(
     """
     images = np.arange(len(patients))
     ranks = metrics.rank_queries(score_block, patients, patients, images, images)
-    chance = metrics.chance_retrieval(patients, patients, images, images)
-    risk = metrics.patient_risk(ranks)
-
-    def mean(values: NDArray[np.float64]) -> record.Interval:
-        return interval(metrics.bootstrap_mean_patients(values, patients, runs=runs, seed=BOOTSTRAP_SEED))
-
+    guessed = metrics.chance_retrieval(patients, patients, images, images)
+    found = metrics.summarize_retrieval(ranks, runs=runs, seed=BOOTSTRAP_SEED)
+    risk = metrics.summarize_risk(metrics.patient_risk(ranks), runs=runs, seed=BOOTSTRAP_SEED)
     return record.RetrievalMetrics(
-        map_at_r=mean(ranks.average_precision),
-        map_at_r_patients=risk.map_at_r,
-        r_precision=mean(ranks.r_precision),
-        precision_at_1=mean(ranks.precision_at_1),
-        chance={"map_at_r": chance.map_at_r, "r_precision": chance.r_precision, "precision_at_1": chance.precision_at_1},
-        risk=risk.figures(),
-        probes=int(ranks.asked.sum()),
+        map_at_r=interval(found.map_at_r),
+        map_at_r_patients=interval(found.patient_map_at_r),
+        r_precision=interval(found.r_precision),
+        precision_at_1=interval(found.precision_at_1),
+        chance={
+            "map_at_r": nan_mean(guessed.average_precision),
+            "r_precision": nan_mean(guessed.r_precision),
+            "precision_at_1": nan_mean(guessed.precision_at_1),
+        },
+        risk=record.PatientRisk(
+            patients=risk.patients,
+            found_by_every_image=interval(risk.found_by_every_image),
+            best_rank=_by_quantile(risk.best_rank),
+            mean_rank=_by_quantile(risk.mean_rank),
+            map_at_r=_by_quantile(risk.map_at_r_quantiles),
+        ),
+        probes=found.asked,
         gallery=len(patients),
     )
+
+
+def nan_mean(values: NDArray[np.float64]) -> float:
+    """Mean over the probes that ask something; NaN if none does."""
+    asked = values[~np.isnan(values)]
+    return float(asked.mean()) if len(asked) else float("nan")
+
+
+def _by_quantile(values: Mapping[float, float]) -> dict[str, float | None]:
+    return {f"{quantile:g}": value for quantile, value in values.items()}
 
 
 def _decision(scores: Scores, same: NDArray[np.bool_], threshold: float) -> record.Decision:

@@ -30,6 +30,7 @@ from reidbench.progress import Progress
 
 # Pairs are the same for every defense, seed and preset on a cohort: only so can runs be compared pair by pair.
 PAIR_SEED = 14
+MAX_PAIRS = 100_000  # The seed's number of test pairs.
 
 
 class Experiment:
@@ -56,7 +57,7 @@ class Experiment:
                 raise ReidbenchError(f"dataset {cohort.name}: the {split} split has no image; attackers need one")
         self.patients = {split: part.frame["patient"].to_numpy() for split, part in self.parts.items()}
         self.pairs: dict[Negatives, Pairs] = {
-            negatives: build_pairs(self.parts["test"].frame, negatives=negatives, seed=PAIR_SEED)
+            negatives: build_pairs(self.parts["test"].frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS)
             for negatives in settings.negatives
         }
         self.validation_pairs = self._validation_pairs()
@@ -178,7 +179,7 @@ class Experiment:
 
     def _validation_pairs(self) -> Pairs | None:
         try:
-            return build_pairs(self.parts["val"].frame, negatives="random", seed=PAIR_SEED)
+            return build_pairs(self.parts["val"].frame, negatives="random", seed=PAIR_SEED, max_pairs=MAX_PAIRS)
         except ReidbenchError:
             # A validation part without a pair of one patient: thresholds stay uncalibrated, and the record says null.
             return None

@@ -120,24 +120,34 @@ class VerificationMetrics(Model):
 
     auc: Interval = Field(description="area under the ROC curve; 95 % percentile bootstrap over patients")
     auc_pairs: Interval = Field(description="the same with the bootstrap over pairs, as in the literature; too narrow")
-    eer: float | None
-    tpr_at_fpr_1: float | None = Field(alias="tpr_at_fpr_0.01")
-    tpr_at_fpr_01: float | None = Field(alias="tpr_at_fpr_0.001")
+    eer: Interval = Field(description="equal error rate")
+    tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="true positive rate at 1 % false positives")
+    tpr_at_fpr_01: Interval = Field(alias="tpr_at_fpr_0.001", description="true positive rate at 0.1 %")
     at_half: Decision | None = Field(description="at the seed's threshold, probability 0.5; null without probabilities")
     calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
     genuine: int = Field(description="pairs of one patient")
     impostor: int = Field(description="pairs of two patients")
 
 
+class PatientRisk(Model):
+    """How risk spreads over patients: averages hide the one who is found for certain. Quantiles by their level."""
+
+    patients: int = Field(description="patients with something to find")
+    found_by_every_image: Interval = Field(description="share of patients whose every image finds them at rank 1")
+    best_rank: dict[str, float | None] = Field(description="low quantiles are the patients most at risk")
+    mean_rank: dict[str, float | None] = Field(description="low quantiles are the patients most at risk")
+    map_at_r: dict[str, float | None] = Field(description="high quantiles are the patients most at risk")
+
+
 class RetrievalMetrics(Model):
     """Which images of the gallery show the patient of this probe?"""
 
     map_at_r: Interval = Field(description="averaged over probes; 95 % percentile bootstrap over patients")
-    map_at_r_patients: float | None = Field(description="averaged over patients")
+    map_at_r_patients: Interval = Field(description="averaged over patients, so that many images buy no more say")
     r_precision: Interval
     precision_at_1: Interval
     chance: dict[str, float | None] = Field(description="what a constant score gives")
-    risk: dict[str, float | None] = Field(description="per-patient risk: quantiles and shares")
+    risk: PatientRisk
     probes: int
     gallery: int
 
@@ -160,7 +170,7 @@ class Classifier(Model):
     trained_on: Literal["originals", "release"]
     tested_on: Literal["originals", "release"]
     macro_auc: Interval = Field(description="mean over findings with both classes; 95 % bootstrap over patients")
-    per_label: dict[str, float | None]
+    per_label: dict[str, Interval]
     training: TrainingInfo
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from reidbench.harness.record import Record
+from reidbench.harness.record import Record, VerificationMetrics
 from reidbench.report.summary import (
     Worst,
     baseline_of,
@@ -204,10 +204,10 @@ def _with_mean(row: Row, find: Callable[[Record], Worst | None], worst: Worst | 
 
 def _highest_tpr(row: Row) -> float | None:
     rates = [
-        attack.metrics.tpr_at_fpr_1
+        attack.metrics.tpr_at_fpr_1.value
         for record in row.records
         for attack in record.attacks
-        if attack.task == "verification" and attack.metrics.tpr_at_fpr_1 is not None  # type: ignore[union-attr]
+        if isinstance(attack.metrics, VerificationMetrics) and attack.metrics.tpr_at_fpr_1.value is not None
     ]
     return max(rates, default=None)
 

@@ -34,9 +34,9 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
         f"preset {first.preset}"
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False)
-    table.add_column("defense", overflow="fold", max_width=22)
-    for heading in ("AUC worst case", "drop", "mAP@R worst case", "drop", "utility*", "re-trained*"):
-        table.add_column(heading, justify="right")
+    table.add_column("defense", overflow="fold", max_width=20)
+    for heading in ("AUC worst case", "drop", "mAP@R worst case", "drop", "utility*", "retrained*"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
         table.add_row(*_row(record, records))
     console.print(table)
