@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from reidbench.cohorts import columns
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
 from reidbench.cohorts.files import FileDataset, index_files, read_csv
 from reidbench.cohorts.splits import require_disjoint
@@ -28,8 +29,6 @@ _COLUMNS = {
 # Packhäuser et al. (2022) cut the official list for training and validation behind this line.
 _TRAIN_LINES = 75_708
 _ARCHIVES = 12
-# The first publication has ages up to 414: mistyped, of nobody.
-_OLDEST = 120
 
 
 class ChestXray14(FileDataset):
@@ -80,13 +79,13 @@ class ChestXray14(FileDataset):
             raise ReidbenchError(f"{self.name}: {path} has the unknown finding {min(unknown)!r}")
         for label in CHESTXRAY14_LABELS:
             table[label] = [float(label in found) for found in findings]
-        table["sex"] = table["sex"].where(table["sex"].isin(["M", "F"]))
-        table["view"] = table["view"].where(table["view"].isin(["PA", "AP"]))
+        table["sex"] = columns.sexes(table["sex"])
+        table["view"] = columns.views(table["view"])
         table["patient_id"] = self._numbers(table["patient_id"], "Patient ID", path).astype(np.int64)
         table["follow_up"] = self._numbers(table["follow_up"], "Follow-up #", path)
-        table["age"] = _years(table["age"])
+        table["age"] = columns.years(table["age"])
         # The table dates nothing; ages in whole years are the nearest to it.
-        table["years"] = table["age"] - table.groupby("patient_id")["age"].transform("min")
+        table["years"] = columns.since_first(table["age"], table["patient_id"])
         return table
 
     def _numbers(self, column: pd.Series, title: str, path: Path) -> pd.Series:
@@ -108,14 +107,6 @@ class ChestXray14(FileDataset):
                 raise ReidbenchError(f"{self.name}: image {image!r} is in {split_of[image]} and in train_val_list.txt")
             split_of[image] = "train" if line < _TRAIN_LINES else "val"
         return images.map(split_of)
-
-
-def _years(ages: pd.Series) -> pd.Series:
-    """``058Y`` (years), ``011M`` (months), ``013D`` (days) or ``58`` as years; impossible ages as NaN."""
-    parts = ages.str.extract(r"^\s*(\d+)\s*([YMD]?)\s*$")
-    unit = parts[1].map({"Y": 1.0, "": 1.0, "M": 12.0, "D": 365.25})
-    years: pd.Series = pd.to_numeric(parts[0]) // unit
-    return years.where(years <= _OLDEST)
 
 
 @hookimpl

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from reidbench.cohorts import columns
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.files import FileDataset, index_files, read_csv
-from reidbench.cohorts.splits import by_patient
+from reidbench.cohorts.files import HashSplit, index_files, read_csv
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import hookimpl
 
 _COLUMNS = ("patientid", "offset", "sex", "age", "finding", "view", "modality", "filename")
 # Frontal views; lateral ones and CT slices are left out, as in Packhäuser et al. (2022).
-_VIEWS = {"PA": "PA", "AP": "AP", "AP Supine": "AP"}
+_VIEWS = ("PA", "AP", "AP Supine")
 _NOT_A_FINDING = ("No Finding", "todo", "Unknown")
 
 
-class Covid19(FileDataset):
+class Covid19(HashSplit):
     """COVID-19 Image Data Collection: frontal X-rays gathered from publications, few patients, many sources.
 
     It has no official split. Patients are assigned by hash; the test part is large, since so few patients have several
@@ -29,8 +29,7 @@ class Covid19(FileDataset):
 
     name: ClassVar[str] = "covid19"
 
-    val_share: float = Field(0.1, ge=0, lt=1, description="share of the patients to validate on")
-    test_share: float = Field(0.4, gt=0, lt=1, description="share of the patients to test on")
+    test_share: float = Field(0.4, ge=0, lt=1, description="share of the patients to test on")
 
     def source(self) -> Source:
         """Reads the table, and which files are there."""
@@ -62,28 +61,21 @@ class Covid19(FileDataset):
             {
                 "image_id": table["filename"],
                 "patient_id": table["patientid"],
-                "sex": table["sex"].where(table["sex"].isin(["M", "F"])),
-                "age": pd.to_numeric(table["age"], errors="coerce"),
-                "view": table["view"].map(_VIEWS),
+                "sex": columns.sexes(table["sex"]),
+                "age": columns.years(table["age"]),
+                "view": columns.views(table["view"]),
             }
         )
         # Offsets count from the onset of symptoms or from admission; only differences within a patient mean something.
         offset = pd.to_numeric(table["offset"], errors="coerce")
-        frame["days"] = offset - offset.groupby(frame["patient_id"]).transform("min")
+        frame["days"] = columns.since_first(offset, frame["patient_id"])
         findings = table["finding"].fillna("todo").map(lambda text: {part.strip() for part in text.split(",")})
         labels = tuple(sorted(set().union(*findings) - set(_NOT_A_FINDING)))
         unknown = findings.map(lambda found: not found.isdisjoint(("todo", "Unknown")))
         for label in labels:
             present = findings.map(lambda found, label=label: float(label in found))
             frame[label] = present.where(~unknown, np.nan)
-        if self.val_share + self.test_share >= 1:
-            raise ReidbenchError(f"{self.name}: val_share and test_share leave no patient to train on")
-        shares = {
-            "train": 1 - self.val_share - self.test_share,
-            "val": self.val_share,
-            "test": self.test_share,
-        }
-        frame["split"] = by_patient(frame["patient_id"], shares, salt=self.name)
+        frame["split"] = self.assign(frame["patient_id"])
         return frame, labels
 
 

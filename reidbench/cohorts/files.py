@@ -15,6 +15,7 @@ from pydantic import Field
 
 from reidbench.cohorts import decode
 from reidbench.cohorts.base import Dataset
+from reidbench.cohorts.splits import by_patient
 from reidbench.errors import ReidbenchError
 
 
@@ -53,6 +54,25 @@ class FileDataset(Dataset):
         if not root.is_dir():
             raise ReidbenchError(f"--root {self.root}: no such folder")
         return root.resolve()
+
+
+class HashSplit(FileDataset):
+    """A folder of image files without an official split: every patient's split follows from a hash of the patient."""
+
+    val_share: float = Field(0.1, ge=0, lt=1, description="share of the patients to validate on")
+    test_share: float = Field(0.2, ge=0, lt=1, description="share of the patients to test on")
+
+    def assign(self, patients: pd.Series) -> pd.Series:
+        """The split of every row, by its patient.
+
+        Raises:
+            ReidbenchError: the shares leave no patient to train on.
+        """
+        train = 1 - self.val_share - self.test_share
+        if train <= 0:
+            raise ReidbenchError(f"{self.name}: val_share and test_share leave no patient to train on")
+        shares = {"train": train, "val": self.val_share, "test": self.test_share}
+        return by_patient(patients, shares, salt=self.name)
 
 
 def index_files(folders: Iterable[Path]) -> dict[str, str]:
