@@ -26,7 +26,21 @@ _WHERE = {
     "hookimpl": "reidbench.plugins",
 }
 
-__all__ = [*_WHERE, "__version__"]
+__all__ = [
+    "Attacker",
+    "Cohort",
+    "CohortDefense",
+    "Dataset",
+    "Defense",
+    "Field",
+    "PluginError",
+    "Privacy",
+    "ReidbenchError",
+    "ReleaseRandom",
+    "UnreadableImage",
+    "__version__",
+    "hookimpl",
+]
 
 if TYPE_CHECKING:
     from pydantic import Field

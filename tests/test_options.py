@@ -72,5 +72,5 @@ def test_a_class_that_fails_by_itself_is_the_plugins_fault():
         def model_post_init(self, context):
             raise KeyError("oops")
 
-    with pytest.raises(PluginError, match="^fails: "):
+    with pytest.raises(PluginError, match=r"^fails: "):
         build("defense", Fails, {})

@@ -69,7 +69,7 @@ def test_a_loose_file_is_a_plugin(loose):
 def test_an_unknown_name_gets_a_hint():
     with pytest.raises(ReidbenchError, match="did you mean 'gaussian_noise'"):
         Registry().get("defense", "gausian_nois")
-    with pytest.raises(ReidbenchError, match="known: .*identity"):
+    with pytest.raises(ReidbenchError, match=r"known: .*identity"):
         Registry().get("defense", "zzzzzz")
 
 

@@ -53,11 +53,10 @@ def training_key(model: Any, settings: Settings, *code: str) -> dict[str, Any]:
     }
 
 
-def training_info(training: dict[str, Any], options: dict[str, Any], weights: Path, *, warm: bool) -> TrainingInfo:
-    """What the record keeps of a training."""
-    return TrainingInfo(
-        **training, checkpoint_sha256=content_digest(weights), warm_start=warm, options=options
-    )
+def training_info(kept: Path, weights: Path, *, warm: bool) -> TrainingInfo:
+    """What the record keeps of a training, from the files that its step left."""
+    training = json.loads(kept.read_text())
+    return TrainingInfo(**training, checkpoint_sha256=content_digest(weights), warm_start=warm)
 
 
 def train_attacker(
@@ -108,8 +107,7 @@ def train_attacker(
     # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
     attacker = template.model_copy()
     attacker.load(step.path / WEIGHTS, device=settings.device)
-    kept = json.loads((step.path / TRAINING).read_text())
-    info = training_info(kept, key["options"], step.path / WEIGHTS, warm=start is not None)
+    info = training_info(step.path / TRAINING, step.path / WEIGHTS, warm=start is not None)
     return Trained(attacker, step, info)
 
 

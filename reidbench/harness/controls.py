@@ -30,7 +30,7 @@ def judge_controls(
         undefended: the attackers trained on originals.
     """
     test = parts["test"]
-    vectors = test.pixels.reshape(len(test), -1).astype(np.float32) / 255
+    vectors: NDArray[np.float32] = test.pixels.reshape(len(test), -1).astype(np.float32) / np.float32(255)
     metadata, pixels = {}, {}
     for negatives, chosen in pairs.items():
         metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)

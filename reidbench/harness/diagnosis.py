@@ -97,5 +97,4 @@ def _classifier(
     step = cache.run("classifier", key, make)
     network = new_classifier(options.model_copy(update={"weights": "random"}), labels.shape[1])
     network.load_state_dict(load_file(step.path / WEIGHTS))
-    kept = json.loads((step.path / TRAINING).read_text())
-    return network, training_info(kept, key["options"], step.path / WEIGHTS, warm=False)
+    return network, training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)

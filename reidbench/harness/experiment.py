@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ class Experiment:
         attacks: list[Attack] = []
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
-                attacks += timed(f"attack {template.name} {rung}", lambda t=template, r=rung: self._climb(t, r, published))
+                climb = partial(self._climb, template, rung, published)
+                attacks += timed(f"attack {template.name} {rung}", climb)
         utility = timed(
             "utility",
             lambda: diagnose(
@@ -97,6 +99,7 @@ class Experiment:
         controls = timed(
             "controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], self.ignorant_trainings())
         )
+        attackers = self.settings.attackers
         information = published.info()
         device = environment(self.settings.device)
         dataset = self._dataset_info()
@@ -110,6 +113,11 @@ class Experiment:
             seed=self.settings.seed,
             preset=self.settings.preset,
             overrides=dict(self.settings.overrides),
+            hyperparameters={
+                **{attacker.name: attacker.model_dump(mode="json") for attacker in attackers},
+                "classifier": self.settings.classifier.model_dump(mode="json"),
+            },
+            bootstrap_runs=self.settings.bootstrap_runs,
             dataset=dataset,
             defense=information,
             attacks=attacks,

@@ -1,4 +1,4 @@
-"""What an attacker can get hold of: originals, or what a defense publishes of them. And its own runs of the mechanism."""
+"""What an attacker can get hold of: originals, what a defense publishes of them, and its own runs of the mechanism."""
 
 from __future__ import annotations
 

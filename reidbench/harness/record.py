@@ -100,7 +100,6 @@ class TrainingInfo(Model):
     learned: bool = Field(description="false when the training loss never left its starting value")
     checkpoint_sha256: str
     warm_start: bool
-    options: dict[str, Any]
     history: list[dict[str, float | None]]
 
 
@@ -201,7 +200,7 @@ class Controls(Model):
 class Record(Model):
     """One run: a defense with its options, on one dataset revision, with one preset and seed."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     id: str
     created: datetime
     reidbench_version: str
@@ -211,6 +210,8 @@ class Record(Model):
     seed: int
     preset: str
     overrides: dict[str, Any] = Field(description="what was set apart from the preset")
+    hyperparameters: dict[str, dict[str, Any]] = Field(description="of each attacker and of the classifier, by name")
+    bootstrap_runs: int = Field(description="resamplings behind every interval over pairs and probes")
     dataset: DatasetInfo
     defense: DefenseInfo
     attacks: list[Attack]
@@ -236,8 +237,8 @@ class Record(Model):
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(self.model_dump_json(indent=1, by_alias=True))
                 stream.write("\n")
-            os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues from reading it.
-            os.replace(temporary, path)
+            Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep colleagues from reading it.
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

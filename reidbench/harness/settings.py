@@ -92,7 +92,7 @@ def make_settings(
         else:
             known = [*(f"{o}.<option>" for o in grouped), "bootstrap_runs"]
             raise ReidbenchError(f"--set {name}: no such setting; {did_you_mean(name, known)}")
-    made = []
+    made: list[Attacker] = []
     for name in attackers:
         cls = registry.get("attacker", name)
         presets: dict[str, dict[str, Any]] = getattr(cls, "presets", {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -69,7 +68,7 @@ class StepCache:
             (partial / DONE).write_text(json.dumps(record, indent=1))
             if final.exists():  # A folder without its record: somebody deleted parts of the cache.
                 shutil.rmtree(final)
-            os.replace(partial, final)
+            partial.replace(final)
         return _finished(final, digest, fresh=True)
 
 

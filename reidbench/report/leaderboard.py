@@ -131,7 +131,7 @@ def write(pages: dict[str, str], folder: Path) -> list[Path]:
         path = folder / name
         temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
         paths.append(path)
     return paths
 
@@ -175,22 +175,29 @@ def _section(group: Group, table: list[Row]) -> list[str]:
     ]
     for row in table:
         auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
-        lines.append("| " + " | ".join(_cell(text) for text in [
-            row.label,
-            _with_mean(row, worst_verification, auc),
-            number(row.drop(worst_verification)) if row.records[0].defense.kind != "none" else "",
-            number(matched.value if matched else None),
-            number(_highest_tpr(row)),
-            _with_mean(row, worst_retrieval, ranking),
-            number(row.drop(worst_retrieval)) if row.records[0].defense.kind != "none" else "",
-            auc.rung if auc else "–",
-            number(row.utility("originals", "release")),
-            number(row.utility("release", "release")),
-            number(row.ssim()),
-            _epsilon(row.records[0]),
-            str(len(row.records)),
-            row.status,
-        ]) + " |")
+        lines.append(
+            "| "
+            + " | ".join(
+                _cell(text)
+                for text in [
+                    row.label,
+                    _with_mean(row, worst_verification, auc),
+                    number(row.drop(worst_verification)) if row.records[0].defense.kind != "none" else "",
+                    number(matched.value if matched else None),
+                    number(_highest_tpr(row)),
+                    _with_mean(row, worst_retrieval, ranking),
+                    number(row.drop(worst_retrieval)) if row.records[0].defense.kind != "none" else "",
+                    auc.rung if auc else "–",
+                    number(row.utility("originals", "release")),
+                    number(row.utility("release", "release")),
+                    number(row.ssim()),
+                    _epsilon(row.records[0]),
+                    str(len(row.records)),
+                    row.status,
+                ]
+            )
+            + " |"
+        )
     lines.append("")
     return lines
 
@@ -223,7 +230,15 @@ def _by_negatives(figures: dict[str, float | None]) -> str:
 
 def _cell(text: str) -> str:
     # Names and units come from plugins: they must not break the table or bring markup of their own.
-    for raw, safe in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("\n", " "), ("`", "\\`"), ("_", "\\_")):
+    for raw, safe in (
+        ("\\", "\\\\"),
+        ("|", "\\|"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("\n", " "),
+        ("`", "\\`"),
+        ("_", "\\_"),
+    ):
         text = text.replace(raw, safe)
     return text
 
@@ -250,7 +265,8 @@ def _csv_row(group: Group, row: Row) -> list[object]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     return [
-        group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, len(row.records), row.status,
+        group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, len(row.records),
+        row.status,
         *_values(row.mean(worst_verification), auc), row.drop(worst_verification), matched.value if matched else None,
         _highest_tpr(row), *_values(row.mean(worst_retrieval), ranking), row.drop(worst_retrieval),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),

@@ -38,11 +38,9 @@ class Worst:
 def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
     """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined."""
     return _worst(
-        (
-            Worst(attack.metrics.auc, attack)
-            for attack in record.attacks
-            if isinstance(attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
-        )
+        Worst(attack.metrics.auc, attack)
+        for attack in record.attacks
+        if isinstance(attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
     )
 
 

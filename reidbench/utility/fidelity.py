@@ -13,9 +13,7 @@ WINDOW = 11  # Wang et al. (2004): an 11×11 Gaussian window.
 BATCH = 256
 
 
-def fidelity(
-    originals: NDArray[np.uint8], released: NDArray[np.uint8], *, device: torch.device
-) -> tuple[float, float]:
+def fidelity(originals: NDArray[np.uint8], released: NDArray[np.uint8], *, device: torch.device) -> tuple[float, float]:
     """SSIM (mean over images, window 11) and PSNR (dB, of the mean squared error over all pixels).
 
     Args:

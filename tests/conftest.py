@@ -1,0 +1,46 @@
+"""What several rooms' tests share: a small run of the real thing, made once a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Little training: enough that every step is real, not that the attackers are good.
+SMALL = (
+    "--dataset=phantom:patients=90",
+    "--set=bootstrap_runs=200",
+    *(f"--set={a}.{o}" for a in ("verification", "retrieval") for o in (
+        "batch_size=32", "epochs=1", "min_steps=30", "warm_epochs=1", "warm_min_steps=6",
+    )),
+    *(f"--set=classifier.{o}" for o in ("batch_size=16", "epochs=1", "min_steps=15")),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def reidbench():
+    """Runs the command line as a person would: in a process of its own."""
+
+    def call(*arguments: str, cwd: Path, cache: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "REIDBENCH_CACHE": str(cache), "NO_COLOR": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "reidbench", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+        )
+        if check is not None:
+            assert done.returncode == check, done.stderr[-3000:]
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def small_run(reidbench, tmp_path_factory):
+    """Records of identity, blackout and two noises on a small phantom; with the folder and the cache they lie in."""
+    folder = tmp_path_factory.mktemp("small_run")
+    defenses = ("identity", "blackout", "gaussian_noise:sigma=0.1", "gaussian_noise:sigma=1")
+    done = reidbench("run", *(f"--defense={d}" for d in defenses), *SMALL, "--json", cwd=folder, cache=folder / "cache")
+    return {"folder": folder, "records": json.loads(done.stdout), "stderr": done.stderr, "arguments": SMALL}

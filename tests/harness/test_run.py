@@ -1,0 +1,140 @@
+"""The whole way through the house, on a small phantom with little training; every step is the real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reidbench.harness.record import Record, read_record
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def records(small_run):
+    made = [Record.model_validate(record) for record in small_run["records"]]
+    return {(r.defense.name, *r.defense.options.values()): r for r in made}
+
+
+def figures(record: Record) -> list:
+    """Every figure of every attack, without what names the training."""
+    return [(a.task, a.attacker, a.knowledge, a.linkage, a.negatives, a.metrics.model_dump()) for a in record.attacks]
+
+
+def test_identity_equals_the_undefended_run_to_the_last_digit(records):
+    undefended, identity = records[("undefended",)], records[("identity",)]
+    assert figures(identity) == figures(undefended)
+    for ours, theirs in zip(identity.attacks, undefended.attacks):
+        assert ours.training.checkpoint_sha256 == theirs.training.checkpoint_sha256
+    assert identity.utility.classifiers[1].per_label == undefended.utility.classifiers[1].per_label
+    assert identity.utility.fidelity.ssim == pytest.approx(1)
+    assert identity.utility.fidelity.psnr is None
+
+
+def test_blackout_is_chance_in_every_figure(records):
+    for attack in records[("blackout", 0.0)].attacks:
+        # A known original tells nothing of a constant gallery, and a constant nothing of another.
+        if attack.task == "verification":
+            assert attack.linkage == "original-released" or attack.metrics.auc.value == 0.5
+            assert attack.linkage == "original-released" or attack.metrics.tpr_at_fpr_1.value == pytest.approx(0.01)
+            assert attack.metrics.auc.low <= 0.5 <= attack.metrics.auc.high
+        else:
+            assert attack.metrics.map_at_r.value == pytest.approx(attack.metrics.chance["map_at_r"])
+            assert attack.metrics.precision_at_1.value == pytest.approx(attack.metrics.chance["precision_at_1"])
+
+
+def test_an_attacker_that_could_not_learn_is_flagged(records):
+    informed = [a for a in records[("blackout", 0.0)].attacks if a.knowledge == "informed"]
+    assert informed
+    assert not any(a.training.learned for a in informed if a.linkage == "released-released")
+
+
+def test_every_record_is_whole(records):
+    for record in records.values():
+        assert record.complete
+        verification = [a for a in record.attacks if a.task == "verification"]
+        retrieval = [a for a in record.attacks if a.task == "retrieval"]
+        # attackers × knowledge × linkage (× negatives)
+        assert len(verification) == 2 * 2 * 2 * 2
+        assert len(retrieval) == 2 * 2 * 2
+        assert all(a.metrics.genuine > 0 for a in verification)
+        assert [(c.trained_on, c.tested_on) for c in record.utility.classifiers] == [
+            ("originals", "release"),
+            ("release", "release"),
+            ("release", "originals"),
+        ]
+        assert record.command.startswith("reidbench run")
+        assert "/" not in record.command
+        if record.defense.kind != "none":
+            assert record.baseline_id == records[("undefended",)].id
+
+
+def test_more_noise_is_less_like_the_original(records):
+    mild, heavy = records[("gaussian_noise", 0.1)], records[("gaussian_noise", 1.0)]
+    assert mild.utility.fidelity.ssim > heavy.utility.fidelity.ssim
+    assert mild.utility.fidelity.psnr > heavy.utility.fidelity.psnr
+
+
+def test_the_written_record_is_the_printed_one_and_is_never_overwritten(small_run, records):
+    for record in records.values():
+        path = small_run["folder"] / "runs" / f"{record.defense.name}-{record.id}.json"
+        assert read_record(path) == record
+        before = path.read_bytes()
+        record.model_copy(update={"command": "another"}).write(path.parent)
+        assert path.read_bytes() == before
+
+
+def test_a_second_run_takes_every_step_from_the_cache(small_run, reidbench):
+    folder = small_run["folder"]
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
+    again = reidbench(
+        "run", "--defense=blackout", *small_run["arguments"], "--json", cwd=folder, cache=folder / "cache"
+    )
+    after = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
+    assert after == before
+    known = {record["id"]: record for record in small_run["records"]}
+    for record in json.loads(again.stdout):
+        assert record["attacks"] == known[record["id"]]["attacks"]
+
+
+def test_a_second_defense_trains_nothing_on_originals_again(small_run, reidbench):
+    folder = small_run["folder"]
+
+    def trained() -> set[Path]:
+        return {
+            p.parent for kind in ("attacker", "classifier") for p in (folder / "cache/steps" / kind).glob("*/step.json")
+        }
+
+    before = trained()
+    reidbench(
+        "run", "--defense=gaussian_noise:sigma=0.3", "--rung=ignorant", *small_run["arguments"],
+        cwd=folder, cache=folder / "cache",
+    )  # fmt: skip
+    new = trained() - before
+    assert [path.parent.name for path in new] == ["classifier"], "only the classifier of the release is new"
+
+
+def test_a_limited_ladder_is_said_and_marked(small_run, reidbench):
+    folder = small_run["folder"]
+    done = reidbench(
+        "run", "--defense=blackout", "--rung=ignorant/released-released", *small_run["arguments"], "--out=limited",
+        cwd=folder, cache=folder / "cache",
+    )  # fmt: skip
+    assert "incomplete" in done.stdout
+    record = read_record(next((folder / "limited").glob("blackout-*.json")))
+    assert not record.complete
+    assert {(a.knowledge, a.linkage) for a in record.attacks} == {("ignorant", "released-released")}
+
+
+def test_the_final_table_fits_a_hundred_columns(small_run, reidbench):
+    folder = small_run["folder"]
+    done = reidbench(
+        "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"],
+        cwd=folder, cache=folder / "cache",
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    for word in ("undefended", "blackout", "AUC worst case", "drop", "utility"):
+        assert word in done.stdout
