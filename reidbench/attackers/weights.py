@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from torch import nn
 from reidbench.errors import ReidbenchError
 
 
+ABOUT = "reidbench"
+
+
 def write_weights(module: nn.Module, path: Path, about: dict[str, str]) -> None:
     """Writes the state of ``module``, with ``about`` as the file's metadata."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(state, partial, metadata=about)
+        # One entry: safetensors writes several in an order that changes, and equal weights must give equal files.
+        save_file(state, partial, metadata={ABOUT: json.dumps(about, sort_keys=True)})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -34,7 +39,7 @@ def read_weights(module: nn.Module, path: Path, about: dict[str, str]) -> None:
         raise ReidbenchError(f"no weights file {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
+            found = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (SafetensorError, OSError) as error:
         raise ReidbenchError(f"{path}: not a safetensors file ({error})") from error
