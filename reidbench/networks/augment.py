@@ -38,7 +38,7 @@ class Augmentation(BaseModel):
         return self._erase(changed, draw) if self.erase else changed
 
     def _pose(self, images: torch.Tensor, draw: _Draw) -> torch.Tensor:
-        if not (self.rotation or self.shift or self.scale or self.aspect):
+        if not len(images) or not (self.rotation or self.shift or self.scale or self.aspect):
             return images
         angle = torch.deg2rad(draw(self.rotation)).flatten()
         zoom = torch.exp(draw(self.scale)).flatten()

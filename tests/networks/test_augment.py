@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from reidbench.networks.augment import Augmentation
+
+NONE = dict.fromkeys(Augmentation.model_fields, 0.0)
+
+
+def draw(images, seed=0, **strengths):
+    return Augmentation(**{**NONE, **strengths})(images, torch.Generator().manual_seed(seed))
+
+
+def dot(row, column, size=64):
+    image = torch.zeros(1, 1, size, size)
+    image[0, 0, row - 2 : row + 3, column - 2 : column + 3] = 1
+    return image
+
+
+def centre(image):
+    mass = image[0, 0].clamp(min=0)
+    rows = torch.arange(mass.shape[0], dtype=torch.float32)
+    return float((mass.sum(1) * rows).sum() / mass.sum()), float((mass.sum(0) * rows).sum() / mass.sum())
+
+
+def test_no_strength_no_change():
+    images = torch.rand(5, 1, 16, 16)
+    torch.testing.assert_close(draw(images), images)
+
+
+def test_never_in_place_and_the_same_draws_for_the_same_generator():
+    images = torch.rand(6, 1, 24, 24)
+    before = images.clone()
+    augment = Augmentation(erase=0.5)
+    one, two = (augment(images, torch.Generator().manual_seed(3)) for _ in range(2))
+    other = augment(images, torch.Generator().manual_seed(4))
+    assert torch.equal(images, before)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert one.shape == images.shape
+
+
+def test_each_image_has_draws_of_its_own():
+    images = torch.rand(1, 1, 16, 16).expand(4, -1, -1, -1)
+    changed = Augmentation()(images, torch.Generator().manual_seed(0))
+    assert all(not torch.equal(changed[0], changed[i]) for i in range(1, 4))
+
+
+def test_a_shift_moves_by_at_most_its_share():
+    moves = [centre(draw(dot(32, 32), seed, shift=0.1)) for seed in range(200)]
+    offsets = torch.tensor(moves) - 32
+    assert offsets.abs().max() <= 0.1 * 64 + 0.1
+    assert offsets.abs().amax(dim=0).min() > 5
+    assert offsets.mean().abs() < 0.8
+
+
+def test_a_rotation_turns_about_the_middle_by_at_most_its_angle():
+    # The dot is 16 pixels right of the middle; turned by t it lies at 16 (cos t, sin t) from there.
+    angles = []
+    for seed in range(100):
+        row, column = centre(draw(dot(32, 48), seed, rotation=20.0))
+        angles.append(math.degrees(math.atan2(row - 31.5, column - 31.5)))
+        assert math.hypot(row - 31.5, column - 31.5) == pytest.approx(math.hypot(0.5, 16.5), abs=0.3)
+    assert max(abs(a) for a in angles) < 23
+    assert max(angles) > 15
+    assert min(angles) < -12
+
+
+def test_zoom_keeps_the_middle_and_scales_distances():
+    spread = []
+    for seed in range(100):
+        row, column = centre(draw(dot(32, 48), seed, scale=0.3))
+        assert abs(row - 31.5) < 0.8
+        spread.append((column - 31.5) / 16.5)
+    assert math.exp(-0.32) < min(spread) < 0.85
+    assert 1.15 < max(spread) < math.exp(0.32)
+
+
+def test_intensity_changes_follow_their_formulas():
+    flat = torch.full((400, 1, 2, 2), 0.25)
+    gamma = draw(flat, gamma=0.5)[:, 0, 0, 0]
+    exponents = gamma.log() / math.log(0.25)
+    assert math.exp(-0.5) <= exponents.min() < exponents.max() <= math.exp(0.5)
+    factors = (draw(flat, contrast=0.4)[:, 0, 0, 0] - 0.5) / (0.25 - 0.5)
+    assert math.exp(-0.4) - 1e-5 <= factors.min() < factors.max() <= math.exp(0.4) + 1e-5
+    offsets = draw(flat, brightness=0.2)[:, 0, 0, 0] - 0.25
+    assert -0.2 - 1e-5 <= offsets.min() < -0.15
+    assert 0.15 < offsets.max() <= 0.2 + 1e-5
+
+
+def test_erasing_paints_one_rectangle_in_about_its_share_of_images():
+    images = torch.ones(1000, 1, 40, 40)
+    painted = draw(images, erase=0.5)[:, 0] == 0.5
+    share = painted.flatten(1).any(dim=1).float().mean()
+    assert share == pytest.approx(0.5, abs=0.06)
+    for mask in painted[painted.flatten(1).any(dim=1)]:
+        assert torch.equal(mask, mask.any(dim=1)[:, None] & mask.any(dim=0)[None])
+        assert mask.any(dim=0).sum() <= 17
+
+
+def test_an_empty_batch_stays_empty():
+    assert Augmentation(erase=0.5)(torch.zeros(0, 1, 8, 8), torch.Generator()).shape == (0, 1, 8, 8)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision import models
+
+from reidbench.errors import ReidbenchError
+from reidbench.networks.backbones import build_backbone
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("resnet_small", (2, 128, 4, 4)),
+        ("resnet_small_8", (2, 64, 4, 4)),
+        ("resnet_small_8x2", (2, 64, 4, 4)),
+        ("resnet18", (2, 512, 2, 2)),
+        ("mobilenet_v3_small", (2, 576, 2, 2)),
+        ("densenet121", (2, 1024, 2, 2)),
+    ],
+)
+def test_feature_maps(name, shape):
+    backbone = build_backbone(name)
+    assert backbone.channels == shape[1]
+    assert backbone(torch.rand(2, 1, 64, 64)).shape == shape
+
+
+def test_small_network_has_few_parameters_and_takes_odd_sizes():
+    backbone = build_backbone("resnet_small")
+    assert 0.25e6 < sum(p.numel() for p in backbone.parameters()) < 0.4e6
+    assert backbone(torch.rand(2, 1, 50, 37)).shape == (2, 128, 4, 3)
+
+
+def test_a_file_of_the_whole_network_is_read_strictly(tmp_path):
+    torch.manual_seed(0)
+    network = models.resnet18()
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    grey = torch.rand(1, 1, 64, 64)
+    normalized = (grey - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(1, 3, 1, 1)
+    network.eval()
+    expected = torch.nn.Sequential(*list(network.children())[:-2])(normalized)
+    for name in ("w.safetensors", "w.pth"):
+        backbone = build_backbone("resnet18", str(tmp_path / name)).eval()
+        torch.testing.assert_close(backbone(grey), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ReidbenchError, match=r"resnet34: .*w\.pth does not hold its weights"):
+        build_backbone("resnet34", str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("resnet5", "random", "unknown backbone 'resnet5': did you mean 'resnet50'"),
+        ("vit_b_16", "random", "vit_b_16: it gives no feature map"),
+        ("swin_t", "random", "swin_t: it gives no feature map"),
+        ("resnet_small", "imagenet", "only random weights exist"),
+        ("resnet18", "nowhere.pth", "no weights file nowhere.pth"),
+    ],
+)
+def test_what_cannot_be_had_is_said(name, weights, message):
+    with pytest.raises(ReidbenchError, match=message):
+        build_backbone(name, weights)
+
+
+def test_imagenet_weights_without_a_network_are_a_clear_error(monkeypatch, tmp_path):
+    # A download folder of our own that is empty, and a proxy where nobody answers.
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(
+        ReidbenchError, match=r"resnet18: its ImageNet weights cannot be downloaded .*path to a weights"
+    ):
+        build_backbone("resnet18", "imagenet")

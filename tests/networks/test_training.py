@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reidbench.networks.siamese import EmbeddingNet, embed_images
+from reidbench.networks.training import length, optimizer, seed_of
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        # 10 passes over 2,560 images in batches of 256: 100 batches; a pass of 10 is too short a round.
+        (2560, (4, 25)),
+        # 10 passes over 25,600: a round a pass.
+        (25_600, (10, 100)),
+        # Under the least number of batches, and over the most.
+        (100, (2, 30)),
+        (10_000_000, (1, 2000)),
+    ],
+)
+def test_length_scales_within_its_bounds(images, expected):
+    plan = length(images, 256, epochs=10, min_steps=60, max_steps=2000)
+    assert (plan.epochs, plan.steps) == expected
+
+
+@given(
+    images=st.integers(1, 10**6),
+    batch=st.integers(8, 512),
+    epochs=st.floats(0.1, 100),
+    least=st.integers(1, 500),
+)
+def test_length_is_near_what_was_asked_for(images, batch, epochs, least):
+    plan = length(images, batch, epochs=epochs, min_steps=least, max_steps=5000)
+    wanted = min(max(epochs * images / batch, least), 5000)
+    assert plan.epochs >= 1
+    assert plan.steps >= 1
+    assert abs(plan.total - wanted) <= 1 + plan.epochs / 2
+
+
+def test_seeds_are_stable_and_apart():
+    assert seed_of(0, "step", 1) == seed_of(0, "step", 1)
+    assert len({seed_of(seed, what, step) for seed in range(5) for what in "ab" for step in range(50)}) == 500
+    assert 0 <= seed_of() < 2**63
+
+
+def test_only_matrices_decay_and_the_rate_rises_and_falls():
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    adamw, schedule = optimizer(list(network.named_parameters()), lr=0.01, weight_decay=0.1, total_steps=50)
+    by_decay = {group["weight_decay"]: group["params"] for group in adamw.param_groups}
+    assert [p.ndim for p in by_decay[0.1]] == [2]
+    assert [p.ndim for p in by_decay[0.0]] == [1, 1, 1]
+    rates = []
+    for _ in range(49):
+        rates.append(adamw.param_groups[0]["lr"])
+        adamw.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.001)
+    assert max(rates) == pytest.approx(0.01)
+    assert np.argmax(rates) == 9
+    assert adamw.param_groups[0]["lr"] == pytest.approx(0.01 / 10 / 100)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    net = EmbeddingNet("resnet_small_8", dimensions=16)
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.rand(16, 1, 32, 32))
+    return net
+
+
+def test_embedding_is_the_network_in_evaluation_mode(network):
+    images = np.random.default_rng(0).integers(0, 256, (10, 32, 32), dtype=np.uint8)
+    vectors = embed_images(network, images, device=torch.device("cpu"), batch_size=4)
+    network.eval()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images).unsqueeze(1).float() / 255).numpy()
+    np.testing.assert_allclose(vectors, expected, rtol=1e-4, atol=1e-5)
+
+
+@given(
+    copies=st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    batch_size=st.integers(1, 7),
+)
+def test_equal_images_have_equal_vectors_wherever_they_stand(network, copies, batch_size):
+    originals = np.random.default_rng(1).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+    vectors = embed_images(network, originals[copies], device=torch.device("cpu"), batch_size=batch_size)
+    for i, a in enumerate(copies):
+        for j, b in enumerate(copies):
+            assert np.array_equal(vectors[i], vectors[j]) == (a == b)
