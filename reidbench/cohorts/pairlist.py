@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reidbench.cohorts.pairs import Pairs
 from reidbench.errors import ReidbenchError
@@ -20,7 +21,7 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     labels that contradict the table's patients are kept as given and counted too.
 
     Args:
-        path: the file; ``.gz`` is unpacked.
+        path: the file.
         frame: the table, with ``image_id`` and ``patient``.
 
     Raises:
@@ -49,20 +50,19 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     return Pairs(a, b, same, tuple(notes))
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read(path: Path) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.bool_]]:
     try:
-        table = pd.read_csv(
-            path, sep="\t", header=None, names=["a", "b", "label"], index_col=False, dtype=str, keep_default_na=False,
-            quoting=3, skip_blank_lines=False, on_bad_lines="error",
-        )  # fmt: skip
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise ReidbenchError(f"{path}: no such pair list") from error
-    except pd.errors.EmptyDataError as error:
-        raise ReidbenchError(f"{path}: the pair list is empty") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ReidbenchError(f"{path} is no pair list: {str(error).strip().splitlines()[-1]}") from error
-    label = table["label"].str.strip()
-    bad = np.flatnonzero(~label.isin(_LABELS) | (table["a"] == "") | (table["b"] == ""))
-    if len(bad):
-        raise ReidbenchError(f"{path}, line {bad[0] + 1}: want two image names and 1 or 0, separated by tabs")
-    return table["a"].to_numpy(), table["b"].to_numpy(), label.map(_LABELS).to_numpy(dtype=bool)
+    except (UnicodeDecodeError, OSError) as error:
+        raise ReidbenchError(f"{path}: not a readable pair list: {error}") from error
+    if not lines:
+        raise ReidbenchError(f"{path}: the pair list is empty")
+    fields = [line.split("\t") for line in lines]
+    for number, parts in enumerate(fields, start=1):
+        if len(parts) != 3 or parts[2].strip() not in _LABELS:
+            raise ReidbenchError(f"{path}, line {number}: want two image names and 1 or 0, separated by tabs")
+    a, b, labels = zip(*fields)
+    same = [_LABELS[label.strip()] for label in labels]
+    return np.array(a, dtype=object), np.array(b, dtype=object), np.array(same, dtype=bool)
