@@ -19,7 +19,9 @@ class GaussianNoise(Defense):
         "strong": {"sigma": 0.25},
         "severe": {"sigma": 0.5},
     }
-    sigma: float = Field(0.1, ge=0, le=10, description="standard deviation, in units of the [0, 1] intensity range")
+    sigma: float = Field(
+        0.1, ge=0, le=10, description="standard deviation, in units of the [0, 1] intensity range; 0 changes nothing"
+    )
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns noisy images: (B, 1, H, W)."""

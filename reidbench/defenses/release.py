@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom, image_seed
-from reidbench.errors import PluginError
+from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress, Silent
 
 BATCH = 128
@@ -20,7 +21,8 @@ TOLERANCE = 0.5 / 255
 
 def to_unit(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """(B, H, W) uint8 to (B, 1, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).unsqueeze(1).to(torch.float32).div_(255)
+    # A copy, since a memory-mapped store is read-only and torch warns of such arrays.
+    return torch.from_numpy(np.array(pixels)).to(device).unsqueeze(1).to(torch.float32).div_(255)
 
 
 def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
@@ -56,6 +58,7 @@ def release(
         (N, H, W) uint8.
 
     Raises:
+        ReidbenchError: the defense refuses these images, with its reason.
         PluginError: the defense raised, or returned another shape, type or device, values out of [0, 1], or NaN, or
             changed its input; the message begins with its name.
     """
@@ -87,6 +90,8 @@ def apply(defense: Defense, images: torch.Tensor, rng: ReleaseRandom) -> torch.T
     try:
         with torch.no_grad():
             after = defense.transform(images, rng=rng)
+    except ReidbenchError as error:
+        raise ReidbenchError(f"{defense.name}: {error}") from error
     except Exception as error:
         raise PluginError(f"{defense.name}: transform() raised {type(error).__name__}: {error}") from error
     if not isinstance(after, torch.Tensor):
@@ -104,7 +109,9 @@ def apply(defense: Defense, images: torch.Tensor, rng: ReleaseRandom) -> torch.T
         if not (np.isfinite(low) and np.isfinite(high)):
             raise PluginError(f"{defense.name}: transform() returned NaN or infinite values")
         if low < -TOLERANCE or high > 1 + TOLERANCE:
-            raise PluginError(f"{defense.name}: transform() returned values from {low:.4g} to {high:.4g}, not in [0, 1]")
+            raise PluginError(
+                f"{defense.name}: transform() returned values from {low:.4g} to {high:.4g}, not in [0, 1]"
+            )
     return after
 
 
@@ -123,19 +130,25 @@ def _release_cohort(
     seed: int,
     draw: int,
 ) -> NDArray[np.uint8]:
-    # In the order of the identifiers, so that a plugin which looks at positions cannot make the release depend on them.
+    # In the order of the identifiers, and patients numbered in it, so that a plugin which looks at positions or numbers
+    # cannot make the release depend on how the table was sorted.
     order = np.argsort(np.asarray(image_ids, dtype=str), kind="stable")
+    _, first, inverse = np.unique(patients[order], return_index=True, return_inverse=True)
+    numbers = np.argsort(np.argsort(first))[inverse].astype(np.int64)
     generator = torch.Generator().manual_seed(image_seed(seed, draw, f"cohort {defense.name}"))
     ordered = np.ascontiguousarray(pixels[order])
-    before = ordered.copy()
+    # A digest, since a second copy of a large cohort may not fit.
+    before = hashlib.blake2b(ordered.data).digest()
     try:
-        after = defense.transform_cohort(ordered, patients[order], rng=generator)
+        after = defense.transform_cohort(ordered, numbers, rng=generator)
+    except ReidbenchError as error:
+        raise ReidbenchError(f"{defense.name}: {error}") from error
     except Exception as error:
         raise PluginError(f"{defense.name}: transform_cohort() raised {type(error).__name__}: {error}") from error
     if not isinstance(after, np.ndarray) or after.shape != pixels.shape or after.dtype != np.uint8:
         made = f"{after.dtype} {after.shape}" if isinstance(after, np.ndarray) else type(after).__name__
         raise PluginError(f"{defense.name}: transform_cohort() made {made}, not uint8 {pixels.shape}")
-    if not np.array_equal(ordered, before):
+    if hashlib.blake2b(ordered.data).digest() != before:
         raise PluginError(f"{defense.name}: transform_cohort() changed its input in place")
     out = np.empty_like(pixels)
     out[order] = after

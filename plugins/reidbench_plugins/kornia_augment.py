@@ -1,0 +1,99 @@
+"""Any augmentation of kornia as a defense."""
+
+import difflib
+import inspect
+from typing import Any
+
+import kornia.augmentation
+import torch
+from kornia.augmentation import AugmentationBase2D
+from pydantic import JsonValue, field_validator, model_validator
+
+from reidbench import Defense, Field, ReleaseRandom, hookimpl
+
+# Two shapes, since a crop could happen to fit one of them; neither is square.
+PROBES = ((40, 56), (48, 80))
+
+
+class KorniaAugment(Defense):
+    """Applies an augmentation of kornia: elastic, affine, erasing, thin-plate spline and some thirty more.
+
+    Each image is warped or changed by its own random draw, fixed by its stream of the release. The augmentation is
+    always applied: ``p``, which kornia sets to a half, is 1 unless it is given. What kornia writes past [0, 1] is
+    clipped. Refused are augmentations that change an image's shape, need colour, mix images of several patients, or
+    change nothing with the given arguments.
+    """
+
+    name = "kornia_augment"
+    operating_points = {
+        "mild": {"augmentation": "RandomElasticTransform", "arguments": {"alpha": [2, 2]}},
+        "moderate": {"augmentation": "RandomThinPlateSpline", "arguments": {"scale": 0.1}},
+        "strong": {"augmentation": "RandomAffine", "arguments": {"degrees": 15, "translate": [0.1, 0.1]}},
+        "severe": {"augmentation": "RandomThinPlateSpline", "arguments": {"scale": 0.4}},
+    }
+    augmentation: str = Field("RandomElasticTransform", description="name of a class in kornia.augmentation")
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict, description="its keyword arguments, in kornia's units; a JSON list stands for a tuple"
+    )
+
+    @field_validator("augmentation")
+    @classmethod
+    def _known(cls, augmentation: str) -> str:
+        known = _augmentations()
+        if augmentation not in known:
+            near = difflib.get_close_matches(augmentation, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"kornia has no augmentation of single images {augmentation!r}: {hint}")
+        return augmentation
+
+    @model_validator(mode="after")
+    def _usable(self) -> "KorniaAugment":
+        if self.arguments.get("p", 1) == 0:
+            raise ValueError("p=0 changes nothing")
+        seen = [self._probe(height, width) for height, width in PROBES]
+        if not any(seen):
+            raise ValueError(f"{self.augmentation} changes nothing with these arguments")
+        return self
+
+    def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
+        """Returns augmented images: (B, 1, H, W)."""
+        return rng.seeded(images, self._build()).clamp(0, 1)
+
+    def _build(self, **more: object) -> AugmentationBase2D:
+        cls = getattr(kornia.augmentation, self.augmentation)
+        given: dict[str, Any] = {key: _tuples(value) for key, value in self.arguments.items()} | more
+        if "p" in inspect.signature(cls).parameters:
+            given.setdefault("p", 1.0)
+        return cls(**given)
+
+    def _probe(self, height: int, width: int) -> bool:
+        # Whether it changes a test image that has structure; refused with a reason if it cannot take one.
+        ramp = torch.linspace(0.1, 0.9, height * width).view(1, 1, height, width)
+        always = {"p": 1.0} if "p" in self.arguments else {}
+        streams = ReleaseRandom.for_images(0, [f"probe {number}" for number in range(4)])
+        try:
+            after = streams.seeded(ramp.repeat(4, 1, 1, 1), self._build(**always))
+        except Exception as error:
+            reason = str(error).strip().splitlines()
+            message = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+            raise ValueError(f"{self.augmentation} fails on a grey {height}×{width} image: {message}") from error
+        if after.shape[1:] != ramp.shape[1:]:
+            made = "×".join(str(side) for side in after.shape[2:])
+            raise ValueError(f"{self.augmentation} changes the shape of an image: {height}×{width} becomes {made}")
+        return not torch.equal(after, ramp.expand_as(after))
+
+
+def _augmentations() -> list[str]:
+    # Those that mix images are a family of their own in kornia, and no part of this one.
+    classes = inspect.getmembers(kornia.augmentation, inspect.isclass)
+    return [name for name, cls in classes if issubclass(cls, AugmentationBase2D) and "Base" not in name]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+@hookimpl
+def reidbench_defenses() -> list[type]:
+    """The defenses of this module."""
+    return [KorniaAugment]
