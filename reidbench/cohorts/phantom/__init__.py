@@ -1,4 +1,4 @@
-"""The built-in cohort: a generated thorax, whose anatomy is the patient's and whose pose and findings are the visit's."""
+"""The built-in cohort: a generated thorax. Its anatomy is the patient's, its pose and its findings are the visit's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from reidbench.cohorts.phantom import findings, foreign
 from reidbench.cohorts.phantom import visit as visits
 from reidbench.cohorts.phantom.anatomy import anatomy, draw
 from reidbench.cohorts.phantom.body import body
-from reidbench.cohorts.phantom.projection import FIELD, pose
 from reidbench.cohorts.phantom.exposure import render
+from reidbench.cohorts.phantom.projection import FIELD, pose
 from reidbench.cohorts.phantom.randomness import VERSION, generator
 from reidbench.cohorts.phantom.scene import Scene
 from reidbench.cohorts.phantom.table import table
@@ -68,7 +68,7 @@ class Phantom(Dataset):
         return scene, v
 
     def draws(self, rows: pd.DataFrame) -> NDArray[np.float64]:
-        """What makes each row's patient: (len(rows), DRAWS) standard normal numbers, the same in all of their images."""
+        """What makes each row's patient: (len(rows), DRAWS) standard normal numbers, the same in all their images."""
         return np.stack([draw(self.seed, patient) for patient in rows["patient_id"]])
 
     def fingerprint(self, frame: pd.DataFrame) -> str:
@@ -79,7 +79,7 @@ class Phantom(Dataset):
         return f"phantom v{VERSION} {digest.hexdigest()}"
 
     def _worn(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
-        """What foreign material is seen: none where the table has none, electrodes where it has some and we drew none."""
+        """What is seen: nothing where the table has no foreign material, electrodes where it has some not drawn."""
         values = zip(rows["patient_id"], rows["image_id"], rows["view"], rows["days"])
         kinds = np.stack([foreign.worn(self.seed, p, i, view == "AP", float(days)) for p, i, view, days in values])
         wanted = rows["foreign_material"].to_numpy() == 1

@@ -239,8 +239,12 @@ def _vessels(scene: Scene, a: Values, v: Values, disease: Disease, side: str, si
     )
     swell = 1.0 + 0.02 * v["breath"]
     root = np.stack([sign * a["hilum_x"], a[f"hilum_y_{side}"] + 3 * v["breath"], np.full(scene.batch, -6.0)], axis=-1)
-    scene.cloud("vessels", 
-        root[:, None], col(a["hilum_size"]), 0.30 * 2 * np.pi * col(a["hilum_size"]) ** 2, 1.5 * col(a["hilum_size"])
+    scene.cloud(
+        "vessels",
+        root[:, None],
+        col(a["hilum_size"]),
+        0.30 * 2 * np.pi * col(a["hilum_size"]) ** 2,
+        1.5 * col(a["hilum_size"]),
     )
     collapsed = col(disease.on_side("Pneumothorax", sign)) > 0
 

@@ -1,7 +1,7 @@
 """What disease does to a body: each of the fourteen findings of ChestX-ray14 with a look of its own.
 
-A finding comes and goes with the table's labels, but its place is the patient's own: a nodule that is seen twice is seen
-in one spot, and a second pneumonia may lie elsewhere (each finding keeps part of its place from visit to visit).
+A finding comes and goes with the table's labels, but its place is the patient's own: a nodule that is seen twice is
+seen in one spot, and a second pneumonia may lie elsewhere (each finding keeps part of its place from visit to visit).
 """
 
 from __future__ import annotations
@@ -145,10 +145,14 @@ class Disease:
     def _focal(self, scene: Scene) -> None:
         place, _ = self._place(scene, "Nodule", (0.35, 0.26), -0.28)
         size = 6.5 * np.exp(0.16 * self.number("Nodule", 4))
-        scene.cloud("findings", place[:, None], size[:, None], (0.70 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None])
+        scene.cloud(
+            "findings", place[:, None], size[:, None], (0.70 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None]
+        )
         place, _ = self._place(scene, "Mass", (0.3, 0.26), -0.3)
         size = 14.5 * np.exp(0.15 * self.number("Mass", 4))
-        scene.cloud("findings", place[:, None], size[:, None], (0.80 * self.present["Mass"] * 2 * np.pi * size**2)[:, None])
+        scene.cloud(
+            "findings", place[:, None], size[:, None], (0.80 * self.present["Mass"] * 2 * np.pi * size**2)[:, None]
+        )
         place, _ = self._place(scene, "Infiltration", (0.25, 0.22), -0.15)
         self._blobs(scene, "Infiltration", place, 17.0, 9, 8.5, 0.24, 6)
         place, _ = self._place(scene, "Pneumonia", (0.2, 0.12), 0.0)
@@ -156,8 +160,12 @@ class Disease:
         place, _ = self._place(scene, "Consolidation", (0.2, 0.2), -0.35)
         size = 21.0 * np.exp(0.12 * self.number("Consolidation", 5))
         depth = 0.85 * self.present["Consolidation"] * np.exp(0.15 * self.number("Consolidation", 4))
-        scene.cloud("findings", 
-            place[:, None], 1.25 * size[:, None], (depth * 2 * np.pi * 1.05 * size**2)[:, None], 0.84 * size[:, None]
+        scene.cloud(
+            "findings",
+            place[:, None],
+            1.25 * size[:, None],
+            (depth * 2 * np.pi * 1.05 * size**2)[:, None],
+            0.84 * size[:, None],
         )
 
     def _fluid(self, scene: Scene, a: Values) -> None:
@@ -210,7 +218,9 @@ class Disease:
             lung, semi = scene.centers[f"lung_{name}"], np.linalg.norm(scene.axes[f"lung_{name}"], axis=1)
             hilum = np.stack([sign * a["hilum_x"] + sign * 16, a[f"hilum_y_{name}"], lung[:, 2]], axis=-1)
             wings = hilum[:, None] + np.array([[0, 0, 0], [sign * 10, -24, 0], [sign * 10, 24, 0]], float)
-            scene.cloud("findings", wings, 19.0, (0.25 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0)
+            scene.cloud(
+                "findings", wings, 19.0, (0.25 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0
+            )
             net = self._draws["Fibrosis"][:, 4:40].reshape(-1, 18, 2) * (0.28, 0.13) + (sign * 0.25, -0.08)
             xyz = np.concatenate([net, 0 * net[..., :1]], axis=-1) * semi[:, None] + lung[:, None]
             scene.cloud("findings", xyz, 3.4, 0.34 * self.present["Fibrosis"][:, None] * 2 * np.pi * 3.4 * 2.2, 2.2)
@@ -237,7 +247,8 @@ class Disease:
         center = np.stack([4 + 8 * self.number(name, 3), y, np.full_like(y, -35)], axis=-1)[:, None]
         scene.cloud("findings", center, size[:, None], (0.60 * self.present[name] * 2 * np.pi * size**2)[:, None])
         air = center - np.array([0, 6, 0])
-        scene.cloud("findings", 
+        scene.cloud(
+            "findings",
             air,
             0.6 * size[:, None],
             (-1.15 * self.present[name] * 2 * np.pi * (0.6 * size) ** 2)[:, None],

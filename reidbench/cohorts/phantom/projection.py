@@ -1,7 +1,7 @@
 """Projects scenes: the line integrals of the attenuation along the rays, as Beer and Lambert ask for them.
 
-Everything is computed in double precision. Rounding differences between machines, thread counts and batch sizes are then
-about 1e-13 of a grey level, so that they practically never move a byte.
+Everything is computed in double precision. Rounding differences between machines, thread counts and batch sizes are
+then about 1e-13 of a grey level, so that they practically never move a byte.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIELD = 350.0
 TISSUE = 0.0185
 #: Bytes of working memory that one batch may take; larger requests are rendered in parts.
 _WORKING = 16 * 2**20
-#: The least exponent of a Gaussian: e**-60 is nothing, but smaller numbers would be denormal, and a processor crawls there.
+#: The least exponent of a Gaussian: e**-60 is nothing, but denormal numbers lie below, and a processor crawls there.
 _FAR = -60.0
 _SOFT = (
     "torso",

@@ -48,8 +48,8 @@ class Scene:
         batch: how many bodies, B.
         lung_density: (B,) attenuation of the lungs as a share of soft tissue's.
         centers, axes: by ellipsoid name, (B, 3) and (B, 3, 3); the columns of ``axes`` are the semi-axes.
-        points: by part of the body, chunks of (B, n, 6): x, y, z, horizontal and vertical standard deviation, and mass, which is the
-            integral of the attenuation over the point's projected footprint in square millimetres.
+        points: by part of the body, chunks of (B, n, 6): x, y, z, horizontal and vertical standard deviation, and mass,
+            which is the integral of the attenuation over the point's projected footprint in square millimetres.
     """
 
     batch: int
@@ -65,9 +65,7 @@ class Scene:
         turn = rotation(np.broadcast_to(np.asarray(angle, float), self.batch), 2)
         self.axes[name] = turn * lengths[:, None, :]
 
-    def cloud(
-        self, part: str, xyz: Array, sigma: ArrayLike, mass: ArrayLike, sigma_y: ArrayLike | None = None
-    ) -> None:
+    def cloud(self, part: str, xyz: Array, sigma: ArrayLike, mass: ArrayLike, sigma_y: ArrayLike | None = None) -> None:
         """Adds soft points, (B, n, 3); ``sigma``, ``mass``, ``sigma_y`` broadcast to (B, n)."""
         shape = xyz.shape[:2]
         rest = [

@@ -73,7 +73,7 @@ def patient_rows(seed: int, patient_id: str, most: int) -> list[dict[str, object
 
 
 def table(seed: int, patients: int, most: int, val: float, test: float) -> pd.DataFrame:
-    """All rows, in the order of patients and visits; splits by hash of the patient, so that adding some moves nobody."""
+    """All rows, in the order of patients and visits; splits by hash of the patient, so that adding moves nobody."""
     rows = [row for number in range(patients) for row in patient_rows(seed, f"p{number:05d}", most)]
     frame = pd.DataFrame(rows)
     shares = {"test": test, "val": val, "train": 1.0 - val - test}
