@@ -7,9 +7,7 @@ each coming with all its images and pairs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,14 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from reidbench.metrics.arrays import Floats, Indices, codes
+from reidbench.metrics.parallel import over_threads
 
 # Given a random generator and a number of runs, that many resampled figures: (runs, figures).
 Draw = Callable[[np.random.Generator, int], Floats]
 
 # Every so many runs have a random stream of their own, so that the result depends on the seed and not on the threads.
 RUNS_PER_STREAM = 50
-# The work is in numpy calls that let other threads run; beyond a few they wait for memory.
-MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -125,9 +122,7 @@ def resample(draw: Draw, runs: int, seed: int) -> Floats:
     checked(runs, 0.5)
     sizes = [min(RUNS_PER_STREAM, runs - start) for start in range(0, runs, RUNS_PER_STREAM)]
     streams = [np.random.Generator(np.random.SFC64(each)) for each in np.random.SeedSequence(seed).spawn(len(sizes))]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(min(cores, MOST_THREADS)) as pool:
-        return np.concatenate(list(pool.map(draw, streams, sizes)))
+    return np.concatenate(over_threads(lambda part: draw(*part), list(zip(streams, sizes))))
 
 
 def patient_counts(rng: np.random.Generator, patients: int) -> Floats:

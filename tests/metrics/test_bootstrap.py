@@ -121,7 +121,7 @@ def test_patient_interval_is_wider_than_the_pair_interval_when_one_patient_has_m
 def test_same_seed_same_interval_whatever_the_threads(monkeypatch):
     scores, same, first, second = experiment(np.random.default_rng(5))
     many = bootstrap_auc_patients(scores, same, first, second, runs=170, seed=1)
-    monkeypatch.setattr("reidbench.metrics.intervals.MOST_THREADS", 1)
+    monkeypatch.setattr("reidbench.metrics.parallel.MOST_THREADS", 1)
     assert bootstrap_auc_patients(scores, same, first, second, runs=170, seed=1) == many
     assert bootstrap_auc_patients(scores, same, first, second, runs=170, seed=2) != many
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -142,6 +143,19 @@ def test_blocks_change_nothing(block):
         np.testing.assert_array_equal(getattr(ranks, figure), getattr(whole, figure))
 
 
+def test_memory_is_bounded_by_the_block():
+    patients, ids = np.repeat(np.arange(750), 4), np.arange(3_000)
+    embeddings = np.random.default_rng(9).normal(size=(3_000, 8)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        rank_queries(euclidean_scores(embeddings, embeddings), patients, patients, ids, ids, block=20)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # All scores at once would be 36 MB, a block of them is 0.24 MB.
+    assert peak < 6e6
+
+
 def test_query_is_excluded_by_identity_and_not_as_the_nearest():
     # The other patient's image ties with the query itself; dropping "the nearest" could drop that one instead.
     scores = np.array([[1.0, 0.5, 1.0], [0.5, 1.0, 0.2], [1.0, 0.2, 1.0]])
@@ -241,6 +255,8 @@ def test_no_queries_and_an_empty_gallery():
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="finite"):
         ranks_within([[1.0, np.nan], [1.0, 1.0]], [0, 0])
+    with pytest.raises(ValueError, match="finite"):
+        ranks_within([[1.0, 2.0], [1.0, -np.inf]], [0, 0])
     with pytest.raises(ValueError, match="shape"):
         ranks_within([[1.0, 2.0, 3.0], [1.0, 1.0, 3.0]], [0, 0])
     with pytest.raises(ValueError, match="repeat"):
