@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import joblib
@@ -44,14 +45,15 @@ class Result:
     unreadable: list[tuple[int, str]]
 
 
-def run_jobs(jobs: Iterator[Job], count: int, parallel: bool, workers: int | None) -> Iterator[Result]:
+def run_jobs(jobs: Iterator[Job], count: int, dataset: Dataset, workers: int | None) -> Iterator[Result]:
     """Runs ``count`` jobs in ``workers`` processes and gives results as they come.
 
     With None the first job is timed here, and there is a process a core if the rest would take long. Processes are
     started fresh, never forked: a fork of a process that has used torch's threads can hang. Unlike the standard
     library's pool, joblib's does not run a script's top level again in each worker.
     """
-    if workers is None and parallel and count > 1:
+    parallel = count > 1 and dataset.parallel and _importable(type(dataset))
+    if workers is None and parallel:
         began = time.perf_counter()
         yield decode_job(next(jobs))
         count -= 1
@@ -62,6 +64,12 @@ def run_jobs(jobs: Iterator[Job], count: int, parallel: bool, workers: int | Non
         return
     pool = joblib.Parallel(n_jobs=min(workers, count), batch_size=1, return_as="generator_unordered")
     yield from pool(joblib.delayed(decode_job)(job) for job in jobs)
+
+
+def _importable(cls: type) -> bool:
+    """Whether another process can import the class's module: a loose plugin file is on no path."""
+    top = cls.__module__.partition(".")[0]
+    return top == "__main__" or PathFinder.find_spec(top) is not None
 
 
 def decode_job(job: Job) -> Result:

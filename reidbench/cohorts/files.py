@@ -90,6 +90,15 @@ def index_files(folders: Iterable[Path]) -> dict[str, str]:
     return found
 
 
+def csv_columns(path: Path, *, where: str) -> list[str]:
+    """The column names of a CSV.
+
+    Raises:
+        ReidbenchError: the file is missing or no CSV; ``where`` names the dataset.
+    """
+    return list(_read(path, where, nrows=0).columns)
+
+
 def read_csv(path: Path, columns: Iterable[str], *, where: str) -> pd.DataFrame:
     """The named columns of a CSV (plain or .gz) as text; empty fields are NaN.
 
@@ -102,14 +111,20 @@ def read_csv(path: Path, columns: Iterable[str], *, where: str) -> pd.DataFrame:
         ReidbenchError: the file is missing, is no CSV, or a column is missing.
     """
     wanted = list(columns)
+    there = csv_columns(path, where=where)
+    for column in wanted:
+        if column not in there:
+            raise ReidbenchError(f"{where}: {path} has no column {column!r} (it has {', '.join(there[:12])})")
+    return _read(path, where, usecols=wanted, dtype=str, keep_default_na=False, na_values=[""])
+
+
+def _read(path: Path, where: str, **options: Any) -> pd.DataFrame:
     try:
-        header = pd.read_csv(path, nrows=0, index_col=False)
-        for column in wanted:
-            if column not in header.columns:
-                there = ", ".join(str(name) for name in header.columns[:12])
-                raise ReidbenchError(f"{where}: {path} has no column {column!r} (it has {there})")
-        return pd.read_csv(path, usecols=wanted, dtype=str, index_col=False, keep_default_na=False, na_values=[""])
+        # index_col: a comma too many at the ends of the lines must not make the first column an index.
+        # utf-8-sig: spreadsheets put a mark in front.
+        table: pd.DataFrame = pd.read_csv(path, index_col=False, encoding="utf-8-sig", **options)
     except FileNotFoundError as error:
         raise ReidbenchError(f"{where}: {path} is missing") from error
-    except (ValueError, UnicodeDecodeError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError) as error:
         raise ReidbenchError(f"{where}: {path} is not a readable CSV: {str(error).splitlines()[0]}") from error
+    return table

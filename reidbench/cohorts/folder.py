@@ -14,7 +14,7 @@ from reidbench.cohorts import columns
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
 from reidbench.cohorts.decode import is_dicom
 from reidbench.cohorts.dicom import read_header
-from reidbench.cohorts.files import HashSplit, read_csv
+from reidbench.cohorts.files import HashSplit, csv_columns, read_csv
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import hookimpl
 
@@ -59,7 +59,7 @@ class Folder(HashSplit):
         return self._from_dicom(root)
 
     def _from_manifest(self, root: Path, manifest: Path) -> Source:
-        there = set(pd.read_csv(manifest, nrows=0).columns)
+        there = set(csv_columns(manifest, where=self.name))
         labels = tuple(label for label in self.labels.split("|") if label in there)
         self._require_named(there, manifest)
         known = {role: getattr(self, role) for role in ("split", "sex", "age", "view", *_NUMBERS)}
@@ -112,8 +112,9 @@ class Folder(HashSplit):
         split = text.str.strip().str.lower().map(_SPLITS)
         wrong = np.flatnonzero(split.isna())
         if len(wrong):
+            value = text.iloc[wrong[0]]
             raise ReidbenchError(
-                f"{self.name}: {manifest}, line {wrong[0] + 2}: {text.iloc[wrong[0]]!r} is none of train, val, test"
+                f"{self.name}: {manifest}, line {wrong[0] + 2}: split {value!r} is none of train, val, test"
             )
         return split
 

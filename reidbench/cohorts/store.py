@@ -186,7 +186,7 @@ class _Build:
             with progress.task(f"decoding {self.dataset.name}", len(self.frame)) as advance:
                 advance(sum(min(self.task_rows, len(self.frame) - start) for start in done))
                 with self.journal.open("a") as journal:
-                    for result in run_jobs(self._jobs(starts), len(starts), self.dataset.parallel, workers):
+                    for result in run_jobs(self._jobs(starts), len(starts), self.dataset, workers):
                         done[result.start] = result
                         journal.write(json.dumps(asdict(result)) + "\n")
                         journal.flush()

@@ -102,5 +102,5 @@ def _require_values(
         row = frame.loc[~known].iloc[0]
         wanted = ", ".join(str(value) for value in allowed)
         raise ReidbenchError(
-            f"{name}: image {row['image_id']!r} has {column} {row[column]!r}, which is none of {wanted}"
+            f"{name}: image {row['image_id']!r} has {column} {str(row[column])!r}, which is none of {wanted}"
         )

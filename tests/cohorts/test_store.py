@@ -17,6 +17,7 @@ import pytest
 from reidbench.cohorts.base import Dataset, Source
 from reidbench.cohorts.store import Store, open_store, store_key
 from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+from reidbench.plugins import Registry
 from reidbench.progress import Silent
 
 
@@ -310,3 +311,22 @@ class Failing(Numbers):
 
     def read(self, rows: pd.DataFrame, size: int) -> np.ndarray:
         raise KeyError("mine")
+
+
+def test_a_loose_plugin_file_is_decoded_without_processes(tmp_path: Path) -> None:
+    # No other process could import it.
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from typing import ClassVar\n"
+        "import numpy as np, os\n"
+        "from reidbench import Dataset, hookimpl\n"
+        "class Mine(Dataset):\n"
+        "    name: ClassVar[str] = 'mine'\n"
+        "    def source(self): raise NotImplementedError\n"
+        "    def read(self, rows, size): return np.full((len(rows), size, size), 7, np.uint8)\n"
+        "@hookimpl\n"
+        "def reidbench_datasets(): return [Mine]\n"
+    )
+    dataset = Registry([tmp_path]).get("dataset", "mine")()
+    store = open_store(dataset, Numbers().source().frame, size=16, cache=tmp_path / "cache", workers=2)
+    assert (store.pixels == 7).all()
