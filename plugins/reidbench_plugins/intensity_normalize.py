@@ -47,13 +47,17 @@ class IntensityNormalize(Defense):
         return kornia.enhance.equalize_clahe(images, self.clip_limit, (self.tiles, self.tiles)).clamp(0, 1)
 
     def _stretched(self, images: torch.Tensor) -> torch.Tensor:
-        ordered = images.flatten(1).sort(dim=1).values
-        last = ordered.shape[1] - 1
-        black = ordered[:, round(self.low / 100 * last)].view(-1, 1, 1, 1)
-        white = ordered[:, round(self.high / 100 * last)].view(-1, 1, 1, 1)
+        levels = images.flatten(1)
+        black = _ranked(levels, self.low).view(-1, 1, 1, 1)
+        white = _ranked(levels, self.high).view(-1, 1, 1, 1)
         flat = white <= black
         stretched = (images - black) / torch.where(flat, 1.0, white - black)
         return torch.where(flat, images, stretched.clamp(0, 1))
+
+
+def _ranked(levels: torch.Tensor, percentile: float) -> torch.Tensor:
+    # A level that occurs, by nearest rank: (B,) of (B, H·W).
+    return levels.kthvalue(1 + round(percentile / 100 * (levels.shape[1] - 1)), dim=1).values
 
 
 @hookimpl

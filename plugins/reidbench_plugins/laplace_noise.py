@@ -32,7 +32,7 @@ class LaplaceNoise(Defense):
         """Pure differential privacy of one pixel."""
         epsilon = 1 / self.scale
         whole = epsilon * height * width
-        return Privacy(epsilon, 0.0, f"a pixel; epsilon is {whole:.4g} for a whole {height}×{width} image")
+        return Privacy(epsilon, 0.0, f"a pixel; epsilon is {whole:,.6g} for a whole {height}×{width} image")
 
 
 @hookimpl

@@ -70,7 +70,7 @@ def test_dp_pix_without_noise_is_a_mosaic(run, pixels) -> None:
 def test_dp_pix_states_what_it_protects() -> None:
     one = DPPix(b=8, m=1, epsilon=0.1).privacy(256, 256)
     assert (one.epsilon, one.delta) == (0.1, 0)
-    assert one.unit == "a pixel; epsilon is 6554 for a whole 256×256 image"
+    assert one.unit == "a pixel; epsilon is 6,553.6 for a whole 256×256 image"
     assert DPPix(m=256, epsilon=0.1).privacy(256, 256).unit == (
         "256 pixels of an image; epsilon is 25.6 for a whole 256×256 image"
     )
@@ -125,4 +125,4 @@ def test_dp_snow_replaces_its_share_and_touches_nothing_else(run) -> None:
 def test_dp_snow_is_private_with_a_delta() -> None:
     privacy = DPSnow(share=0.75).privacy(2, 2)
     assert (privacy.epsilon, privacy.delta) == (0, 0.25)
-    assert privacy.unit == f"a pixel; delta is {1 - 0.75**4:.4g} for a whole 2×2 image"
+    assert privacy.unit == f"a pixel; delta is {1 - 0.75**4:.6g} for a whole 2×2 image"

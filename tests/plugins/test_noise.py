@@ -39,7 +39,7 @@ def test_laplace_moments(scale: float, run, grey) -> None:
 def test_laplace_epsilon_is_per_pixel_and_composes() -> None:
     privacy = LaplaceNoise(scale=0.5).privacy(100, 200)
     assert (privacy.epsilon, privacy.delta) == (2, 0)
-    assert privacy.unit == "a pixel; epsilon is 4e+04 for a whole 100×200 image"
+    assert privacy.unit == "a pixel; epsilon is 40,000 for a whole 100×200 image"
 
 
 @pytest.mark.parametrize("level", [0.1, 0.25, 0.5])

@@ -1,0 +1,124 @@
+"""Writes docs/defenses.md from the classes of the built-in defenses.
+
+python docs/generate_defenses.py
+
+A test fails when the page is not what this would write.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from pathlib import Path
+
+import annotated_types
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from reidbench.defenses.base import BaseDefense
+from reidbench.plugins import Registry
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "defenses.md"
+# The size for which guarantees are stated.
+SIDE = 256
+KINDS = {"image": "an image at a time", "cohort": "the whole set to be published"}
+
+INTRODUCTION = """\
+# Built-in defenses
+
+This page is written by `python docs/generate_defenses.py` from the classes themselves.
+
+Any of them is run with `reidbench run --defense NAME`, `NAME:option=value,…`, at a named operating point with
+`NAME:mild`, or at all of its operating points with `NAME:all`. Intensities are in units of the [0, 1] range, lengths in
+pixels of the image as it is attacked: the same blur or cell is a stronger defense at a lower resolution.
+
+Each option is bounded; a value at which a defense would do nothing is refused, or documented to change nothing. What
+is random is drawn from a stream of its own for each image, so a release has the same bytes whatever the batches.
+
+Guarantees are those of the mechanism in exact arithmetic; clipping to [0, 1] and rounding to eight bits come after it
+and cost nothing. **An ε belongs to its unit.** Most of these protect a pixel, or m pixels; the bound for a whole image,
+which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything. The
+figures below are for the default options and an image of {side}×{side} pixels.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"][
+        "reidbench"
+    ]
+    registry = Registry()
+    classes = [registry.get("defense", name) for name in listed]
+    parts = [INTRODUCTION.format(side=SIDE), _overview(classes), *(_section(cls) for cls in classes)]
+    return "\n".join(parts)
+
+
+def _overview(classes: list[type[BaseDefense]]) -> str:
+    rows = [
+        [
+            f"[`{cls.name}`](#{cls.name})",
+            _text(cls)[0],
+            _code(cls.model_fields),
+            _code(cls.operating_points),
+            _privacy(cls),
+        ]
+        for cls in classes
+    ]
+    return _table(["defense", "what it does", "options", "operating points", "differential privacy"], rows)
+
+
+def _section(cls: type[BaseDefense]) -> str:
+    summary, rest = _text(cls)
+    parts = [f"## {cls.name}\n", f"{summary} Works on {KINDS.get(cls.kind, cls.kind)}.\n", f"{rest}\n"]
+    if cls.model_fields:
+        rows = [
+            [f"`{name}`", field.description or "", _json(field.get_default(call_default_factory=True)), _bounds(field)]
+            for name, field in cls.model_fields.items()
+        ]
+        parts.append(_table(["option", "what it is", "default", "values"], rows))
+    if cls.operating_points:
+        points = [[f"`{name}`", _json(options)] for name, options in cls.operating_points.items()]
+        parts.append(_table(["operating point", "options"], points))
+    return "\n".join(parts)
+
+
+def _text(cls: type[BaseDefense]) -> tuple[str, str]:
+    summary, _, rest = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")
+    return summary, rest
+
+
+def _privacy(cls: type[BaseDefense]) -> str:
+    privacy = cls().privacy(SIDE, SIDE)
+    if privacy is None:
+        return "none"
+    return f"ε = {privacy.epsilon:g}, δ = {privacy.delta:g}, unit: {privacy.unit}"
+
+
+def _bounds(field: FieldInfo) -> str:
+    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
+    if choices:
+        return ", ".join(_json(choice) for choice in choices)
+    low = [f"{bound.ge:g}" for bound in field.metadata if isinstance(bound, annotated_types.Ge)]
+    high = [f"{bound.le:g}" for bound in field.metadata if isinstance(bound, annotated_types.Le)]
+    kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
+    return f"{kind}, {low[0]} to {high[0]}" if low and high else kind.partition("[")[0]
+
+
+def _json(value: object) -> str:
+    return "required" if value is PydanticUndefined else f"`{json.dumps(value)}`"
+
+
+def _code(names: object) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"  # type: ignore[attr-defined]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
