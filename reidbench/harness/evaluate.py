@@ -77,20 +77,23 @@ def verification(
 
 def retrieval(
     score_block: Callable[[slice], Scores], patients: NDArray[np.int64], *, runs: int
-) -> record.RetrievalMetrics:
+) -> tuple[record.RetrievalMetrics, NDArray[np.float32]]:
     """Judges rankings: every image asks for its patient's other images among all others.
 
     Args:
         score_block: rows of the (N, N) matrix of scores, probes by gallery; higher = more alike.
         patients: (N,) each image's patient; probe i and gallery i are versions of one image, which is excluded.
         runs: bootstrap resamplings.
+
+    Returns:
+        The figures, and AP@R of each probe (N,).
     """
     images = np.arange(len(patients))
     ranks = metrics.rank_queries(score_block, patients, patients, images, images)
     guessed = metrics.chance_retrieval(patients, patients, images, images)
     found = metrics.summarize_retrieval(ranks, runs=runs, seed=BOOTSTRAP_SEED)
     risk = metrics.summarize_risk(metrics.patient_risk(ranks), runs=runs, seed=BOOTSTRAP_SEED)
-    return record.RetrievalMetrics(
+    judged = record.RetrievalMetrics(
         map_at_r=interval(found.map_at_r),
         map_at_r_patients=interval(found.patient_map_at_r),
         r_precision=interval(found.r_precision),
@@ -110,6 +113,7 @@ def retrieval(
         probes=found.asked,
         gallery=len(patients),
     )
+    return judged, ranks.average_precision.astype(np.float32)
 
 
 def nan_mean(values: NDArray[np.float64]) -> float:

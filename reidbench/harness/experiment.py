@@ -24,6 +24,7 @@ from reidbench.harness.diagnosis import diagnose
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.published import ATTACKERS_VALIDATION, Originals, Published
 from reidbench.harness.record import Attack, DatasetInfo, Record
+from reidbench.harness.scores import RunScores, attack_key
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import StepCache
 from reidbench.harness.threats import Negatives, Rung, full_ladder
@@ -57,19 +58,17 @@ class Experiment:
             if not len(self.parts[split]):
                 raise ReidbenchError(f"dataset {cohort.name}: the {split} split has no image; attackers need one")
         self.patients = {split: part.frame["patient"].to_numpy() for split, part in self.parts.items()}
-        self.pairs: dict[Negatives, Pairs] = {
-            negatives: build_pairs(self.parts["test"].frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS)
-            for negatives in settings.negatives
-        }
+        self.notes = list(cohort.notes)
+        self.pairs = self._test_pairs()
         self.validation_pairs = self._validation_pairs()
         self.originals = Originals(self.parts)
         self._ignorant: dict[str, Trained] = {}
 
-    def undefended(self) -> Record:
+    def undefended(self) -> tuple[Record, RunScores]:
         """The record that drops are counted from: the same attackers with the same budgets on originals."""
         return self.judge(self.originals, baseline=None)
 
-    def judge(self, published: Published, *, baseline: Record | None) -> Record:
+    def judge(self, published: Published, *, baseline: Record | None) -> tuple[Record, RunScores]:
         """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record."""
         timings: dict[str, float] = {}
 
@@ -81,9 +80,15 @@ class Experiment:
 
         timed("release", lambda: published.images("test"))
         attacks: list[Attack] = []
+        scores = RunScores(
+            self.patients["test"],
+            {negatives: np.stack([p.a, p.b, p.same.astype(np.int64)]) for negatives, p in self.pairs.items()},
+            {},
+            {},
+        )
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
-                climb = partial(self._climb, template, rung, published)
+                climb = partial(self._climb, template, rung, published, scores)
                 attacks += timed(f"attack {template.name} {rung}", climb)
         utility = timed(
             "utility",
@@ -103,7 +108,7 @@ class Experiment:
         information = published.info()
         device = environment(self.settings.device)
         dataset = self._dataset_info()
-        return Record(
+        record = Record(
             id=self._identity(published),
             created=datetime.now(UTC).replace(microsecond=0),
             reidbench_version=__version__,
@@ -127,6 +132,7 @@ class Experiment:
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
         )
+        return record, scores
 
     def ignorant(self, template: Any) -> Trained:
         """The attacker trained on originals: every run of this cohort, preset and seed shares it."""
@@ -150,8 +156,8 @@ class Experiment:
             progress=self.progress,
         )
 
-    def _climb(self, template: Any, rung: Rung, published: Published) -> list[Attack]:
-        """One attacker on one rung, judged for both tasks."""
+    def _climb(self, template: Any, rung: Rung, published: Published, kept: RunScores) -> list[Attack]:
+        """One attacker on one rung, judged for both tasks; its scores go into ``kept``."""
         probe = self.originals if rung.linkage == "original-released" else published
         trained = self.ignorant(template)
         if rung.knowledge == "informed":
@@ -160,9 +166,11 @@ class Experiment:
         held, gallery = (self._embed(trained, side, "test") for side in (probe, published))
         validation = self._validation_scores(trained, probe, published)
         shared = {"attacker": template.name, "knowledge": rung.knowledge, "linkage": rung.linkage}
+        where = (template.name, rung.knowledge, rung.linkage)
         attacks = []
         for negatives, pairs in self.pairs.items():
             scores = attacker.score(held[pairs.a], gallery[pairs.b])
+            kept.verification[attack_key(*where, negatives)] = scores
             judged = evaluate.verification(
                 scores,
                 pairs,
@@ -174,7 +182,7 @@ class Experiment:
             attacks.append(
                 Attack(task="verification", negatives=negatives, metrics=judged, training=trained.training, **shared)
             )
-        ranked = evaluate.retrieval(
+        ranked, kept.average_precision[attack_key(*where)] = evaluate.retrieval(
             lambda rows: attacker.score_block(held[rows], gallery),
             self.patients["test"],
             runs=self.settings.bootstrap_runs,
@@ -184,6 +192,23 @@ class Experiment:
 
     def _embed(self, trained: Trained, side: Published, split: str, draw: int = 0) -> NDArray[np.float32]:
         return embed(trained, side.images(split, draw), settings=self.settings, cache=self.cache)
+
+    def _test_pairs(self) -> dict[Negatives, Pairs]:
+        frame = self.parts["test"].frame
+        found: dict[Negatives, Pairs] = {}
+        for negatives in self.settings.negatives:
+            try:
+                pairs = build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS)
+            except ReidbenchError as error:
+                # Without random negatives there is nothing to judge. Without sex, age and view there are no matched ones,
+                # and the run says so and goes on.
+                if negatives == "random":
+                    raise
+                self.notes.append(f"no {negatives} negatives: {error}")
+                continue
+            found[negatives] = pairs
+            self.notes += [f"{negatives} negatives: {note}" for note in pairs.notes]
+        return found
 
     def _validation_pairs(self) -> Pairs | None:
         try:
@@ -209,7 +234,7 @@ class Experiment:
             size=self.cohort.size,
             images={split: len(part) for split, part in self.parts.items()},
             patients={split: len(set(patients.tolist())) for split, patients in self.patients.items()},
-            notes=[*self.cohort.notes, *(f"{n} pairs: {note}" for n, p in self.pairs.items() for note in p.notes)],
+            notes=self.notes,
         )
 
     def _identity(self, published: Published) -> str:

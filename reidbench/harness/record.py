@@ -220,15 +220,21 @@ class Record(Model):
     controls: Controls
     timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
     baseline_id: str | None = Field(description="the undefended run with the same dataset, preset and seed")
+    scores_sha256: str | None = Field(None, description="of the scores beside the record; null where none were kept")
 
     @property
     def valid(self) -> bool:
         """Whether the controls held."""
         return not self.controls.problems
 
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        return f"{self.defense.name}-{self.id}"
+
     def write(self, folder: Path) -> Path:
         """Writes the record into ``folder``, whole or not at all; one that is there already is left as it is."""
-        path = folder / f"{self.defense.name}-{self.id}.json"
+        path = folder / f"{self.stem}.json"
         if path.exists():
             return path
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ from reidbench.defenses.base import BaseDefense
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.published import Release
-from reidbench.harness.record import Record
+from reidbench.harness.record import Record, read_record
+from reidbench.harness.scores import SUFFIX, RunScores
 from reidbench.harness.settings import Settings
 from reidbench.options import build, parse_spec
 from reidbench.plugins import Found, Registry
@@ -116,25 +117,33 @@ def run(
     for note in cohort.notes:
         progress.say(f"{cohort.name}: {note}")
     records = []
-    for record in _records(cohort, dataset_options(dataset), defenses, settings, seeds, progress):
-        done(record, record.write(out))
+    for made, scores in _judged(cohort, dataset_options(dataset), defenses, settings, seeds, progress):
+        # Scores first: a record on disk says that everything behind it is there.
+        path = out / f"{made.stem}.json"
+        if path.exists():
+            record = read_record(path)
+        else:
+            digest = scores.write(out / f"{made.stem}{SUFFIX}")
+            record = made.model_copy(update={"scores_sha256": digest})
+            record.write(out)
+        done(record, path)
         records.append(record)
     return records
 
 
-def _records(
+def _judged(
     cohort: Cohort,
     options: dict[str, Any],
     defenses: Sequence[Chosen],
     settings: Settings,
     seeds: Sequence[int],
     progress: Progress,
-) -> Iterator[Record]:
+) -> Iterator[tuple[Record, RunScores]]:
     for seed in seeds:
         experiment = Experiment(cohort, options, replace(settings, seed=seed), progress)
         progress.say(f"undefended, seed {seed}")
-        baseline = experiment.undefended()
-        yield baseline
+        baseline, scores = experiment.undefended()
+        yield baseline, scores
         for chosen in defenses:
             progress.say(f"{chosen.defense.name} {_options(chosen.defense)}, seed {seed}".replace(" ,", ","))
             published = Release(

@@ -1,0 +1,81 @@
+"""The scores behind a record, kept beside it: two runs compare pair by pair, and figures can be computed again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.errors import ReidbenchError
+from reidbench.harness.steps import content_digest
+
+SUFFIX = ".scores.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class RunScores:
+    """What the attackers said in one run.
+
+    Attributes:
+        patients: (N,) int64, the patient of each test image.
+        pairs: by kind of negatives, (3, P) int64: both rows of each pair, and 1 where they are of one patient.
+        verification: by attack (:func:`attack_key`), (P,) float32, higher = more alike.
+        average_precision: by attack, (N,) float32, AP@R of each probe; NaN where it asks nothing.
+    """
+
+    patients: NDArray[np.int64]
+    pairs: dict[str, NDArray[np.int64]]
+    verification: dict[str, NDArray[np.float32]]
+    average_precision: dict[str, NDArray[np.float32]]
+
+    def write(self, path: Path) -> str:
+        """Writes them, whole or not at all; returns the file's SHA-256."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, NDArray[Any]] = {"patients": self.patients.astype(np.int32)}
+        arrays |= {f"pairs {name}": value.astype(np.int32) for name, value in self.pairs.items()}
+        arrays |= {f"verification {name}": value for name, value in self.verification.items()}
+        arrays |= {f"average_precision {name}": value for name, value in self.average_precision.items()}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
+        try:
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return content_digest(path)
+
+
+def attack_key(attacker: str, knowledge: str, linkage: str, negatives: str | None = None) -> str:
+    """The name of one attack's scores."""
+    return "/".join(part for part in (attacker, knowledge, linkage, negatives) if part)
+
+
+def read_scores(path: Path, sha256: str) -> RunScores:
+    """Reads the scores of a record.
+
+    Args:
+        path: the file beside the record.
+        sha256: what the record says of it.
+
+    Raises:
+        ReidbenchError: the file is missing, or is not the one that the record was made with.
+    """
+    if not path.is_file():
+        raise ReidbenchError(f"{path}: the record's scores are missing; keep them beside the record")
+    if content_digest(path) != sha256:
+        raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
+    with np.load(path, allow_pickle=False) as stored:
+        grouped: dict[str, dict[str, NDArray[Any]]] = {"pairs": {}, "verification": {}, "average_precision": {}}
+        for name in stored.files:
+            kind, _, rest = name.partition(" ")
+            if rest:
+                grouped[kind][rest] = stored[name]
+        return RunScores(
+            patients=stored["patients"].astype(np.int64),
+            pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
+            verification=grouped["verification"],
+            average_precision=grouped["average_precision"],
+        )

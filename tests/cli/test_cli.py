@@ -1,0 +1,186 @@
+"""The command line: clear errors with exit 2 and nothing written; help at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from reidbench import ReidbenchError
+from reidbench.cli import main
+
+BAD_DEFENSE = """
+import torch
+from reidbench import Defense, hookimpl
+
+class Bad(Defense):
+    "Breaks a promise."
+    name = "{name}"
+    def transform(self, images, *, rng):
+        return {body}
+
+@hookimpl
+def reidbench_defenses():
+    return [Bad]
+"""
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """Runs the command line's own main() in this process: the same code, without importing torch each time."""
+
+    def run(*arguments: str, check: int = 0) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(sys, "argv", ["reidbench", *arguments])
+        capfd.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capfd.readouterr()
+        assert code == check, err[-3000:]
+        return subprocess.CompletedProcess(list(arguments), check, out, err)
+
+    return run
+
+
+@pytest.fixture
+def refused(call, tmp_path):
+    """Runs what must be refused: exit 2, one line on standard error, no record."""
+
+    def run(*arguments: str) -> str:
+        done = call(*arguments, check=2)
+        errors = [line for line in done.stderr.splitlines() if line.startswith("reidbench: error: ")]
+        assert len(errors) == 1
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+        assert not list(tmp_path.rglob("runs/*"))
+        return errors[0]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--defense=gausian_noise"], "unknown defense 'gausian_noise': did you mean 'gaussian_noise'?"),
+        (["--defense=gaussian_noise:sgima=1"], "has no option 'sgima': did you mean 'sigma'?"),
+        (["--defense=gaussian_noise:sigma=-0.1"], "greater than or equal to 0, not '-0.1'"),
+        (["--defense=gaussian_noise:wild"], "no operating point 'wild': did you mean 'mild'?"),
+        (["--defense=identity", "--defense=blackout:value=2"], "less than or equal to 1, not '2'"),
+        (["--defense=identity", "--dataset=fantom"], "unknown dataset 'fantom': did you mean 'phantom'?"),
+        (["--defense=identity", "--dataset=phantom:patients=few"], "option 'patients'"),
+        (["--defense=identity", "--root=."], "dataset 'phantom' takes no folder"),
+        (["--defense=identity", "--dataset=chestxray14"], "needs its folder: add --root FOLDER"),
+        (["--defense=identity", "--dataset=chestxray14", "--root=nowhere"], "nowhere"),
+        (["--defense=identity", "--preset=quik"], "unknown preset 'quik': did you mean 'quick'?"),
+        (["--defense=identity", "--attacker=retreival"], "unknown attacker 'retreival': did you mean 'retrieval'?"),
+        (["--defense=identity", "--rung=infromed"], "did you mean 'informed'?"),
+        (["--defense=identity", "--set=retrieval.epoch=3"], "did you mean 'epochs'?"),
+        (["--defense=identity", "--set=bootstrap_runs=0"], "at least 1"),
+        (["--defense=identity", "--set=epochs"], "NAME=VALUE"),
+        (["--defense=identity", "--size=8"], "16 to 1024"),
+        (["--defense=identity", "--device=quantum"], "--device quantum"),
+        (["--defense=identity", "--plugins-dir=nowhere"], "no such folder"),
+    ],
+)
+def test_bad_input_is_one_clear_line(refused, arguments, what):
+    assert what in refused("run", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("images / 0 * 0", "NaN"),
+        ("images[..., 1:]", "made shape"),
+        ("images.to('meta')", "on meta"),
+        ("images.nothing", "raised AttributeError"),
+    ],
+)
+def test_a_plugin_that_breaks_a_promise_is_named_and_nothing_is_recorded(call, tmp_path, body, what):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "bad.py").write_text(BAD_DEFENSE.format(name="bad_one", body=body))
+    done = call(
+        "run", "--defense=bad_one", "--plugins-dir=plugins", "--dataset=phantom:patients=40", "--rung=ignorant",
+        *(f"--set={a}.{o}" for a in ("verification", "retrieval") for o in ("epochs=1", "min_steps=2", "max_steps=2")),
+        *(f"--set=classifier.{o}" for o in ("epochs=1", "min_steps=2", "max_steps=2")), "--set=bootstrap_runs=10",
+        check=2,
+    )  # fmt: skip
+    error = next(line for line in done.stderr.splitlines() if line.startswith("reidbench: error: "))
+    assert error.startswith("reidbench: error: bad_one: ")
+    assert what in error
+    assert not list(tmp_path.rglob("bad_one-*.json"))
+
+
+def _folder(tmp_path, rows):
+    for number in range(len(rows)):
+        Image.new("L", (20, 20), number * 20 % 256).save(tmp_path / f"{number}.png")
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+
+
+def test_a_dataset_without_a_pair_of_one_patient_is_refused(refused, tmp_path):
+    rows = [{"path": f"{i}.png", "patient_id": f"p{i}", "split": "train" if i < 6 else "test"} for i in range(12)]
+    _folder(tmp_path, rows)
+    line = refused("run", "--defense=identity", "--dataset=folder", f"--root={tmp_path}", "--size=32")
+    assert "no genuine pair" in line
+
+
+def test_a_patient_in_two_splits_is_refused_by_name(refused, tmp_path):
+    rows = [{"path": f"{i}.png", "patient_id": "twice", "split": s} for i, s in enumerate(["train", "test"])]
+    _folder(tmp_path, rows)
+    line = refused("run", "--defense=identity", "--dataset=folder", f"--root={tmp_path}", "--size=32")
+    assert "twice" in line
+
+
+def test_an_unreadable_image_is_refused_by_name_with_strict(refused, tmp_path):
+    rows = [{"path": f"{i}.png", "patient_id": f"p{i // 2}", "split": "train" if i < 8 else "test"} for i in range(12)]
+    _folder(tmp_path, rows)
+    (tmp_path / "3.png").write_bytes(b"")
+    line = refused("run", "--defense=identity", "--dataset=folder", f"--root={tmp_path}", "--size=32", "--strict")
+    assert "3.png" in line
+
+
+def test_an_output_that_is_a_file_is_refused(refused, tmp_path):
+    (tmp_path / "taken").write_text("")
+    assert "is in the way" in refused("run", "--defense=identity", "--out=taken")
+
+
+def test_list_names_everything_and_describe_explains_it(call):
+    listed = call("list").stdout
+    for name in ("gaussian_noise", "identity", "blackout", "phantom", "chestxray14", "retrieval", "verification"):
+        assert name in listed
+    assert {row["kind"] for row in json.loads(call("list", "defenses", "--json").stdout)["plugins"]} == {"defense"}
+    described = call("describe", "gaussian_noise").stdout
+    line = next(line for line in described.splitlines() if line.strip().startswith("sigma: "))
+    assert all(fact in line for fact in ("in units of the [0, 1]", "default 0.1", "≥ 0", "≤ 10"))
+    assert "did you mean 'gaussian_noise'" in call("describe", "gausian_noise", check=2).stderr
+
+
+def test_help_and_list_import_nothing_heavy():
+    for arguments in (["--help"], ["run", "--help"], ["list"], ["--version"]):
+        code = (
+            f"import sys; sys.argv = ['reidbench', *{arguments!r}]\n"
+            "from reidbench.cli import main\n"
+            "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+            "named = {m.split('.')[0] for m in sys.modules}\n"
+            "heavy = named & {'torch', 'pandas', 'numpy', 'lightning', 'kornia', 'sklearn'}\n"
+            "assert not heavy, heavy\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+def test_debug_raises_in_place_of_one_line(call):
+    with pytest.raises(ReidbenchError, match="unknown plugin 'nothing'"):
+        call("describe", "nothing", "--debug")
+
+
+def test_a_persons_shell_sees_exit_2_and_one_line(reidbench, tmp_path):
+    done = reidbench("describe", "nothing", cwd=tmp_path, cache=tmp_path, check=2)
+    assert done.stderr.splitlines() == [done.stderr.strip()]
+    assert done.stdout == ""
