@@ -6,11 +6,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from reidbench.cohorts.base import Cohort, Dataset, Source, remap
 from reidbench.cohorts.splits import with_validation
-from reidbench.cohorts.store import Store, open_store
+from reidbench.cohorts.store import open_store
 from reidbench.cohorts.table import by_split, checked_table, table_digest
 from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress
@@ -44,33 +42,57 @@ def load_cohort(
         ReidbenchError: the table breaks its contract, a patient is in two splits, no image can be read, or, with
             ``strict``, an image cannot be read.
     """
-    source = prepared(dataset)
-    store = open_store(dataset, source.frame, size=size, cache=cache, workers=workers, progress=progress)
-    notes = list(source.notes)
-    if store.unreadable:
-        line = _name_unreadable(source.frame, store)
-        if strict:
-            raise ReidbenchError(f"{dataset.name}: {line}")
-        notes.append(f"{line}; left out")
-    frame = source.frame.iloc[store.rows].reset_index(drop=True)
-    revision = hashlib.sha256(f"{table_digest(frame)} {store.digest} {size}".encode()).hexdigest()
-    frame["patient"] = remap(frame["patient_id"])
-    return Cohort(dataset.name, frame, store.pixels, source.labels, revision, tuple(notes))
+    source = prepared(dataset.source(), dataset.name)
+    cohort, unreadable = read_pixels(dataset, source, size=size, cache=cache, workers=workers, progress=progress)
+    if strict and unreadable:
+        raise ReidbenchError(
+            f"{dataset.name}: {len(unreadable):,} of {len(source.frame):,} images cannot be read: "
+            f"{_some(unreadable)}; without --strict they are left out"
+        )
+    return cohort
 
 
-def prepared(dataset: Dataset) -> Source:
-    """The dataset's table, checked, ordered by split and with a validation part: as a run takes it, but for pixels.
+def prepared(source: Source, name: str) -> Source:
+    """A table as a run takes it: checked, with a validation part, ordered by split.
+
+    Args:
+        source: what a dataset gives.
+        name: the dataset's name, for errors.
 
     Raises:
         ReidbenchError: the table breaks its contract.
     """
-    source = dataset.source()
-    frame, note = with_validation(checked_table(source.frame, source.labels, dataset.name))
+    frame, note = with_validation(checked_table(source.frame, source.labels, name))
     return replace(source, frame=by_split(frame), notes=(*source.notes, *([note] if note else [])))
 
 
-def _name_unreadable(frame: pd.DataFrame, store: Store) -> str:
-    rows = sorted(store.unreadable)
-    named = "; ".join(f"{frame['image_id'].iloc[row]} ({store.unreadable[row]})" for row in rows[:_NAMED])
-    more = f"; and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
-    return f"{len(rows):,} of {len(frame):,} images cannot be read: {named}{more}"
+def read_pixels(
+    dataset: Dataset,
+    source: Source,
+    *,
+    size: int,
+    cache: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Cohort, dict[str, str]]:
+    """The cohort of a prepared table, and the names of the images that cannot be read, with the reasons.
+
+    The cohort lacks them, and a note says so.
+    """
+    store = open_store(dataset, source.frame, size=size, cache=cache, workers=workers, progress=progress)
+    names = source.frame["image_id"]
+    unreadable = {names.iloc[row]: store.unreadable[row] for row in sorted(store.unreadable)}
+    notes = list(source.notes)
+    if unreadable:
+        notes.append(
+            f"{len(unreadable):,} of {len(names):,} images cannot be read and are left out: {_some(unreadable)}"
+        )
+    frame = source.frame.iloc[store.rows].reset_index(drop=True)
+    revision = hashlib.sha256(f"{table_digest(frame)} {store.digest} {size}".encode()).hexdigest()
+    frame["patient"] = remap(frame["patient_id"])
+    return Cohort(dataset.name, frame, store.pixels, source.labels, revision, tuple(notes)), unreadable
+
+
+def _some(unreadable: dict[str, str]) -> str:
+    named = "; ".join(f"{name} ({unreadable[name]})" for name in list(unreadable)[:_NAMED])
+    return f"{named}; and {len(unreadable) - _NAMED:,} more" if len(unreadable) > _NAMED else named

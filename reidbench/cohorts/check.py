@@ -1,0 +1,178 @@
+"""What is in a dataset: counts, follow-ups, findings, and what is wrong with its files, before any attack is run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reidbench.cohorts.base import Cohort, Dataset
+from reidbench.cohorts.contact_sheet import draw_contact_sheet
+from reidbench.cohorts.load import prepared, read_pixels
+from reidbench.cohorts.table import checked_table, counts
+from reidbench.progress import Progress
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Images that are equal in every pixel once decoded; more than one patient is an error of the dataset.
+
+    Attributes:
+        images, patients, splits: of all of them, without repetition.
+    """
+
+    images: tuple[str, ...]
+    patients: tuple[str, ...]
+    splits: tuple[str, ...]
+
+    @property
+    def across_patients(self) -> bool:
+        """One image under several patients: a genuine pair that counts as an impostor."""
+        return len(self.patients) > 1
+
+    @property
+    def across_splits(self) -> bool:
+        """One image in several splits: a leak from training to testing."""
+        return len(self.splits) > 1
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        cohort: the readable images.
+        splits: counts by split of the files that are there, splits as the dataset gives them.
+        run_splits: the same as a run takes them: with a validation part, without unreadable images.
+        official: the same for everything the metadata names.
+        images_per_patient: how many patients have so many images.
+        follow_up: time between first and last image of patients with several: ``unit`` (days or years), ``median``,
+            ``longest``; None where the table has no time.
+        labels: of each finding, in how many ``images`` it is, and their ``share`` of those where it is known.
+        unreadable: image names and why.
+        duplicates: groups of equal images.
+        notes: what a person must know, a line each.
+    """
+
+    cohort: Cohort
+    splits: dict[str, dict[str, int]]
+    run_splits: dict[str, dict[str, int]]
+    official: dict[str, dict[str, int]]
+    images_per_patient: dict[int, int]
+    follow_up: dict[str, float | str] | None
+    labels: dict[str, dict[str, float | None]]
+    unreadable: dict[str, str]
+    duplicates: tuple[Duplicate, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON types, without pixels."""
+        return {
+            "dataset": self.cohort.name,
+            "size": self.cohort.size,
+            "splits": self.splits,
+            "run_splits": self.run_splits,
+            "official": self.official,
+            "images_per_patient": {str(count): patients for count, patients in self.images_per_patient.items()},
+            "follow_up": self.follow_up,
+            "labels": self.labels,
+            "unreadable": self.unreadable,
+            "duplicates": [
+                {
+                    "images": list(group.images),
+                    "patients": list(group.patients),
+                    "splits": list(group.splits),
+                    "across_patients": group.across_patients,
+                    "across_splits": group.across_splits,
+                }
+                for group in self.duplicates
+            ],
+            "notes": list(self.notes),
+        }
+
+    def contact_sheet(self, path: Path) -> None:
+        """Writes a PNG of some patients, a row each, their images from the first to the last.
+
+        Raises:
+            ReidbenchError: the file cannot be written.
+        """
+        draw_contact_sheet(self.cohort, path)
+
+
+def check_dataset(
+    dataset: Dataset, *, size: int, cache: Path, workers: int | None = None, progress: Progress | None = None
+) -> CheckReport:
+    """Reads a dataset whole and says what is there.
+
+    Args:
+        dataset: to be checked.
+        size: width and height at which images are decoded and compared, 16 to 1024 pixels.
+        cache: the folder that holds the pixel stores.
+        workers, progress: as for :func:`reidbench.cohorts.load.load_cohort`.
+
+    Raises:
+        ReidbenchError: as for :func:`reidbench.cohorts.load.load_cohort`.
+    """
+    given = dataset.source()
+    own = checked_table(given.frame, given.labels, dataset.name)
+    whole = own if given.whole is None else checked_table(given.whole, given.labels, dataset.name)
+    source = prepared(given, dataset.name)
+    cohort, unreadable = read_pixels(dataset, source, size=size, cache=cache, workers=workers, progress=progress)
+    return CheckReport(
+        cohort=cohort,
+        splits=counts(own),
+        run_splits=counts(cohort.frame),
+        official=counts(whole),
+        images_per_patient=_images_per_patient(cohort.frame),
+        follow_up=_follow_up(cohort.frame),
+        labels={label: _prevalence(cohort.frame[label]) for label in cohort.labels},
+        unreadable=unreadable,
+        duplicates=tuple(find_duplicates(cohort)),
+        notes=cohort.notes,
+    )
+
+
+def find_duplicates(cohort: Cohort) -> list[Duplicate]:
+    """Groups of images whose stored pixels are equal, in table order.
+
+    At a small size two different images could come out equal; in practice only blank ones do.
+    """
+    digests = pd.Series([hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in cohort.pixels])
+    alike = digests.duplicated(keep=False)
+    groups = digests[alike].groupby(digests[alike], sort=False).groups.values()
+    result = []
+    for rows in groups:
+        part = cohort.frame.iloc[np.asarray(rows)]
+        result.append(
+            Duplicate(
+                tuple(part["image_id"]),
+                tuple(str(patient) for patient in part["patient_id"].unique()),
+                tuple(part["split"].unique()),
+            )
+        )
+    return result
+
+
+def _images_per_patient(frame: pd.DataFrame) -> dict[int, int]:
+    sizes = frame.groupby("patient_id").size().value_counts().sort_index()
+    return {int(count): int(patients) for count, patients in sizes.items()}  # type: ignore[call-overload]
+
+
+def _follow_up(frame: pd.DataFrame) -> dict[str, float | str] | None:
+    unit = next((unit for unit in ("days", "years") if unit in frame and frame[unit].notna().any()), None)
+    if unit is None:
+        return None
+    known = frame[frame[unit].notna()].groupby("patient_id")[unit]
+    spans = (known.max() - known.min())[known.size() > 1]
+    if spans.empty:
+        return None
+    return {"unit": unit, "median": float(spans.median()), "longest": float(spans.max())}
+
+
+def _prevalence(finding: pd.Series) -> dict[str, float | None]:
+    known = finding.dropna()
+    return {"images": int(known.sum()), "share": float(known.mean()) if len(known) else None}
