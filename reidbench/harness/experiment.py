@@ -200,7 +200,7 @@ class Experiment:
             try:
                 pairs = build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS)
             except ReidbenchError as error:
-                # Without random negatives there is nothing to judge. Where sex, age and view are unknown none can match,
+                # Without random negatives there is nothing to judge. Where sex, age and view are unknown none match,
                 # and the run says so and goes on.
                 if negatives == "random":
                     raise
