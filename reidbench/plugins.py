@@ -136,7 +136,9 @@ class Registry:
         if key in self._loose:
             return self._loose[key][1]
         if key in self._duplicates:
-            raise PluginError(f"{name}: the packages {', '.join(self._duplicates[key])} each bring a {kind} of this name")
+            raise PluginError(
+                f"{name}: the packages {', '.join(self._duplicates[key])} each bring a {kind} of this name"
+            )
         if key not in self._entry_points:
             if name in self.broken:
                 raise PluginError(self.broken[name])
@@ -172,8 +174,11 @@ class Registry:
 
 def source_digest(cls: type) -> str:
     """SHA-256 over the source file of a class: a cached step ends when the code that made it changes."""
-    path = inspect.getsourcefile(cls)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else "built-in"
+    try:
+        path = inspect.getsourcefile(cls)
+    except (OSError, TypeError):
+        path = None  # typed into a notebook or a shell
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else "no file"
 
 
 def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
