@@ -1,0 +1,144 @@
+"""Leaderboards: from records alone, the worst case first, never mixing what does not compare."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from reidbench.harness.record import Record, read_record
+from reidbench.report.leaderboard import CSV_COLUMNS, render, write
+from reidbench.report.summary import defense_label, worst_retrieval, worst_verification
+
+SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+
+
+@pytest.fixture(scope="module")
+def template() -> Record:
+    return read_record(next(SAMPLES.glob("*.json")))
+
+
+def made(template: Record, name: str, auc: float, *, seed: int = 0, **changes) -> Record:
+    """The sample with another name and with every AUC set, the last attack's a little higher."""
+    attacks = []
+    for number, attack in enumerate(template.attacks):
+        if attack.task == "verification":
+            value = auc + (0.001 if number == len(template.attacks) - 2 else 0)
+            interval = attack.metrics.auc.model_copy(update={"value": value, "low": value - 0.1, "high": value + 0.1})
+            attack = attack.model_copy(update={"metrics": attack.metrics.model_copy(update={"auc": interval})})
+        attacks.append(attack)
+    defense = template.defense.model_copy(update={"name": name, "options": changes.pop("options", {})})
+    kept = {"id": f"{name}{seed}", "seed": seed, "defense": defense, "attacks": attacks, "baseline_id": None}
+    return template.model_copy(update={**kept, **changes})
+
+
+def table(page: str) -> list[list[str]]:
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_worst_case_is_the_highest_figure_over_the_ladder(template):
+    record = made(template, "some", 0.7)
+    assert worst_verification(record).value == pytest.approx(0.701)
+    assert worst_retrieval(record).value == max(
+        a.metrics.map_at_r.value for a in record.attacks if a.task == "retrieval"
+    )
+
+
+def test_rows_come_worst_first_with_their_drops(template):
+    none = template.defense.model_copy(update={"kind": "none"})
+    base = made(template, "undefended", 0.9)
+    base = base.model_copy(update={"defense": none.model_copy(update={"name": "undefended", "options": {}})})
+    weak = made(template, "weak", 0.8, baseline_id=base.id)
+    strong = made(template, "strong", 0.6, baseline_id=base.id)
+    rows = table(render([strong, base, weak])[f"{template.dataset.name}.md"])
+    assert [row[0] for row in rows] == ["undefended", "weak", "strong"]
+    assert [row[2] for row in rows] == ["", "0.100", "0.300"]
+    assert rows[1][1].startswith("0.801 [0.70, 0.90]")
+
+
+def test_the_order_of_the_records_makes_no_difference(template):
+    records = [made(template, name, auc) for name, auc in (("a", 0.7), ("b", 0.7), ("c", 0.8))]
+    assert render(records) == render(records[::-1])
+
+
+def test_seeds_share_a_row_with_mean_and_maximum(template):
+    records = [made(template, "some", auc, seed=seed) for seed, auc in enumerate((0.6, 0.8))]
+    (row,) = table(render(records)[f"{template.dataset.name}.md"])
+    assert row[1].startswith("0.701, max 0.801")
+    assert row[-2] == "2"
+
+
+def test_what_is_missing_or_wrong_is_shown(template):
+    controls = template.controls.model_copy(update={"problems": ["never learned"]})
+    records = [
+        made(template, "partial", 0.7, complete=False),
+        made(template, "broken", 0.6, controls=controls),
+        made(template, "alone", 0.5),
+    ]
+    status = {row[0]: row[-1] for row in table(render(records)[f"{template.dataset.name}.md"])}
+    assert "incomplete ladder" in status["partial"]
+    assert "invalid controls" in status["broken"]
+    assert "no undefended run" in status["alone"]
+
+
+def test_revisions_presets_and_overrides_never_share_a_table(template):
+    other_data = template.dataset.model_copy(update={"revision": "f" * 64})
+    records = [
+        made(template, "a", 0.7),
+        made(template, "b", 0.7, dataset=other_data),
+        made(template, "c", 0.7, preset="standard"),
+        made(template, "d", 0.7, overrides={"retrieval.epochs": "1"}),
+    ]
+    page = render(records)[f"{template.dataset.name}.md"]
+    assert page.count("\n## ") == 4
+
+
+def test_a_dataset_has_a_page_of_its_own(template):
+    other = template.dataset.model_copy(update={"name": "other"})
+    pages = render([made(template, "a", 0.7), made(template, "b", 0.7, dataset=other)])
+    assert set(pages) == {f"{template.dataset.name}.md", f"{template.dataset.name}.csv", "other.md", "other.csv"}
+
+
+def test_the_csv_holds_the_same_rows_as_numbers(template):
+    records = [made(template, "a", 0.7), made(template, "b", 0.8, options={"sigma": 0.5})]
+    rows = list(csv.DictReader(io.StringIO(render(records)[f"{template.dataset.name}.csv"])))
+    assert list(rows[0]) == list(CSV_COLUMNS)
+    assert [row["defense"] for row in rows] == ["b sigma=0.5", "a"]
+    assert float(rows[0]["auc"]) == pytest.approx(0.801)
+
+
+def test_text_from_plugins_cannot_break_the_table(template):
+    record = made(template, "a|b<script>", 0.7, options={"note": "x\n|y`"})
+    page = render([record])[f"{template.dataset.name}.md"]
+    line = next(line for line in page.splitlines() if "script" in line)
+    assert "<script>" not in line
+    assert line.replace("\\|", "").count("|") == 15
+    assert defense_label(record).count("\n") == 1
+
+
+def test_an_undefined_figure_is_a_dash_and_not_zero(template):
+    attacks = [
+        a.model_copy(
+            update={
+                "metrics": a.metrics.model_copy(
+                    update={"auc": a.metrics.auc.model_copy(update={"value": None, "low": None, "high": None})}
+                )
+            }
+        )
+        if a.task == "verification"
+        else a
+        for a in template.attacks
+    ]
+    record = made(template, "none", 0.7).model_copy(update={"attacks": attacks})
+    (row,) = table(render([record])[f"{template.dataset.name}.md"])
+    assert row[1] == "–"
+
+
+def test_pages_are_written_whole(template, tmp_path):
+    pages = render([made(template, "a", 0.7)])
+    paths = write(pages, tmp_path / "boards")
+    assert {path.name: path.read_text() for path in paths} == pages
+    assert {path.name for path in (tmp_path / "boards").iterdir()} == set(pages)
