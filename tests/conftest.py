@@ -22,7 +22,7 @@ SMALL = (
 
 
 @pytest.fixture(scope="session")
-def reidbench():
+def command():
     """Runs the command line as a person would: in a process of its own."""
 
     def call(*arguments: str, cwd: Path, cache: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -38,9 +38,9 @@ def reidbench():
 
 
 @pytest.fixture(scope="session")
-def small_run(reidbench, tmp_path_factory):
+def small_run(command, tmp_path_factory):
     """Records of identity, blackout and two noises on a small phantom; with the folder and the cache they lie in."""
     folder = tmp_path_factory.mktemp("small_run")
     defenses = ("identity", "blackout", "gaussian_noise:sigma=0.1", "gaussian_noise:sigma=1")
-    done = reidbench("run", *(f"--defense={d}" for d in defenses), *SMALL, "--json", cwd=folder, cache=folder / "cache")
+    done = command("run", *(f"--defense={d}" for d in defenses), *SMALL, "--json", cwd=folder, cache=folder / "cache")
     return {"folder": folder, "records": json.loads(done.stdout), "stderr": done.stderr, "arguments": SMALL}

@@ -180,7 +180,7 @@ def test_debug_raises_in_place_of_one_line(call):
         call("describe", "nothing", "--debug")
 
 
-def test_a_persons_shell_sees_exit_2_and_one_line(reidbench, tmp_path):
-    done = reidbench("describe", "nothing", cwd=tmp_path, cache=tmp_path, check=2)
+def test_a_persons_shell_sees_exit_2_and_one_line(command, tmp_path):
+    done = command("describe", "nothing", cwd=tmp_path, cache=tmp_path, check=2)
     assert done.stderr.splitlines() == [done.stderr.strip()]
     assert done.stdout == ""

@@ -86,10 +86,10 @@ def test_the_written_record_is_the_printed_one_and_is_never_overwritten(small_ru
         assert path.read_bytes() == before
 
 
-def test_a_second_run_takes_every_step_from_the_cache(small_run, reidbench):
+def test_a_second_run_takes_every_step_from_the_cache(small_run, command):
     folder = small_run["folder"]
     before = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
-    again = reidbench(
+    again = command(
         "run", "--defense=blackout", *small_run["arguments"], "--json", cwd=folder, cache=folder / "cache"
     )
     after = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
@@ -99,7 +99,7 @@ def test_a_second_run_takes_every_step_from_the_cache(small_run, reidbench):
         assert record["attacks"] == known[record["id"]]["attacks"]
 
 
-def test_a_second_defense_trains_nothing_on_originals_again(small_run, reidbench):
+def test_a_second_defense_trains_nothing_on_originals_again(small_run, command):
     folder = small_run["folder"]
 
     def trained() -> set[Path]:
@@ -108,7 +108,7 @@ def test_a_second_defense_trains_nothing_on_originals_again(small_run, reidbench
         }
 
     before = trained()
-    reidbench(
+    command(
         "run", "--defense=gaussian_noise:sigma=0.3", "--rung=ignorant", *small_run["arguments"],
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
@@ -116,9 +116,9 @@ def test_a_second_defense_trains_nothing_on_originals_again(small_run, reidbench
     assert [path.parent.name for path in new] == ["classifier"], "only the classifier of the release is new"
 
 
-def test_a_limited_ladder_is_said_and_marked(small_run, reidbench):
+def test_a_limited_ladder_is_said_and_marked(small_run, command):
     folder = small_run["folder"]
-    done = reidbench(
+    done = command(
         "run", "--defense=blackout", "--rung=ignorant/released-released", *small_run["arguments"], "--out=limited",
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
@@ -128,9 +128,9 @@ def test_a_limited_ladder_is_said_and_marked(small_run, reidbench):
     assert {(a.knowledge, a.linkage) for a in record.attacks} == {("ignorant", "released-released")}
 
 
-def test_the_final_table_fits_a_hundred_columns(small_run, reidbench):
+def test_the_final_table_fits_a_hundred_columns(small_run, command):
     folder = small_run["folder"]
-    done = reidbench(
+    done = command(
         "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"],
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
