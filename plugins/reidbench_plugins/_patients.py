@@ -27,7 +27,7 @@ class Patients:
         order = np.argsort(patients, kind="stable")
         borders = np.flatnonzero(np.diff(patients[order])) + 1
         self.rows = [rows for rows in np.split(order, borders) if len(rows)]
-        digests = [hashlib.blake2b(self.mean(number)).digest() for number in range(len(self))]
+        digests = [hashlib.blake2b(self.mean(number).data).digest() for number in range(len(self))]
         self.rows = [self.rows[number] for number in sorted(range(len(self)), key=digests.__getitem__)]
 
     def __len__(self) -> int:

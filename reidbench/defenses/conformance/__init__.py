@@ -1,0 +1,76 @@
+"""What a defense promises, checked property by property, with the smallest input that breaks one.
+
+:func:`check_defense` runs a defense on small images of all kinds: one and several, square and not, black, white,
+smooth and noisy. It prints nothing and knows no command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
+from reidbench.defenses.conformance.cohorts import check_cohort
+from reidbench.defenses.conformance.effect import check_effect, measure_cost
+from reidbench.defenses.conformance.finding import Finding, broken, failed, short
+from reidbench.defenses.conformance.generators import restored
+from reidbench.defenses.conformance.images import check_images
+from reidbench.errors import ReidbenchError
+
+__all__ = ["Finding", "broken", "check_defense"]
+
+
+def check_defense(
+    cls: type[BaseDefense], options: Mapping[str, Any] | None = None, *, device: torch.device | None = None
+) -> list[Finding]:
+    """Checks a defense against all that the contract asks of it.
+
+    Args:
+        cls: a subclass of ``Defense`` or ``CohortDefense``.
+        options: its options; all else at its defaults.
+        device: where images lie; the CPU unless given. A cohort defense works on arrays and has none.
+
+    Returns:
+        A finding a property. What depends on an earlier, broken one (nothing can be said of the values of an image of
+        the wrong shape) is left out.
+
+    Raises:
+        ReidbenchError: the class is of a kind that publishes no images.
+    """
+    if not issubclass(cls, Defense | CohortDefense):
+        raise ReidbenchError(f"{cls.name}: only image and cohort defenses can be checked, not the kind {cls.kind!r}")
+    try:
+        defense = cls(**(options or {}))
+    except Exception as error:
+        return [failed(cls, "options", f"{dict(options or {})} raised {short(error)}")]
+    device = device or torch.device("cpu")
+    findings = [_check_json(defense), _check_points(cls)]
+    with restored():
+        findings += check_images(defense, device) if isinstance(defense, Defense) else check_cohort(defense)
+        if not broken(findings):
+            findings += [*check_effect(defense, device), *measure_cost(defense, device)]
+    return findings
+
+
+def _check_json(defense: BaseDefense) -> Finding:
+    name = "options round trip"
+    try:
+        again = type(defense).model_validate(json.loads(json.dumps(defense.model_dump(mode="json"))))
+    except Exception as error:
+        return failed(defense, name, f"options do not pass through JSON: {short(error)}")
+    lost = [option for option in type(defense).model_fields if getattr(again, option) != getattr(defense, option)]
+    if lost:
+        return failed(defense, name, f"{', '.join(lost)} came back from JSON with another value")
+    return Finding(name, True, "options pass through JSON unchanged")
+
+
+def _check_points(cls: type[BaseDefense]) -> Finding:
+    for point, options in cls.operating_points.items():
+        try:
+            cls(**options)
+        except Exception as error:
+            return failed(cls, "operating points", f"{point!r} cannot be made: {short(error)}")
+    return Finding("operating points", True, f"{', '.join(cls.operating_points) or 'none'}: all can be made")

@@ -1,0 +1,88 @@
+"""Images to try a defense on, and what to call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reidbench.defenses.base import BaseDefense
+from reidbench.defenses.release import release, to_pixels
+
+Pixels = NDArray[np.uint8]
+
+SEED = 20_220
+SHAPES = ((32, 32), (32, 48), (48, 32), (33, 47))
+CONTENTS = ("black", "white", "smooth", "noisy")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some images of one content.
+
+    Attributes:
+        content: ``black``, ``white``, ``smooth`` (structure without noise) or ``noisy`` (every pixel for itself).
+        pixels: (N, H, W) uint8.
+    """
+
+    content: str
+    pixels: Pixels
+
+    def __str__(self) -> str:
+        count, height, width = self.pixels.shape
+        return f"{count} {self.content} image{'s' if count > 1 else ''} of {height}×{width}"
+
+
+def sample(content: str, count: int, height: int, width: int) -> Sample:
+    """Images of that content, always the same; each has its own brightness."""
+    return Sample(content, _images(content, count, height, width))
+
+
+def all_kinds(*counts: int) -> list[Sample]:
+    """Images of all contents and shapes, each in these numbers, the smallest first."""
+    made = [sample(content, count, *shape) for count in counts for shape in SHAPES for content in CONTENTS]
+    return sorted(made, key=lambda one: one.pixels.size)
+
+
+def textured() -> list[Sample]:
+    """Images whose every bit counts, the smallest first.
+
+    Some are odd in size and many in number: there kernels begin to choose their algorithm by the batch.
+    """
+    return [sample("noisy", 1, 32, 48), sample("noisy", 2, 32, 48), sample("noisy", 19, 33, 47)]
+
+
+def publish(
+    defense: BaseDefense,
+    images: Sample,
+    device: torch.device,
+    *,
+    batch_size: int = 128,
+    order: NDArray[np.int64] | None = None,
+) -> Pixels:
+    """The release of a sample, two images a patient, its rows in that order."""
+    rows = np.arange(len(images.pixels)) if order is None else order
+    ids = [f"image {number}" for number in rows]
+    return release(defense, images.pixels[rows], ids, rows // 2, seed=SEED, device=device, batch_size=batch_size)
+
+
+def difference(one: Pixels, other: Pixels) -> str:
+    """In words, where two releases differ; empty if they don't."""
+    pixels = (one != other).reshape(len(one), -1).sum(axis=1)
+    if not pixels.any():
+        return ""
+    first = int(np.flatnonzero(pixels)[0])
+    return f"image {first} differs in {pixels[first]} of {one[0].size} pixels"
+
+
+def _images(content: str, count: int, height: int, width: int) -> Pixels:
+    if content in ("black", "white"):
+        return np.full((count, height, width), 0 if content == "black" else 255, dtype=np.uint8)
+    generator = torch.Generator().manual_seed(SEED)
+    gain = 0.3 + 0.7 * torch.rand(count, 1, 1, 1, generator=generator)
+    if content == "noisy":
+        return to_pixels(gain * torch.rand(count, 1, height, width, generator=generator))
+    coarse = torch.rand(count, 1, 4, 4, generator=generator)
+    return to_pixels(gain * torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear"))
