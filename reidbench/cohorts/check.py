@@ -39,6 +39,15 @@ class Duplicate:
         """One image in several splits: a leak from training to testing."""
         return len(self.splits) > 1
 
+    def to_text(self) -> str:
+        """One line."""
+        line = f"the same pixels: {', '.join(self.images)}"
+        if self.across_patients:
+            line += f"; under the patients {', '.join(self.patients)}"
+        if self.across_splits:
+            line += f"; in {' and '.join(self.splits)}"
+        return line
+
 
 @dataclass(frozen=True)
 class CheckReport:
@@ -93,6 +102,35 @@ class CheckReport:
             ],
             "notes": list(self.notes),
         }
+
+    def to_text(self) -> str:
+        """The same for a person: a table of counts, then a line for everything else."""
+        head = f"{'':12}{'images':>10}{'patients':>10}{'images of patients with several':>34}{'genuine pairs':>16}"
+        lines = [f"{self.cohort.name}, decoded at {self.cohort.size}×{self.cohort.size}", head]
+        tables = [("there", self.splits), ("in a run", self.run_splits), ("official", self.official)]
+        for title, table in tables:
+            if title != "there" and table == self.splits:
+                lines.append(f"{title}: the same")
+                continue
+            lines.append(f"{title}:")
+            lines += [
+                f"  {split:10}{n['images']:10,}{n['patients']:10,}{n['multi_images']:34,}{n['positive_pairs']:16,}"
+                for split, n in table.items()
+            ]
+        several = sum(patients for count, patients in self.images_per_patient.items() if count > 1)
+        lines.append(f"images per patient: up to {max(self.images_per_patient)}; {several:,} patients have several")
+        if self.follow_up:
+            unit = self.follow_up["unit"]
+            lines.append(
+                f"follow-up of those: {self.follow_up['median']:g} {unit} at the median, "
+                f"{self.follow_up['longest']:g} {unit} at most"
+            )
+        for label, found in self.labels.items():
+            share = "none known" if found["share"] is None else f"{found['share']:7.2%}"
+            lines.append(f"  {label:30}{found['images']:10,} {share}")
+        lines += [f"unreadable: {name}: {reason}" for name, reason in self.unreadable.items()]
+        lines += [group.to_text() for group in self.duplicates]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def contact_sheet(self, path: Path) -> None:
         """Writes a PNG of some patients, a row each, their images from the first to the last.

@@ -102,9 +102,11 @@ class Matching:
         pending = rng.permutation(len(a))
         done: list[tuple[Rows, Rows, Rows]] = []
         for window in np.repeat(self._windows, _TRIES):
+            low, high = self._runs(window)
             swap = rng.random(len(pending)) < 0.5
             anchor = np.where(swap, b[pending], a[pending])
-            other = self._like(np.where(swap, a[pending], b[pending]), window, rng)
+            like = np.where(swap, a[pending], b[pending])
+            other = self._order[rng.integers(low[like], high[like])]
             codes = np.minimum(anchor, other) * count + np.maximum(anchor, other)
             good = self._patients[anchor] != self._patients[other]
             good[good] = ~pd.Series(np.concatenate([taken, codes[good]])).duplicated().to_numpy()[len(taken) :]
@@ -116,12 +118,10 @@ class Matching:
         genuine, anchors, others = (np.concatenate(column) for column in zip(*done))
         return genuine, anchors, others
 
-    def _like(self, rows: Rows, window: float, rng: np.random.Generator) -> Rows:
-        """One image for each row, uniform among those of its group at most ``window`` years away, itself among them."""
-        place = self._place[rows]
-        low = np.searchsorted(self._sorted, place - window, side="left")
-        high = np.searchsorted(self._sorted, place + window, side="right")
-        return self._order[rng.integers(low, high)]
+    def _runs(self, window: float) -> tuple[Rows, Rows]:
+        """For each image, where on the axis those of its group at most ``window`` years away begin and end."""
+        low = np.searchsorted(self._sorted, self._place - window, side="left")
+        return low, np.searchsorted(self._sorted, self._place + window, side="right")
 
     def _bins(self, a: Rows, b: Rows) -> Rows:
         return np.rint(metadata_score(self._frame, a, b) / _BIN).astype(np.int64)

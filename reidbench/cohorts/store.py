@@ -159,7 +159,7 @@ def _open_finished(folder: Path, rows: int, size: int) -> Store | None:
     if status.st_size != manifest.bytes:
         raise _Damaged(f"pixels.npy has {status.st_size:,} bytes, not {manifest.bytes:,}")
     if status.st_mtime_ns != manifest.mtime_ns:
-        if _digest_of(pixels) != manifest.digest:
+        if _digest_of(pixels_path, pixels.offset, pixels.nbytes) != manifest.digest:
             raise _Damaged("pixels.npy was changed")
         # Copied or touched, but the same bytes: so that the next opening need not hash them again.
         _write_manifest(folder, manifest, status.st_mtime_ns)
@@ -225,7 +225,8 @@ class _Build:
             except (ValueError, KeyError, TypeError):
                 continue  # the line that was being written when the build was killed
             # After a power cut the journal may have reached the disk and the pixels not.
-            if _digest_of(pixels[result.start : result.start + result.rows]) == result.digest:
+            place = pixels.offset + result.start * self.size**2
+            if _digest_of(self.partial, place, result.rows * self.size**2) == result.digest:
                 done[result.start] = result
         self.journal.write_text("".join(json.dumps(asdict(result)) + "\n" for result in done.values()))
         return done
@@ -257,7 +258,8 @@ class _Build:
         with self.final.open("rb") as file:
             os.fsync(file.fileno())
         status = self.final.stat()
-        digest = _digest_of(np.load(self.final, mmap_mode="r"))
+        length = (len(self.frame) - len(unreadable)) * self.size**2
+        digest = _digest_of(self.final, status.st_size - length, length)
         named = {str(row): unreadable[row] for row in sorted(unreadable)}
         manifest = _Manifest(VERSION, len(self.frame), self.size, digest, status.st_size, status.st_mtime_ns, named)
         _write_manifest(self.folder, manifest, status.st_mtime_ns)
@@ -281,16 +283,14 @@ def _write_manifest(folder: Path, manifest: _Manifest, mtime_ns: int) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _blocks(pixels: NDArray[np.uint8]) -> Iterator[slice]:
-    """Slices of whole images of about 16 MiB, so that memory stays flat however large the store."""
-    step = max(1, _BLOCK_BYTES // max(1, int(np.prod(pixels.shape[1:]))))
-    return (slice(start, start + step) for start in range(0, len(pixels), step))
-
-
-def _digest_of(pixels: NDArray[np.uint8]) -> str:
+def _digest_of(path: Path, offset: int, length: int) -> str:
+    """SHA-256 over a part of a file. Read, not mapped: mapped pages would count as memory of this process."""
     digest = hashlib.sha256()
-    for block in _blocks(pixels):
-        digest.update(np.ascontiguousarray(pixels[block]).data)
+    with path.open("rb") as file:
+        file.seek(offset)
+        while length > 0 and (block := file.read(min(length, _BLOCK_BYTES))):
+            digest.update(block)
+            length -= len(block)
     return digest.hexdigest()
 
 
@@ -299,8 +299,9 @@ def _copy_rows(pixels: NDArray[np.uint8], keep: NDArray[np.int64], path: Path) -
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(keep), *pixels.shape[1:])}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in _blocks(pixels[: len(keep)]):
-            file.write(pixels[keep[block]].tobytes())
+        step = max(1, _BLOCK_BYTES // int(np.prod(pixels.shape[1:])))
+        for start in range(0, len(keep), step):
+            file.write(pixels[keep[start : start + step]].tobytes())
 
 
 @contextmanager

@@ -69,10 +69,29 @@ def test_report(tmp_path: Path, dataset: Folder) -> None:
     assert len(found["notes"]) == 2
 
 
+def test_report_for_a_person(tmp_path: Path, dataset: Folder) -> None:
+    text = check_dataset(dataset, size=32, cache=tmp_path / "cache").to_text()
+    lines = text.splitlines()
+    assert lines[0] == "folder, decoded at 32×32"
+    assert lines[2:6] == [
+        "there:",
+        "  train              3         1                                 3               3",
+        "  val                2         1                                 2               1",
+        "  test               1         1                                 0               0",
+    ]
+    assert "images per patient: up to 3; 1 patients have several" in lines
+    assert "follow-up of those: 37 days at the median, 37 days at most" in lines
+    assert "  Mass                                   1  25.00%" in lines
+    assert "unreadable: d.png: not an image file" in lines
+    assert "the same pixels: a.png, a_again.png, a_stranger.png; under the patients p1, p3; in train and test" in lines
+    assert sum(line.startswith("note: ") for line in lines) == 2
+
+
 def test_duplicates_of_one_patient_are_no_leak() -> None:
     group = Duplicate(("a", "b"), ("p1",), ("train",))
     assert not group.across_patients
     assert not group.across_splits
+    assert group.to_text() == "the same pixels: a, b"
 
 
 def cohort(patients: list[int], values: list[int]) -> Cohort:
