@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import data, leaderboard, plugins, run
+from reidbench.cli import compare, data, leaderboard, plugins, run
 
 app = typer.Typer(
     name="reidbench",
@@ -20,6 +20,7 @@ app.command("run")(run.run)
 app.command("list")(plugins.list_plugins)
 app.command("describe")(plugins.describe)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
 
 

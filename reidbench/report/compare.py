@@ -1,0 +1,334 @@
+"""The regression gate: is a defense weaker than it was, by more than chance explains?
+
+An attack's figure regresses where it rises by more than the tolerance *and* the interval of the rise lies above zero:
+the tolerance says what matters, the interval what is no accident of the patients at hand. A rise past the tolerance
+whose interval holds zero is *unclear*: it is named, and fails only a strict gate. Judged are the worst cases, since the
+worst case over the ladder is what a defense is worth; the largest rise of one rung is shown beside them, and judged
+when asked for, with an interval that holds for all rungs at once (Bonferroni).
+
+Intervals are paired where both records have their scores: one resampling of patients weighs the old and the new scores
+of the same pairs, and what they share cancels. Else they are made of the records' own intervals as if the runs were
+independent (Zou and Donner 2008, square and add), which is wider. Over several seeds rises are averaged; the
+patients' share of the interval is averaged too, since the patients are the same, and the spread of the seeds' rises is
+added in quadrature (Student's t): it is the noise of training, which one seed alone cannot show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import takewhile
+from math import hypot, nan, sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Literal
+
+import numpy as np
+from scipy.stats import t as student
+
+from reidbench import metrics
+from reidbench.errors import ReidbenchError
+from reidbench.harness.record import Attack, Interval, VerificationMetrics
+from reidbench.harness.scores import RunScores
+from reidbench.report.matching import Kept, Match, key_of, match
+from reidbench.report.summary import Worst, utility, worst_verification
+
+LEVEL = 0.95
+RUNS = 2000
+BOOTSTRAP_SEED = 20220926
+
+Verdict = Literal["regression", "unclear", "ok"]
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """How far a figure may move for the worse, in its own units (all lie in [0, 1])."""
+
+    auc_rise: float = 0.02
+    map_rise: float = 0.02
+    utility_drop: float = 0.02
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one figure moved for the worse: an attack's rise, or the fall of what is left for diagnosis.
+
+    Attributes:
+        figure: which one.
+        base, new: its value before and after, averaged over seeds.
+        where: the attack that reached it before and after; empty for utility.
+        worse: the change for the worse; negative where the defense got better.
+        low, high: its interval, NaN where there is none.
+        paired: whether the interval comes from the scores of the same pairs and probes.
+        tolerance: how far it may move.
+        judged: whether the gate counts it.
+    """
+
+    figure: str
+    base: float
+    new: float
+    where: tuple[str, str]
+    worse: float
+    low: float
+    high: float
+    paired: bool
+    tolerance: float
+    judged: bool = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """``regression`` past the tolerance and past chance, ``unclear`` past the tolerance only, else ``ok``."""
+        if not self.worse > self.tolerance:
+            return "ok"
+        return "regression" if self.low > 0 else "unclear"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One defense before and after.
+
+    Attributes:
+        label: the defense and its options.
+        match: the runs.
+        changes: worst cases and utility, all judged, then the largest rise of one rung of each task.
+        notes: what a reader must know, a line each.
+    """
+
+    label: str
+    match: Match
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of what is judged."""
+        found = {change.verdict for change in self.changes if change.judged}
+        return "regression" if "regression" in found else "unclear" if "unclear" in found else "ok"
+
+
+def compare(
+    base: Path, new: Path, tolerances: Tolerances | None = None, *, every_rung: bool = False, runs: int = RUNS
+) -> list[Comparison]:
+    """Compares the records of two places, defense by defense.
+
+    Args:
+        base, new: record files, or folders of records.
+        tolerances: how far figures may move.
+        every_rung: judge the largest rise of one rung too, not the worst cases alone.
+        runs: resamplings behind an interval.
+
+    Raises:
+        ReidbenchError: what is there cannot be compared.
+    """
+    limits = tolerances or Tolerances()
+    return [_compare(found, limits, every_rung, runs) for found in match(base, new)]
+
+
+def _compare(found: Match, limits: Tolerances, every_rung: bool, runs: int) -> Comparison:
+    seeds = [_Seed(base, new, runs) for base, new in found.seeds]
+    changes: list[Change] = []
+    rungs: list[Change] = []
+    for name, chooses, tolerance in (
+        ("AUC", lambda attack: attack.negatives == "random", limits.auc_rise),
+        ("AUC, matched", lambda attack: attack.negatives == "matched", limits.auc_rise),
+        ("mAP@R", lambda attack: attack.task == "retrieval", limits.map_rise),
+    ):
+        track = _Track(name, chooses, tolerance, seeds)
+        if track.keys:
+            changes.append(track.worst_case())
+            rungs.append(track.largest_rise(every_rung))
+    changes += _utilities(found, limits.utility_drop)
+    if not changes:
+        raise ReidbenchError(f"{found.label}: no figure is defined in both runs")
+    return Comparison(found.label, found, (*changes, *rungs), tuple(_notes(found, seeds)))
+
+
+class _Seed:
+    """Two runs of one seed, with their scores where they pair."""
+
+    def __init__(self, base: Kept, new: Kept, runs: int) -> None:
+        self.base, self.new = ({key_of(attack): attack for attack in kept.record.attacks} for kept in (base, new))
+        self.runs = runs
+        self._kept = (base, new)
+
+    @cached_property
+    def scores(self) -> tuple[RunScores, RunScores] | None:
+        one, other = (kept.scores() for kept in self._kept)
+        if one is None or other is None or not np.array_equal(one.patients, other.patients):
+            return None
+        same = one.pairs.keys() == other.pairs.keys() and all(
+            np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
+        )
+        return (one, other) if same else None
+
+    def rise(self, before: str, after: str, level: float) -> metrics.Interval:
+        """How far one attack's figure lies above another's of the run before, with its interval."""
+        old, new = self.base[before], self.new[after]
+        if self.scores is None:
+            return _independent(_figure(new), _figure(old))
+        base, other = self.scores
+        if new.negatives is None:
+            rises = other.average_precision[after].astype(float) - base.average_precision[before]
+            return metrics.bootstrap_mean_patients(
+                rises, base.patients, runs=self.runs, seed=BOOTSTRAP_SEED, level=level
+            )
+        a, b, same = base.pairs[new.negatives]
+        return metrics.bootstrap_auc_drop_patients(
+            other.verification[after],
+            base.verification[before],
+            same.astype(bool),
+            base.patients[a],
+            base.patients[b],
+            runs=self.runs,
+            seed=BOOTSTRAP_SEED,
+            level=level,
+        )
+
+
+@dataclass(frozen=True)
+class _Track:
+    """Attacks whose figures compare: one task, and one kind of negatives."""
+
+    name: str
+    chooses: Callable[[Attack], bool]
+    tolerance: float
+    seeds: Sequence[_Seed]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The attacks with a figure in every run."""
+        return [
+            key
+            for key, attack in self.seeds[0].base.items()
+            if self.chooses(attack)
+            and all(_figure(side[key]).value is not None for seed in self.seeds for side in (seed.base, seed.new))
+        ]
+
+    def worst_case(self) -> Change:
+        """The highest figure before against the highest after, whichever attacks reached them."""
+        tops = [tuple(max(self.keys, key=lambda k: _value(side[k])) for side in (s.base, s.new)) for s in self.seeds]
+        return self._change(f"{self.name}, worst case", tops, LEVEL)
+
+    def largest_rise(self, judged: bool) -> Change:
+        """The rung that rose most; when judged, the largest rise that is no accident, if there is one."""
+        level = 1 - (1 - LEVEL) / len(self.keys)
+        ordered = sorted(self.keys, key=self._rise, reverse=True)
+        tried = list(takewhile(lambda key: self._rise(key) > self.tolerance, ordered)) if judged else []
+        largest = None
+        for key in tried or ordered[:1]:
+            change = self._change(f"{self.name}, one rung", [(key, key)] * len(self.seeds), level)
+            if largest is None or change.verdict == "regression":
+                largest = change
+            if largest.verdict == "regression":
+                break
+        assert largest is not None
+        return replace(largest, judged=judged)
+
+    def _rise(self, key: str) -> float:
+        return fmean(_value(seed.new[key]) - _value(seed.base[key]) for seed in self.seeds)
+
+    def _change(self, figure: str, keys: Sequence[tuple[str, ...]], level: float) -> Change:
+        rises = [seed.rise(before, after, level) for seed, (before, after) in zip(self.seeds, keys)]
+        old = [seed.base[before] for seed, (before, _) in zip(self.seeds, keys)]
+        new = [seed.new[after] for seed, (_, after) in zip(self.seeds, keys)]
+        found = over_seeds(rises, level)
+        return Change(
+            figure,
+            fmean(map(_value, old)),
+            fmean(map(_value, new)),
+            (_rung(max(old, key=_value)), _rung(max(new, key=_value))),
+            found.value,
+            found.low,
+            found.high,
+            all(seed.scores is not None for seed in self.seeds),
+            self.tolerance,
+        )
+
+
+def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:
+    """The mean of seeds' changes: the patients' interval averaged, and the seeds' spread added in quadrature."""
+    value, low, high = (fmean(getattr(change, end) for change in changes) for end in ("value", "low", "high"))
+    count = len(changes)
+    if count > 1:
+        spread = stdev(change.value for change in changes) / sqrt(count)
+        spread *= float(student.ppf((1 + level) / 2, count - 1))
+        low, high = value - hypot(value - low, spread), value + hypot(high - value, spread)
+    return metrics.Interval(value, low, high)
+
+
+def _independent(new: Interval, old: Interval) -> metrics.Interval:
+    """New less old from single intervals, as if the runs were independent."""
+    (n, n_low, n_high), (o, o_low, o_high) = (
+        (nan if end is None else end for end in (one.value, one.low, one.high)) for one in (new, old)
+    )
+    return metrics.Interval(n - o, n - o - hypot(n - n_low, o_high - o), n - o + hypot(n_high - n, o - o_low))
+
+
+def _utilities(found: Match, tolerance: float) -> Iterable[Change]:
+    for trained_on in ("originals", "release"):
+        pairs = [tuple(utility(kept.record, trained_on) for kept in pair) for pair in found.seeds]
+        known = [(old, new) for old, new in pairs if old and new and None not in (old.value, new.value)]
+        if len(known) < len(pairs):
+            continue
+        falls = over_seeds([_independent(old, new) for old, new in known], LEVEL)
+        yield Change(
+            f"utility, trained on {trained_on}",
+            fmean(old.value or 0.0 for old, _ in known),
+            fmean(new.value or 0.0 for _, new in known),
+            ("", ""),
+            falls.value,
+            falls.low,
+            falls.high,
+            False,
+            tolerance,
+        )
+
+
+def _notes(found: Match, seeds: Sequence[_Seed]) -> Iterable[str]:
+    base, new = (kept.record for kept in found.seeds[0])
+    if any(seed.scores is None for seed in seeds):
+        yield (
+            "Scores are missing or of other pairs: point figures are compared, with intervals as if the runs were "
+            "independent. Keep *.scores.npz beside both records for the sharper, paired comparison."
+        )
+    if len(found.seeds) == 1:
+        yield "One seed: the noise of training is in no interval. Several (--seeds) show it."
+    if base.seed != new.seed:
+        yield f"Seeds differ ({base.seed} and {new.seed}): attackers were trained anew."
+    if base.reidbench_version != new.reidbench_version:
+        yield f"reidbench {base.reidbench_version} and {new.reidbench_version}: attackers may differ."
+    if not base.complete:
+        yield "Not every rung of the ladder was climbed: the worst case is that of the rungs at hand."
+    yield from _changed_baseline(found)
+    lost = {
+        f"{attack.attacker} {attack.knowledge} {attack.linkage}"
+        for seed in seeds
+        for key, attack in seed.new.items()
+        if seed.base[key].training.learned and not attack.training.learned
+    }
+    if lost:
+        yield f"Attackers that learned on BASE and not on NEW, which may look like privacy: {', '.join(sorted(lost))}."
+
+
+def _changed_baseline(found: Match) -> Iterable[str]:
+    undefended = [(base.baseline(), new.baseline()) for base, new in found.seeds]
+    worst = [tuple(worst_verification(side) if side else None for side in pair) for pair in undefended]
+    moved = [(old.value, new.value) for old, new in worst if old and new and old.value != new.value]
+    if moved:
+        old, new = moved[0]
+        yield f"The undefended runs differ too (AUC {old:.3f} and {new:.3f}): part of the change is the attackers'."
+
+
+def _figure(attack: Attack) -> Interval:
+    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r
+
+
+def _value(attack: Attack) -> float:
+    value = _figure(attack).value
+    assert value is not None
+    return value
+
+
+def _rung(attack: Attack) -> str:
+    return Worst(_figure(attack), attack).rung.removesuffix(", matched")

@@ -1,0 +1,366 @@
+"""The gate: a weaker defense is caught, a faster one passes, and what cannot be compared is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from reidbench import ReidbenchError, metrics
+from reidbench.cohorts.pairs import Pairs
+from reidbench.harness import evaluate
+from reidbench.harness.record import Record, read_record
+from reidbench.harness.scores import SUFFIX, RunScores, attack_key
+from reidbench.report.compare import Change, Tolerances, compare, over_seeds
+from reidbench.report.compare_page import as_data, as_markdown, as_text
+
+SAMPLE = Path(__file__).parents[1] / "harness" / "samples" / "v1-gaussian_noise.json"
+RUNS = 200
+ATTACKERS = ("verification", "retrieval")
+WHERE = ("ignorant", "original-released")
+PATIENTS, EACH = 40, 3
+
+
+def world(patients: int = PATIENTS) -> tuple[np.ndarray, Pairs]:
+    """Images of some patients, all genuine pairs, and as many impostors again, three times."""
+    rng = np.random.default_rng(5)
+    patient = np.repeat(np.arange(patients), EACH)
+    a, b = np.triu_indices(len(patient), 1)
+    same = patient[a] == patient[b]
+    impostors = rng.choice(np.flatnonzero(~same), 3 * int(same.sum()), replace=False)
+    rows = np.concatenate([np.flatnonzero(same), impostors])
+    return patient, Pairs(a[rows], b[rows], same[rows])
+
+
+class Maker:
+    """Writes runs whose attackers tell pairs apart as well as they are told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        sample = read_record(SAMPLE)
+        controls = sample.controls.model_copy(update={"problems": []})
+        attacks = [
+            attack.model_copy(update={"training": attack.training.model_copy(update={"learned": True})})
+            for attack in sample.attacks
+        ]
+        self.template = sample.model_copy(update={"controls": controls, "baseline_id": None, "attacks": attacks})
+
+    def __call__(
+        self,
+        place: str,
+        strengths: Mapping[str, float] | float,
+        *,
+        sigma: float = 1.0,
+        seed: int = 0,
+        noise: int = 0,
+        patients: int = PATIENTS,
+        keep_scores: bool = True,
+        utility: float | None = None,
+        **changes,
+    ) -> Path:
+        patient, pairs = world(patients)
+        by_attacker = dict.fromkeys(ATTACKERS, strengths) if isinstance(strengths, float) else strengths
+        kept = RunScores(patient, {"random": np.stack([pairs.a, pairs.b, pairs.same.astype(np.int64)])}, {}, {})
+        attacks = []
+        for number, (attacker, strength) in enumerate(by_attacker.items()):
+            rng = np.random.default_rng([7, number, noise])
+            scores = (rng.normal(size=len(pairs.same)) + strength * pairs.same).astype(np.float32)
+            precision = np.clip(0.2 + strength / 4 + 0.1 * rng.normal(size=len(patient)), 0, 1).astype(np.float32)
+            kept.verification[attack_key(attacker, *WHERE, "random")] = scores
+            kept.average_precision[attack_key(attacker, *WHERE)] = precision
+            verification, retrieval = (
+                next(
+                    a for a in self.template.attacks
+                    if (a.attacker, a.knowledge, a.linkage, a.task) == (attacker, *WHERE, task)
+                )
+                for task in ("verification", "retrieval")
+            )  # fmt: skip
+            judged = evaluate.verification(
+                scores, pairs, patient, probabilities=np.full(1, np.nan), validation=None, runs=50
+            )
+            found = metrics.bootstrap_mean_patients(precision, patient, runs=50)
+            ranked = retrieval.metrics.model_copy(update={"map_at_r": evaluate.interval(found)})
+            attacks += [
+                verification.model_copy(update={"metrics": judged}),
+                retrieval.model_copy(update={"metrics": ranked}),
+            ]
+        defense = self.template.defense.model_copy(update={"options": {"sigma": sigma}})
+        made = {"id": f"{place}{sigma}{seed}{noise}", "seed": seed, "defense": defense, "attacks": attacks}
+        record = self.template.model_copy(update={**made, **changes})
+        if utility is not None:
+            record = _with_utility(record, utility)
+        folder = self.folder / place
+        digest = kept.write(folder / f"{record.stem}{SUFFIX}") if keep_scores else None
+        return record.model_copy(update={"scores_sha256": digest}).write(folder)
+
+
+def _with_utility(record: Record, value: float) -> Record:
+    assert record.utility
+    interval = record.utility.classifiers[0].macro_auc.model_copy(
+        update={"value": value, "low": value - 0.01, "high": value + 0.01}
+    )
+    classifiers = [c.model_copy(update={"macro_auc": interval}) for c in record.utility.classifiers]
+    return record.model_copy(update={"utility": record.utility.model_copy(update={"classifiers": classifiers})})
+
+
+@pytest.fixture
+def make(tmp_path):
+    return Maker(tmp_path)
+
+
+def named(comparison, figure: str) -> Change:
+    return next(change for change in comparison.changes if change.figure == figure)
+
+
+def judge(base: Path, new: Path, **keywords):
+    (comparison,) = compare(base, new, runs=RUNS, **keywords)
+    return comparison
+
+
+def test_a_weaker_defense_is_caught(make):
+    found = judge(make("base", 0.3), make("new", 2.0, sigma=0.05))
+    assert found.verdict == "regression"
+    assert found.label == "gaussian_noise sigma=1.0 → gaussian_noise sigma=0.05"
+    for figure in ("AUC, worst case", "mAP@R, worst case"):
+        change = named(found, figure)
+        assert change.verdict == "regression"
+        assert change.paired
+        assert 0 < change.low < change.worse < change.high
+        assert change.worse == pytest.approx(change.new - change.base)
+
+
+def test_a_defense_that_only_got_faster_moves_no_figure(make):
+    before = make("base", 0.8, timings={"release": 100.0})
+    after = make("new", 0.8, timings={"release": 1.0})
+    found = judge(before, after)
+    assert found.verdict == "ok"
+    for change in found.changes:
+        if change.where != ("", ""):
+            assert (change.worse, change.low, change.high) == (0, 0, 0), "the same scores pair to an exact zero"
+
+
+def test_a_stronger_defense_passes(make):
+    found = judge(make("base", 2.0), make("new", 0.3), every_rung=True)
+    assert found.verdict == "ok"
+    assert named(found, "AUC, worst case").high < 0
+
+
+def test_a_rise_that_chance_explains_is_unclear_and_no_regression(make):
+    # Few patients, noise drawn afresh, a small true rise: past the tolerance, not past chance.
+    found = judge(make("base", 0.5, patients=6), make("new", 0.6, patients=6, noise=3), tolerances=Tolerances(0, 0, 1))
+    change = next(c for c in found.changes if c.worse > 0 and c.judged)
+    assert change.low < 0 < change.worse
+    assert change.verdict == "unclear"
+    assert found.verdict == "unclear"
+
+
+def test_a_certain_rise_within_the_tolerance_passes(make):
+    base, new = make("base", 0.8), make("new", 0.83)
+    found = judge(base, new)
+    change = named(found, "AUC, worst case")
+    assert 0 < change.low < change.worse < 0.02
+    assert found.verdict == "ok"
+    assert judge(base, new, tolerances=Tolerances(auc_rise=change.worse / 2)).verdict == "regression"
+
+
+def scores_of(number: int, strength: float, noise: int = 0) -> np.ndarray:
+    """What the Maker wrote for that attacker."""
+    same = world()[1].same
+    return (np.random.default_rng([7, number, noise]).normal(size=len(same)) + strength * same).astype(np.float32)
+
+
+def test_the_interval_is_that_of_the_paired_bootstrap(make):
+    patient, pairs = world()
+    rise = metrics.bootstrap_auc_drop_patients(
+        scores_of(0, 0.9), scores_of(0, 0.3), pairs.same, patient[pairs.a], patient[pairs.b], runs=RUNS, seed=20220926
+    )
+    change = named(judge(make("base", {"verification": 0.3}), make("new", {"verification": 0.9})), "AUC, worst case")
+    assert (change.worse, change.low, change.high) == (rise.value, rise.low, rise.high)
+    assert change.worse == pytest.approx(change.new - change.base, abs=1e-6)
+
+
+def test_worst_cases_of_two_attackers_are_paired_across(make):
+    base = make("base", {"verification": 1.0, "retrieval": 0.1})
+    new = make("new", {"verification": 0.1, "retrieval": 1.0})
+    change = named(judge(base, new), "AUC, worst case")
+    assert change.where == ("ignorant o→r, verification", "ignorant o→r, retrieval")
+    assert change.paired
+    assert abs(change.worse) < 0.1
+
+
+def test_a_rise_of_one_rung_below_the_worst_case_is_shown_and_judged_only_when_asked(make):
+    base = make("base", {"verification": 3.0, "retrieval": 0.1})
+    new = make("new", {"verification": 3.0, "retrieval": 1.5})
+    found = judge(base, new)
+    rung = named(found, "AUC, one rung")
+    assert found.verdict == "ok"
+    assert (rung.verdict, rung.judged) == ("regression", False)
+    assert rung.where == ("ignorant o→r, retrieval",) * 2
+    assert judge(base, new, every_rung=True).verdict == "regression"
+
+
+def test_the_interval_of_the_largest_rise_holds_for_all_rungs(make):
+    base, new = make("base", 1.0), make("new", 1.0, noise=1)
+    found = judge(base, new)
+    rung = named(found, "AUC, one rung")
+    patient, pairs = world()
+    before, after = (scores_of(ATTACKERS.index(rung.where[0].split(", ")[1]), 1.0, noise) for noise in (0, 1))
+    single = metrics.bootstrap_auc_drop_patients(
+        after, before, pairs.same, patient[pairs.a], patient[pairs.b], runs=RUNS, seed=20220926
+    )
+    assert rung.worse == pytest.approx(single.value)
+    assert rung.high - rung.low > single.high - single.low
+
+
+def test_without_scores_point_figures_are_compared_with_a_wider_interval(make):
+    paired = judge(make("base", 0.8), make("new", 0.9))
+    unpaired = judge(make("old", 0.8, keep_scores=False), make("new", 0.9))
+    one, other = (named(found, "AUC, worst case") for found in (paired, unpaired))
+    assert other.worse == pytest.approx(one.worse, abs=1e-6)
+    assert not other.paired
+    assert other.high - other.low > 2 * (one.high - one.low)
+    assert any("Scores are missing" in note for note in unpaired.notes)
+    assert "unpaired" in as_text([unpaired])
+
+
+def test_a_blatantly_weaker_defense_is_caught_without_scores_too(make):
+    assert judge(make("b", 0.2, keep_scores=False), make("n", 3.0, keep_scores=False)).verdict == "regression"
+
+
+def test_scores_of_another_record_are_refused(make):
+    base, new = make("base", 0.8), make("new", 0.9)
+    base.with_suffix("").with_name(base.stem + SUFFIX).write_bytes(new.with_name(new.stem + SUFFIX).read_bytes())
+    with pytest.raises(ReidbenchError, match="not the scores that the record was made with"):
+        compare(base, new)
+
+
+def test_utility_is_judged_from_its_intervals(make):
+    found = judge(make("base", 0.5, utility=0.8), make("new", 0.5, utility=0.7))
+    change = named(found, "utility, trained on release")
+    # Two independent half-widths of 0.01 add in quadrature.
+    assert (change.worse, change.low) == pytest.approx((0.1, 0.1 - 0.01 * 2**0.5))
+    assert change.verdict == found.verdict == "regression"
+    assert judge(make("base", 0.5, utility=0.8), make("better", 0.5, utility=0.9)).verdict == "ok"
+
+
+def test_seeds_are_averaged_and_their_spread_widens_the_interval(make):
+    for seed, (old, new) in enumerate(((0.5, 0.9), (0.6, 0.7), (0.5, 0.8))):
+        make("base", old, seed=seed)
+        make("new", new, seed=seed)
+    (found,) = compare(make.folder / "base", make.folder / "new", runs=RUNS)
+    assert len(found.match.seeds) == 3
+    singles = [named(judge(one.path, other.path), "AUC, worst case") for one, other in found.match.seeds]
+    change = named(found, "AUC, worst case")
+    assert change.worse == pytest.approx(np.mean([s.worse for s in singles]))
+    spread = student.ppf(0.975, 2) * np.std([s.worse for s in singles], ddof=1) / 3**0.5
+    patients = change.worse - np.mean([s.low for s in singles])
+    assert change.worse - change.low == pytest.approx(np.hypot(spread, patients))
+    assert not any("One seed" in note for note in found.notes)
+
+
+def test_one_seeds_interval_is_left_as_it_is():
+    one = metrics.Interval(0.1, 0.0, 0.3)
+    assert over_seeds([one], 0.95) == one
+    assert over_seeds([one, one], 0.95) == metrics.Interval(pytest.approx(0.1), pytest.approx(0), pytest.approx(0.3))
+
+
+def test_folders_are_matched_by_options_and_a_missing_one_is_refused(make):
+    for sigma in (0.1, 0.5):
+        make("base", 0.5, sigma=sigma)
+        make("new", 0.5, sigma=sigma)
+    make("new", 0.5, sigma=0.7)
+    found = compare(make.folder / "base", make.folder / "new", runs=RUNS)
+    assert [c.label for c in found] == ["gaussian_noise sigma=0.1", "gaussian_noise sigma=0.5"]
+    (one,) = compare(make.folder / "base", next((make.folder / "new").glob("*0.500.json")), runs=RUNS)
+    assert one.label == "gaussian_noise sigma=0.5"
+    with pytest.raises(ReidbenchError, match=r"no record of gaussian_noise sigma=0\.7"):
+        compare(make.folder / "new", make.folder / "base")
+
+
+def test_a_changed_default_is_still_the_same_defense(make):
+    make("base", 0.3, sigma=1.0)
+    make("new", 2.0, sigma=0.05)
+    (found,) = compare(make.folder / "base", make.folder / "new", runs=RUNS)
+    assert "→" in found.label
+    assert found.verdict == "regression"
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"preset": "standard"}, "preset differs"),
+        ({"overrides": {"retrieval.epochs": "3"}}, "settings over the preset differ"),
+        ({"dataset": {"revision": "f" * 64}}, "dataset revision differs"),
+        ({"dataset": {"size": 256}}, "size differs"),
+        ({"dataset": {"name": "other"}}, "dataset differs"),
+        ({"hyperparameters": {"retrieval": {"epochs": 3}}}, "hyperparameters differ"),
+        ({"controls": {"problems": ["never learned"]}}, "no valid run: never learned"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(make, changes, what):
+    part = {
+        name: getattr(make.template, name).model_copy(update=value) if name in ("dataset", "controls") else value
+        for name, value in changes.items()
+    }
+    base, new = make("base", 0.5), make("new", 0.5, **part)
+    with pytest.raises(ReidbenchError, match=what):
+        compare(base, new)
+
+
+def test_another_ladder_is_refused_and_another_number_of_resamplings_is_not(make):
+    base = make("base", 0.5, overrides={"bootstrap_runs": "50"})
+    with pytest.raises(ReidbenchError, match=r"attacks differ \(retrieval/ignorant"):
+        compare(base, make("new", {"verification": 0.5}, overrides={}))
+    assert judge(base, make("other", 0.5, overrides={})).verdict == "ok"
+
+
+def test_an_attacker_that_stopped_learning_is_named(make):
+    base, new = make("base", 1.0), make("new", 0.0)
+    record = read_record(new)
+    deaf = record.attacks[0].training.model_copy(update={"learned": False})
+    attacks = [attack.model_copy(update={"training": deaf}) for attack in record.attacks]
+    new.unlink()
+    record.model_copy(update={"attacks": attacks}).write(new.parent)
+    assert any("may look like privacy: retrieval ignorant" in note for note in judge(base, new).notes)
+
+
+def test_a_changed_undefended_run_is_named(make):
+    none = make.template.defense.model_copy(update={"kind": "none", "name": "undefended", "options": {}})
+    make("base", 1.0, id="b", defense=none)
+    make("new", 2.0, id="n", defense=none)
+    found = judge(make("base", 0.5, baseline_id="b"), make("new", 0.5, baseline_id="n"))
+    assert any("The undefended runs differ too" in note for note in found.notes)
+
+
+def test_a_place_without_records_is_refused(make, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ReidbenchError, match="no record of a defense"):
+        compare(tmp_path / "empty", make("new", 0.5).parent)
+    with pytest.raises(ReidbenchError, match="cannot be read"):
+        compare(tmp_path / "nowhere.json", make("new", 0.5))
+
+
+def test_the_markdown_is_a_table_with_the_verdict_first(make):
+    page = as_markdown(compare(make("base", 0.3), make("new", 2.0, sigma=0.05), runs=RUNS))
+    lines = page.splitlines()
+    assert lines[0] == "## reidbench: regression: 1 of 1 defense compared"
+    tables = [line for line in lines if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in tables}) == 1
+    assert any("**regression**" in line for line in tables)
+    assert "phantom at 64², preset quick, seed 0" in page
+
+
+def test_the_data_are_valid_json_with_null_for_the_undefined(make):
+    data = json.loads(json.dumps(as_data(compare(make("base", 0.3), make("new", 2.0), runs=RUNS)), allow_nan=False))
+    assert data[0]["verdict"] == "regression"
+    assert {change["verdict"] for change in data[0]["changes"]} >= {"regression"}
+
+
+def test_a_record_without_an_interval_is_never_a_regression_for_sure(make):
+    change = Change("AUC", 0.5, 0.9, ("", ""), 0.4, float("nan"), float("nan"), False, 0.02)
+    assert change.verdict == "unclear"
