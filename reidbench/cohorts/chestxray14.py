@@ -73,12 +73,14 @@ class ChestXray14(FileDataset):
         if path is None:
             raise ReidbenchError(f"{self.name}: {root} lacks the official table {_TABLES[0]} (or .csv.gz)")
         table = read_csv(path, _COLUMNS, where=self.name).rename(columns=_COLUMNS)
-        findings = table.pop("findings").fillna("").str.split("|").map(set)
-        unknown = set().union(*findings) - {*CHESTXRAY14_LABELS, "No Finding", ""}
+        # Of 112,120 rows only some eight hundred differ in their findings.
+        codes, texts = pd.factorize(table.pop("findings").fillna(""))
+        found = [set(text.split("|")) for text in texts]
+        unknown = set().union(*found) - {*CHESTXRAY14_LABELS, "No Finding", ""}
         if unknown:
             raise ReidbenchError(f"{self.name}: {path} has the unknown finding {min(unknown)!r}")
         for label in CHESTXRAY14_LABELS:
-            table[label] = [float(label in found) for found in findings]
+            table[label] = np.array([float(label in findings) for findings in found])[codes]
         table["sex"] = columns.sexes(table["sex"])
         table["view"] = columns.views(table["view"])
         table["patient_id"] = self._numbers(table["patient_id"], "Patient ID", path).astype(np.int64)
