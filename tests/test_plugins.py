@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ import textwrap
 import pytest
 
 from reidbench import PluginError, ReidbenchError
-from reidbench.plugins import GROUPS, Registry
+from reidbench.plugins import GROUPS, Registry, source_digest
 
 GOOD = """
 from reidbench import Defense, hookimpl
@@ -110,3 +111,30 @@ def test_two_loose_files_of_one_name_do_not_mix(tmp_path):
         (tmp_path / folder / "mine.py").write_text(text)
     registry = Registry([tmp_path / "a", tmp_path / "b"])
     assert registry.get("defense", "divide2").__module__ != registry.get("defense", "divide4").__module__
+
+
+def test_the_digest_of_a_class_follows_its_bases_and_its_packages_helpers(tmp_path, monkeypatch):
+    package = tmp_path / "digest_probe"
+    package.mkdir()
+    files = {
+        "__init__": "",
+        "_helper": "FACTOR = 2\ndef double(x):\n    return FACTOR * x\n",
+        "base": "class Base:\n    name = 'base'\n",
+        "thing": "from digest_probe._helper import double\nfrom digest_probe.base import Base\n"
+        "class Thing(Base):\n    name = 'thing'\n",
+        "other": "X = 1\n",
+    }
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    thing = importlib.import_module("digest_probe.thing").Thing
+    importlib.import_module("digest_probe.other")
+    before = source_digest(thing)
+    assert source_digest(thing) == before
+    (package / "other.py").write_text("X = 2\n")
+    assert source_digest(thing) == before, "a module that it doesn't use"
+    for name in ("thing", "base", "_helper"):
+        (package / f"{name}.py").write_text(files[name] + "# changed\n")
+        assert source_digest(thing) != before, name
+        (package / f"{name}.py").write_text(files[name])
+    assert source_digest(thing) == before
