@@ -187,12 +187,15 @@ def source_digest(cls: type) -> str:
     return digest.hexdigest() if files else "no file"  # typed into a notebook or a shell
 
 
+_FOREIGN = {"pydantic", "torch", *sys.stdlib_module_names}
+
+
 def _gather(module: ModuleType | None, files: set[Path]) -> None:
     path = Path(str(getattr(module, "__file__", None)))
     package = getattr(module, "__package__", "")
     # The framework's own classes are not a plugin's code; what the core does to a step is in that step's code version.
-    foreign = package.split(".")[0] in ("pydantic", "torch", "builtins", "abc") if package else False
-    if module is None or foreign or path in files or not path.is_file():
+    top = getattr(module, "__name__", "").split(".")[0]
+    if module is None or top in _FOREIGN or path in files or not path.is_file():
         return
     files.add(path)
     for value in list(vars(module).values()):
