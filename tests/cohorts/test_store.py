@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from reidbench.cohorts.base import Dataset, Source
+from reidbench.cohorts.folder import Folder
 from reidbench.cohorts.store import Store, open_store, store_key
 from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
 from reidbench.plugins import Registry
@@ -72,20 +73,20 @@ def test_pixels_are_what_read_gives_in_the_table_s_order(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_processes_give_the_same_bytes_as_one(tmp_path: Path, many_pictures: Dataset) -> None:
-    one = opened(many_pictures, tmp_path / "one", workers=1)
-    two = opened(many_pictures, tmp_path / "two", workers=2)
-    assert one.digest == two.digest
-    np.testing.assert_array_equal(one.pixels, two.pixels)
-
-
-@pytest.fixture
-def many_pictures(tmp_path: Path, pictures: Dataset, write_png: Callable[..., Path]) -> Dataset:
-    """Three tasks' worth of files, one of them broken."""
+def test_processes_give_the_same_bytes_as_one(tmp_path: Path, write_png: Callable[..., Path]) -> None:
+    # A dataset of the package, which other processes can import however the tests are run.
+    lines = ["path,patient_id"]
     for number in range(150):
-        write_png(pictures.root / f"t9_{number:03d}.png", seed=number, size=(20, 20))
-    (pictures.root / "t9_070.png").write_bytes(b"no image")
-    return pictures
+        write_png(tmp_path / "root" / f"{number}.png", seed=number, size=(20, 20))
+        lines.append(f"{number}.png,p{number}")
+    (tmp_path / "root" / "70.png").write_bytes(b"no image")
+    (tmp_path / "root" / "manifest.csv").write_text("\n".join(lines))
+    dataset = Folder(root=tmp_path / "root")
+    one = opened(dataset, tmp_path / "one", workers=1)
+    two = opened(dataset, tmp_path / "two", workers=2)
+    assert one.digest == two.digest
+    assert one.unreadable == two.unreadable == {70: "not an image file"}
+    np.testing.assert_array_equal(one.pixels, two.pixels)
 
 
 def test_second_opening_reads_no_image(tmp_path: Path) -> None:
