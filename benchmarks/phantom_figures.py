@@ -184,7 +184,7 @@ def sheet(path: Path, size: int = 256) -> None:
     visits = frame.groupby("patient_id").size()
     rows = frame[frame["patient_id"].isin(visits.index[visits >= 5][:4])].groupby("patient_id").head(5)
     tiles = phantom.read(rows, size).reshape(4, 5, size, size)
-    Image.fromarray(tiles.transpose(0, 2, 1, 3).reshape(4 * size, 5 * size)).quantize(64).save(path, optimize=True)
+    Image.fromarray(tiles.transpose(0, 2, 1, 3).reshape(4 * size, 5 * size)).quantize(28).save(path, optimize=True)
 
 
 if __name__ == "__main__":

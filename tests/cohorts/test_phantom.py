@@ -133,6 +133,7 @@ def test_pixels_do_not_depend_on_the_batch(phantom: Phantom, frame: pd.DataFrame
     np.testing.assert_array_equal(phantom.read(rows.iloc[::-1], 64), whole[::-1])
 
 
+@pytest.mark.slow  # a fresh interpreter that imports torch
 def test_pixels_do_not_depend_on_the_process_nor_its_threads(phantom: Phantom, frame: pd.DataFrame) -> None:
     rows = frame.iloc[100:106]
     script = (
@@ -168,7 +169,7 @@ def test_anatomy_depends_on_sex_and_slowly_on_age() -> None:
     assert old["knob_size"] > man["knob_size"]
     assert old["rib_density"] < man["rib_density"]
     for name, trait in TRAITS.items():  # a year is far less than what tells patients apart
-        assert abs(later[name] - man[name]) <= 0.1 * trait.spread, name
+        assert abs(later[name] - man[name]) <= 0.15 * trait.spread, name
 
 
 def test_visits_of_a_patient_are_nearer_than_those_of_others_but_not_equal(

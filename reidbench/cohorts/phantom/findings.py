@@ -85,16 +85,16 @@ class Disease:
         b["heart_short"] = a["heart_short"] * (1 + 0.20 * big) * (1 - 0.08 * thin)
         b["atrium_size"] = a["atrium_size"] * (1 + 0.15 * big)
         b["heart_x"] = a["heart_x"] + 4 * big
-        b["dome_right"] = a["dome_right"] + 15 * thin - 9 * stiff
-        b["dome_height"] = a["dome_height"] * (1 - 0.45 * thin)
-        b["lung_density"] = a["lung_density"] * (1 - 0.32 * thin) + 0.03 * stiff + 0.03 * wet
+        b["dome_right"] = a["dome_right"] + 19 * thin - 12 * stiff
+        b["dome_height"] = a["dome_height"] * (1 - 0.55 * thin)
+        b["lung_density"] = a["lung_density"] * (1 - 0.40 * thin) + 0.03 * stiff + 0.01 * wet
         for side in ("right", "left"):
             b[f"lung_width_{side}"] = a[f"lung_width_{side}"] * (1 + 0.04 * thin - 0.03 * stiff)
-        b["vessel_calibre"] = a["vessel_calibre"] * (1 - 0.25 * thin + 0.3 * wet)
-        b["hilum_size"] = a["hilum_size"] * (1 + 0.18 * wet + 0.15 * thin)
+        b["vessel_calibre"] = a["vessel_calibre"] * (1 - 0.25 * thin + 0.15 * wet)
+        b["hilum_size"] = a["hilum_size"] * (1 + 0.12 * wet + 0.15 * thin)
         # Collapsed lung pulls its side of the diaphragm up.
         for name, sign in (("right", -1.0), ("left", 1.0)):
-            pull = self.on_side("Atelectasis", sign) * (12 + 3 * self.number("Atelectasis", 3))
+            pull = self.on_side("Atelectasis", sign) * (17 + 3 * self.number("Atelectasis", 3))
             b[f"dome_raise_{name}"] = pull
         return b
 
@@ -144,19 +144,19 @@ class Disease:
 
     def _focal(self, scene: Scene) -> None:
         place, _ = self._place(scene, "Nodule", (0.35, 0.26), -0.28)
-        size = 6.5 * np.exp(0.16 * self.number("Nodule", 4))
+        size = 8.0 * np.exp(0.16 * self.number("Nodule", 4))
         scene.cloud(
-            "findings", place[:, None], size[:, None], (0.70 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None]
+            "findings", place[:, None], size[:, None], (1.15 * self.present["Nodule"] * 2 * np.pi * size**2)[:, None]
         )
         place, _ = self._place(scene, "Mass", (0.3, 0.26), -0.3)
         size = 14.5 * np.exp(0.15 * self.number("Mass", 4))
         scene.cloud(
-            "findings", place[:, None], size[:, None], (0.80 * self.present["Mass"] * 2 * np.pi * size**2)[:, None]
+            "findings", place[:, None], size[:, None], (0.95 * self.present["Mass"] * 2 * np.pi * size**2)[:, None]
         )
         place, _ = self._place(scene, "Infiltration", (0.25, 0.22), -0.15)
-        self._blobs(scene, "Infiltration", place, 17.0, 9, 8.5, 0.24, 6)
+        self._blobs(scene, "Infiltration", place, 17.0, 9, 8.5, 0.34, 6)
         place, _ = self._place(scene, "Pneumonia", (0.2, 0.12), 0.0)
-        self._blobs(scene, "Pneumonia", place, 12.0, 7, 10.0, 0.30, 6)
+        self._blobs(scene, "Pneumonia", place, 12.0, 7, 10.0, 0.44, 6)
         place, _ = self._place(scene, "Consolidation", (0.2, 0.2), -0.35)
         size = 21.0 * np.exp(0.12 * self.number("Consolidation", 5))
         depth = 0.85 * self.present["Consolidation"] * np.exp(0.15 * self.number("Consolidation", 4))
@@ -194,13 +194,13 @@ class Disease:
                 [x[:, None] + length[:, None] * t, y[:, None] + (slope * length)[:, None] * t, np.zeros((len(x), 12))],
                 -1,
             )
-            scene.tube("findings", line, 3.6, 0.42 * (present * np.exp(0.2 * self.number("Atelectasis", 4)))[:, None])
+            scene.tube("findings", line, 4.2, 0.62 * (present * np.exp(0.2 * self.number("Atelectasis", 4)))[:, None])
             base = np.stack([dome[:, 0], y + 9, 0 * y], axis=-1)[:, None]
-            scene.cloud("findings", base, 26.0, (0.28 * present * 2 * np.pi * 26 * 9)[:, None], 9.0)
+            scene.cloud("findings", base, 26.0, (0.40 * present * 2 * np.pi * 26 * 9)[:, None], 9.0)
 
             open_ = self.on_side("Pneumothorax", sign)
             lung, axes = scene.centers[f"lung_{name}"], scene.axes[f"lung_{name}"]
-            left = np.clip(0.74 + 0.06 * self.number("Pneumothorax", 2), 0.6, 0.86)
+            left = np.clip(0.82 + 0.06 * self.number("Pneumothorax", 2), 0.66, 0.92)
             semi = np.linalg.norm(axes, axis=1)
             away = np.where(open_ > 0, 0.0, 1e6)
             # It hangs at the hilum: what leaves is the top and the side.
@@ -219,11 +219,14 @@ class Disease:
             hilum = np.stack([sign * a["hilum_x"] + sign * 16, a[f"hilum_y_{name}"], lung[:, 2]], axis=-1)
             wings = hilum[:, None] + np.array([[0, 0, 0], [sign * 10, -24, 0], [sign * 10, 24, 0]], float)
             scene.cloud(
-                "findings", wings, 19.0, (0.25 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0
+                "findings", wings, 19.0, (0.15 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0
             )
             net = self._draws["Fibrosis"][:, 4:40].reshape(-1, 18, 2) * (0.28, 0.13) + (sign * 0.25, -0.08)
             xyz = np.concatenate([net, 0 * net[..., :1]], axis=-1) * semi[:, None] + lung[:, None]
-            scene.cloud("findings", xyz, 3.4, 0.34 * self.present["Fibrosis"][:, None] * 2 * np.pi * 3.4 * 2.2, 2.2)
+            # What would lie under the diaphragm is folded back into the lung.
+            floor = (scene.centers[f"dome_{name}"][:, 1] - 0.97 * scene.axes[f"dome_{name}"][:, 1, 1])[:, None]
+            xyz[..., 1] = floor - np.abs(floor - xyz[..., 1])
+            scene.cloud("findings", xyz, 3.4, 0.75 * self.present["Fibrosis"][:, None] * 2 * np.pi * 3.4 * 2.2, 2.2)
 
     def _pleura(self, scene: Scene) -> None:
         """A rind of thickened pleura along the outer wall, thickest where the patient has it."""
@@ -233,24 +236,24 @@ class Disease:
         left = sign > 0
         lung = np.where(left[:, None], scene.centers["lung_left"], scene.centers["lung_right"])
         low = (place[:, 1] - lung[:, 1]) / semi[:, 1]
-        angle = np.clip(low[:, None] + np.linspace(-0.30, 0.30, 14), -0.9, 0.42)
+        angle = np.clip(low[:, None] + np.linspace(-0.30, 0.30, 14), -0.9, 0.24)
         across = np.sqrt(1 - angle**2) - 0.05
         xyz = np.stack([sign[:, None] * across, angle, 0 * angle], -1) * semi[:, None] + lung[:, None]
-        depth = 0.85 * self.present[name] * np.exp(0.15 * self.number(name, 4))
-        scene.tube("findings", xyz, 6.0, depth[:, None])
+        depth = 1.5 * self.present[name] * np.exp(0.15 * self.number(name, 4))
+        scene.tube("findings", xyz, 7.5, depth[:, None])
 
     def _hernia(self, scene: Scene, a: Values) -> None:
         """Stomach behind the heart: a round shadow low in the midline, with air in it."""
         name = "Hernia"
-        size = 21.0 * np.exp(0.12 * self.number(name, 1))
+        size = 25.0 * np.exp(0.12 * self.number(name, 1))
         y = a["dome_right"] - 20 + 5 * self.number(name, 2)
-        center = np.stack([4 + 8 * self.number(name, 3), y, np.full_like(y, -35)], axis=-1)[:, None]
-        scene.cloud("findings", center, size[:, None], (0.60 * self.present[name] * 2 * np.pi * size**2)[:, None])
+        center = np.stack([10 + 8 * self.number(name, 3), y, np.full_like(y, -35)], axis=-1)[:, None]
+        scene.cloud("findings", center, size[:, None], (1.0 * self.present[name] * 2 * np.pi * size**2)[:, None])
         air = center - np.array([0, 6, 0])
         scene.cloud(
             "findings",
             air,
             0.6 * size[:, None],
-            (-1.15 * self.present[name] * 2 * np.pi * (0.6 * size) ** 2)[:, None],
+            (-1.9 * self.present[name] * 2 * np.pi * (0.6 * size) ** 2)[:, None],
             0.45 * size[:, None],
         )

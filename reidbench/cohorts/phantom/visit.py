@@ -14,9 +14,9 @@ VARIES: dict[str, tuple[float, float]] = {
     "yaw": (2.8, 5.0),  # degrees about the body's long axis
     "tilt": (2.8, 5.0),  # degrees about the left-right axis
     "roll": (1.8, 3.2),  # degrees in the image plane
-    "shift_x": (6.0, 10.0),  # mm at the detector
-    "shift_y": (8.0, 12.0),
-    "zoom": (0.032, 0.046),  # log of the field's size
+    "shift_x": (4.5, 8.0),  # mm at the detector
+    "shift_y": (6.0, 9.5),
+    "zoom": (0.026, 0.038),  # log of the field's size
     "breath": (0.8, 1.0),  # 1 lowers the diaphragm by about a rib
     "heartbeat": (0.025, 0.025),  # log of the heart's size
     "fluid": (0.5, 0.7),  # filling of the vessels
@@ -24,9 +24,9 @@ VARIES: dict[str, tuple[float, float]] = {
     "arms": (6.0, 10.0),  # degrees that the arms and shoulder blades turn
     "dose": (0.25, 0.40),  # log of the quanta a square millimetre
     "kilovolt": (0.05, 0.08),  # log of all attenuations
-    "center": (0.065, 0.105),  # of the display window, in units of its width
-    "width": (0.07, 0.11),  # log of the display window's width
-    "gamma": (0.07, 0.11),  # log
+    "center": (0.055, 0.09),  # of the display window, in units of its width
+    "width": (0.06, 0.09),  # log of the display window's width
+    "gamma": (0.06, 0.09),  # log
     "scatter": (0.25, 0.30),  # log of the scatter fraction
     "heel": (0.06, 0.12),  # slope of the beam's intensity over the field
 }
