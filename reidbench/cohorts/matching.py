@@ -96,16 +96,14 @@ class Matching:
         return Matched(genuine[kept_real], c[kept_fake], d[kept_fake], (line,))
 
     def _replace(self, a: Rows, b: Rows, rng: np.random.Generator) -> tuple[Rows, Rows, Rows]:
-        """Replaces one image of each pair by a like one of another patient; no impostor pair comes twice."""
+        """Replaces the second image of each pair by a like one of another patient; no impostor pair comes twice."""
         count = len(self._patients)
         taken = np.zeros(0, dtype=np.int64)
         pending = rng.permutation(len(a))
         done: list[tuple[Rows, Rows, Rows]] = []
         for window in np.repeat(self._windows, _TRIES):
             low, high = self._runs(window)
-            swap = rng.random(len(pending)) < 0.5
-            anchor = np.where(swap, b[pending], a[pending])
-            like = np.where(swap, a[pending], b[pending])
+            anchor, like = a[pending], b[pending]
             other = self._order[rng.integers(low[like], high[like])]
             codes = np.minimum(anchor, other) * count + np.maximum(anchor, other)
             good = self._patients[anchor] != self._patients[other]

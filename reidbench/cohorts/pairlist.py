@@ -17,8 +17,8 @@ _LABELS = {"1": True, "0": False, "1.0": True, "0.0": False}
 def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     """Reads pairs of images of a table from a file: name, tab, name, tab, 1 (same patient) or 0, a pair a line.
 
-    The pairs keep the order of the file. Those with a name that the table lacks are left out and counted in a note;
-    labels that contradict the table's patients are kept as given and counted too.
+    The pairs keep the order of the file. Those with a name that the table lacks, and those whose label contradicts the
+    table's patients, are left out and counted in a note.
 
     Args:
         path: the file.
@@ -41,12 +41,13 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     if not known.any():
         raise ReidbenchError(f"{path}: none of its {len(same):,} pairs is of two images of this split")
     a, b, same = a[known].astype(np.int64), b[known].astype(np.int64), same[known]
-    if not same.any():
-        raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {len(known):,} pairs")
     patients = frame["patient"].to_numpy()
-    wrong = int((same != (patients[a] == patients[b])).sum())
-    if wrong:
-        notes.append(f"{path.name}: {wrong:,} labels contradict the table's patients; they are used as given")
+    right = same == (patients[a] == patients[b])
+    if not right.all():
+        notes.append(f"{path.name}: {int((~right).sum()):,} labels contradict the table's patients; left out")
+        a, b, same = a[right], b[right], same[right]
+    if not same.any():
+        raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {int(known.sum()):,} pairs")
     return Pairs(a, b, same, tuple(notes))
 
 

@@ -15,17 +15,15 @@ from reidbench.errors import ReidbenchError
 Rows = NDArray[np.int64]
 
 # Redraws of random negatives; each leaves only what collided, so that a handful is plenty.
-_ROUNDS = 100
-# Above this share of all impostor pairs drawing would mostly collide; all are listed and some chosen.
-_DENSE = 0.3
+_ROUNDS = 30
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of images of one table, in random order, the two sides of each in random order too.
+    """Pairs of images of one table, in random order.
 
     Attributes:
-        a, b: (P,) row numbers of the table.
+        a, b: (P,) row numbers of the table: probes, and the images they are compared with.
         same: (P,) whether both are of one patient.
         notes: what a person must know, a line each.
         matched: with matched negatives, how many genuine pairs have an impostor and stay; otherwise None.
@@ -51,11 +49,16 @@ def build_pairs(
 ) -> Pairs:
     """Builds balanced pairs: genuine ones, and as many impostors.
 
-    Genuine pairs are all combinations of two images of a patient, or a uniform draw of them where capped. *Random*
-    negatives are two uniform draws of an image, redrawn if of one patient (Packhäuser et al., 2022) or drawn before.
-    *Matched* negatives replace one image of a genuine pair by one of another patient with the same sex, the same view
-    and the same age, or up to one year away where there is none; so the metadata of an impostor pair differ as those
-    of a genuine pair do. Genuine pairs for which there is no impostor are left out.
+    Genuine pairs are all combinations of two images of a patient, or a uniform draw of them where capped; which of the
+    two is the probe is drawn. An impostor pair keeps the probe of a genuine pair and replaces the other image. Were both
+    images drawn anew, as Packhäuser et al. (2022) draw them, a patient with many images would be a probe more often in
+    genuine pairs than in impostor ones, and a score of the probe alone would beat chance without any link: even a
+    constant release would.
+
+    *Random* negatives replace it by a uniform draw of another patient's image. *Matched* negatives replace it by one of
+    another patient with the same sex, the same view and the same age, or up to one year away where there is none; so
+    the metadata of an impostor pair differ as those of a genuine pair do. Genuine pairs for which there is no impostor
+    are left out. No impostor pair comes twice.
 
     Args:
         frame: the table of one split: ``patient``, and for matched negatives some of ``sex``, ``age``, ``view``.
@@ -72,6 +75,8 @@ def build_pairs(
     rng = np.random.default_rng([seed, len(frame)])
     patients = frame["patient"].to_numpy(dtype=np.int64)
     a, b = _genuine(patients, None if max_pairs is None else max_pairs // 2, max_per_patient, rng)
+    swap = rng.random(len(a)) < 0.5
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
     if (patients == patients[0]).all():
         raise ReidbenchError("all images are of one patient: there is no impostor pair to tell from a genuine one")
     notes: tuple[str, ...] = ()
@@ -82,15 +87,15 @@ def build_pairs(
         c, d = found.a, found.b
         notes, matched = found.notes, len(c)
     else:
-        c, d = _random_impostors(patients, len(a), rng)
+        c, d = _random_impostors(patients, a, rng)
         if len(c) < len(a):
-            notes = (f"{len(a):,} genuine pairs, but only {len(c):,} impostor pairs exist: the pairs are not balanced",)
+            notes = (
+                f"{len(a):,} genuine pairs, but only {len(c):,} impostor pairs can be made: the pairs are not balanced",
+            )
     same = np.repeat([True, False], [len(a), len(c)])
     a, b = np.concatenate([a, c]), np.concatenate([b, d])
-    # Neither a pair's place nor which image comes first may tell what it is.
-    swap = rng.random(len(a)) < 0.5
-    order = rng.permutation(len(a))
-    return Pairs(np.where(swap, b, a)[order], np.where(swap, a, b)[order], same[order], notes, matched)
+    order = rng.permutation(len(a))  # A pair's place may not tell what it is.
+    return Pairs(a[order], b[order], same[order], notes, matched)
 
 
 def _check_caps(max_pairs: int | None, max_per_patient: int | None) -> None:
@@ -144,22 +149,28 @@ def _ramp(lengths: Rows) -> Rows:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def _random_impostors(patients: Rows, wanted: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def _random_impostors(patients: Rows, probes: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """An impostor pair for each probe where one is left: another patient's image, uniformly drawn, no pair twice."""
     count = len(patients)
-    _, sizes = np.unique(patients, return_counts=True)
-    possible = count * (count - 1) // 2 - int((sizes * (sizes - 1) // 2).sum())
-    if wanted > _DENSE * possible:
-        low, high = np.triu_indices(count, 1)
-        apart = patients[low] != patients[high]
-        chosen = rng.choice(possible, min(wanted, possible), replace=False)
-        return low[apart][chosen], high[apart][chosen]
-    codes = np.zeros(0, dtype=np.int64)
+    pending, taken = probes, np.zeros(0, dtype=np.int64)
+    done: list[tuple[Rows, Rows]] = []
     for _ in range(_ROUNDS):
-        missing = wanted - len(codes)
-        if missing == 0:
+        if len(pending) == 0:
             break
-        a, b = rng.integers(0, count, (2, missing + missing // 8 + 16))
-        apart = patients[a] != patients[b]
-        drawn = np.minimum(a, b)[apart] * count + np.maximum(a, b)[apart]
-        codes = pd.unique(np.concatenate([codes, drawn]))[:wanted]  # in the order drawn
-    return codes // count, codes % count
+        other = rng.integers(0, count, len(pending))
+        codes = np.minimum(pending, other) * count + np.maximum(pending, other)
+        good = patients[pending] != patients[other]
+        good[good] = ~pd.Series(np.concatenate([taken, codes[good]])).duplicated().to_numpy()[len(taken) :]
+        done.append((pending[good], other[good]))
+        taken = np.concatenate([taken, codes[good]])
+        pending = pending[~good]
+    # What many draws did not find is rare: a probe in more pairs than there are images of others left for it.
+    left = set(taken.tolist())
+    for probe in pending.tolist():
+        others = np.flatnonzero(patients != patients[probe])
+        free = [o for o in others.tolist() if min(probe, o) * count + max(probe, o) not in left]
+        if free:
+            other_one = int(rng.choice(free))
+            left.add(min(probe, other_one) * count + max(probe, other_one))
+            done.append((np.array([probe]), np.array([other_one])))
+    return np.concatenate([c for c, _ in done]), np.concatenate([d for _, d in done])

@@ -47,9 +47,24 @@ def test_all_genuine_pairs_and_true_impostors_without_duplicates(patients: list[
     impostors = unordered(pairs, False)
     assert len(set(impostors)) == len(impostors)
     assert all(patients[i] != patients[j] for i, j in impostors)
-    assert len(impostors) == min(len(genuine), len(everything) - len(genuine))
+    # A probe is in as many impostor pairs as in genuine ones, unless it has met every image of the others.
+    probes = {same: Counter(pairs.a[pairs.same == same].tolist()) for same in (True, False)}
+    assert not probes[False] - probes[True]
+    for probe, missing in (probes[True] - probes[False]).items():
+        met = {other for pair in impostors if probe in pair for other in pair} - {probe}
+        assert missing > 0
+        assert met == {i for i, patient in enumerate(patients) if patient != patients[probe]}
     assert bool(pairs.notes) == (len(impostors) < len(genuine))
     assert pairs.matched is None
+
+
+def test_a_score_of_the_probe_alone_is_chance_exactly(cohort_frame: Frame) -> None:
+    sizes = [20, 9, 4, 3, 2, 2, *[1] * 30] * 3
+    frame = cohort_frame([patient for patient, size in enumerate(sizes) for _ in range(size)])
+    pairs = build_pairs(frame, negatives="random", seed=3)
+    assert not pairs.notes
+    popular = frame["patient"].map(frame["patient"].value_counts()).to_numpy(dtype=float)
+    assert roc_auc_score(pairs.same, popular[pairs.a]) == 0.5
 
 
 @given(patients_of_images, st.integers(2, 30), st.integers(1, 4))
