@@ -55,7 +55,7 @@ class Siamese(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """Vectors of a batch on both sides; no image is on both.
+    """Embeddings of a batch on both sides; no image is on both.
 
     Attributes:
         probe, gallery: (B, D) and (B', D).
@@ -140,7 +140,7 @@ class Learner(lightning.LightningModule):
         ]
         # Drawn apart from the sides' own randomness: a side that draws nothing leaves the rest as it is.
         images = self._augmentation(torch.cat(views), _generator(self._seed, "augmentation", step, self.device))
-        probe, gallery = self.model(images).float().split([len(rows) for rows in index])
+        probe, gallery = self.model.network(images).float().split([len(rows) for rows in index])
         patients = [torch.from_numpy(scenario.patients[rows]).to(self.device) for rows in index]
         batch = Batch(probe, gallery, patients[0], patients[1])
         loss, uninformed = cast(Objective, self.objective)(self.model.head, batch)

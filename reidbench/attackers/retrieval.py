@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from pytorch_metric_learning.losses import CrossBatchMemory, SupConLoss
 from torch import nn
 from torch.nn import functional
 
-from reidbench.attackers.learner import Batch, PairHead
+from reidbench.attackers.learner import PairHead
+from reidbench.attackers.losses import Contrast
 from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.plugins import hookimpl
 
@@ -32,41 +31,6 @@ class DistanceHead(PairHead):
         return -(a - b).square().sum(dim=1).sqrt()
 
 
-class _Memory(CrossBatchMemory):  # type: ignore[misc]
-    """A cross-batch memory whose place survives a checkpoint."""
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"place": self.queue_idx, "filled": self.has_been_filled}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.queue_idx, self.has_been_filled = state["place"], state["filled"]
-
-    @property
-    def held(self) -> int:
-        return int(self.memory_size if self.has_been_filled else self.queue_idx)
-
-
-class Contrast(nn.Module):
-    """Supervised contrastive loss (Khosla et al. 2020) from each side to the other.
-
-    An image is compared with the other side of its batch and of the last ones, from a memory (Wang et al. 2020).
-    """
-
-    def __init__(self, dimensions: int, temperature: float, memory: int) -> None:
-        super().__init__()
-        self.probes = _Memory(SupConLoss(temperature), dimensions, memory)
-        self.gallery = _Memory(SupConLoss(temperature), dimensions, memory)
-
-    def forward(self, head: PairHead, batch: Batch) -> tuple[torch.Tensor, float]:
-        """The loss, and the log of how many images each is compared with."""
-        vectors = torch.cat([batch.probe, batch.gallery])
-        patients = torch.cat([batch.probe_patients, batch.gallery_patients])
-        from_gallery = torch.arange(len(vectors), device=vectors.device) >= len(batch.probe)
-        loss = self.gallery(vectors, patients, enqueue_mask=from_gallery)
-        loss = loss + self.probes(vectors, patients, enqueue_mask=~from_gallery)
-        return loss / 2, (math.log(self.gallery.held) + math.log(self.probes.held)) / 2
-
-
 class Retrieval(SiameseAttacker):
     """A siamese network whose vectors lie near each other where the images are of one patient."""
 
@@ -74,7 +38,9 @@ class Retrieval(SiameseAttacker):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}}
 
     temperature: float = Field(0.1, gt=0, description="of the contrastive loss")
-    memory: int = Field(1024, ge=1, description="vectors of earlier batches that a batch is compared with")
+    memory: int = Field(
+        0, ge=0, description="embeddings of a side, from the last batches, to contrast a batch with too"
+    )
 
     def head(self) -> PairHead:
         """Euclidean distance of normalized vectors."""
@@ -82,7 +48,7 @@ class Retrieval(SiameseAttacker):
 
     def objective(self) -> nn.Module:
         """Supervised contrast with a cross-batch memory."""
-        return Contrast(self.dimensions, self.temperature, max(self.memory, self.batch_size))
+        return Contrast(self.dimensions, self.temperature, self.memory)
 
 
 @hookimpl

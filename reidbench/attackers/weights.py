@@ -12,7 +12,6 @@ from torch import nn
 
 from reidbench.errors import ReidbenchError
 
-
 ABOUT = "reidbench"
 
 

@@ -17,10 +17,10 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rotation: float = Field(7.0, ge=0, le=180, description="degrees")
-    shift: float = Field(0.05, ge=0, le=0.5, description="share of the width and of the height")
-    scale: float = Field(0.1, ge=0, le=1, description="log of the zoom")
-    aspect: float = Field(0.05, ge=0, le=1, description="log of the stretch of width over height")
+    rotation: float = Field(3.5, ge=0, le=180, description="degrees")
+    shift: float = Field(0.025, ge=0, le=0.5, description="share of the width and of the height")
+    scale: float = Field(0.05, ge=0, le=1, description="log of the zoom")
+    aspect: float = Field(0.025, ge=0, le=1, description="log of the stretch of width over height")
     gamma: float = Field(0.3, ge=0, le=2, description="log of the exponent on intensities")
     contrast: float = Field(0.3, ge=0, le=2, description="log of the factor about mid-grey")
     brightness: float = Field(0.15, ge=0, le=1, description="offset, in units of the [0, 1] range")

@@ -20,8 +20,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _SMALL = re.compile(r"resnet_small(?:_(?P<width>\d+)(?:x(?P<blocks>\d+))?)?")
 
 
+#: Added to an image's standard deviation: a constant image becomes zeros, and faint noise isn't blown up to full range.
+FLAT = 0.02
+
+
 class Backbone(nn.Module):
-    """Normalizes a grey image as the features were trained for, and maps it.
+    """Normalizes a grey image, and maps it.
+
+    Networks for colour get three equal channels, normalized as ImageNet's were. The small network gets each image
+    with its own mean and deviation taken out: exposure is the visit's, not the patient's.
 
     Attributes:
         channels: of the feature map.
@@ -35,14 +42,17 @@ class Backbone(nn.Module):
         self.features = features
         self.channels = channels
         self.colour = colour
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if colour else ((0.5,), (0.25,))
         # Constants, not weights: they belong to no weights file.
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) in [0, 1] to (B, channels, h, w)."""
-        normalized = (images - self.mean) / self.std
+        if self.colour:
+            normalized = (images - self.mean) / self.std
+        else:
+            deviation, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True, correction=0)
+            normalized = (images - mean) / (deviation + FLAT)
         features: torch.Tensor = self.features(normalized.contiguous(memory_format=torch.channels_last))
         return features
 

@@ -1,4 +1,4 @@
-"""Patients made of a few smooth blobs each: easy to tell apart, hard enough that an untrained network cannot."""
+"""Patients made of a few smooth blobs each, at a place of the visit's: an untrained network tells few of them apart."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ def _one_thread():
 
 
 def blobs(patients: int, visits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, SIZE, SIZE) uint8 and (N,) patients: six blobs are the patient's, exposure and noise are the visit's."""
+    """(N, SIZE, SIZE) uint8 and (N,) patients: six blobs are the patient's; place, exposure, noise are the visit's."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE
     images, owners = [], []
     for patient in range(patients):
-        anatomy = sum(
-            a * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * s**2))
-            for a, y, x, s in zip(rng.normal(size=6), rng.random(6), rng.random(6), rng.uniform(0.06, 0.15, 6))
-        )
+        heights, ys, xs = rng.normal(size=6), rng.uniform(0.2, 0.8, 6), rng.uniform(0.2, 0.8, 6)
+        widths = rng.uniform(0.05, 0.12, 6)
         for _ in range(visits):
-            contrast, exposure, noise = rng.uniform(0.2, 0.3), rng.normal(0, 0.05), rng.normal(0, 0.02, anatomy.shape)
+            down, across = rng.uniform(-0.15, 0.15, 2)
+            anatomy = sum(
+                a * np.exp(-((rows - y - down) ** 2 + (columns - x - across) ** 2) / (2 * s**2))
+                for a, y, x, s in zip(heights, ys, xs, widths)
+            )
+            contrast, exposure, noise = rng.uniform(0.15, 0.3), rng.normal(0, 0.1), rng.normal(0, 0.03, anatomy.shape)
             image = 0.5 + contrast * anatomy + exposure + noise
             images.append(np.round(255 * image.clip(0, 1)))
             owners.append(patient)
@@ -74,7 +77,7 @@ def world():
 def tiny() -> dict[str, object]:
     """Hyperparameters of a training that takes about a second."""
     return {
-        "backbone": "resnet_small_8",
+        "backbone": "resnet_small_16",
         "batch_size": 48,
         "dimensions": 16,
         "grid": 2,

@@ -37,7 +37,7 @@ def test_a_short_training_beats_chance_and_an_untrained_network_by_far(attacker_
     )
     assert training.learned
     assert training.images_seen == pytest.approx(48 * 60, rel=0.1)
-    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+    assert training.history[-1]["train_loss"] < training.history[-1]["uninformed_loss"] - 0.1
     reached = auc(attacker, test_images, test_images, test_patients)
     assert reached > 0.9
     assert training.history[-1]["val_auc"] == pytest.approx(reached, abs=1e-6)
@@ -47,7 +47,8 @@ def test_a_short_training_beats_chance_and_an_untrained_network_by_far(attacker_
 def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, tiny, tmp_path):
     images, patients = world.blobs(12, 3, seed=1)
     scenario = world.scenario(images, patients)
-    short = {**tiny, "batch_size": 16, "min_steps": 75}
+    # A memory of an odd length is filled and overwritten in the middle of an epoch.
+    short = {**tiny, "batch_size": 16, "min_steps": 75, "memory": 37}
 
     class Killed(Exception):
         pass
@@ -181,7 +182,7 @@ def test_weights_of_another_attacker_or_shape_are_refused(trained, attacker_clas
         stranger(**{**trained.model_dump(include={"backbone", "dimensions", "grid"})}).load(
             tmp_path / "w.safetensors", device=CPU
         )
-    with pytest.raises(ReidbenchError, match="backbone is 'resnet_small_8', not 'resnet_small_4'"):
+    with pytest.raises(ReidbenchError, match="backbone is 'resnet_small_16', not 'resnet_small_4'"):
         attacker_class(**{**trained.model_dump(), "backbone": "resnet_small_4"}).load(
             tmp_path / "w.safetensors", device=CPU
         )
@@ -223,7 +224,7 @@ def test_a_warm_start_goes_on_from_what_was_learned(attacker_class, world, tiny,
     assert auc(warm, test_images, test_images, test_patients) == pytest.approx(before, abs=0.02)
     cold = attacker_class(**{**tiny, "min_steps": 2, "max_steps": 2, "lr": 1e-5})
     cold.fit(scenario, None, seed=0, device=CPU, work_dir=tmp_path / "cold")
-    assert auc(cold, test_images, test_images, test_patients) < before - 0.05
+    assert auc(cold, test_images, test_images, test_patients) < before - 0.04
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from reidbench.attackers.learner import Batch, PairHead
-from reidbench.attackers.retrieval import Contrast, DistanceHead, Retrieval
-from reidbench.attackers.verification import BalancedPairs, DifferenceHead, Verification
+from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
+from reidbench.attackers.retrieval import DistanceHead, Retrieval
+from reidbench.attackers.verification import DifferenceHead, Verification
 
 
 def sigmoid(x):
@@ -22,11 +23,10 @@ def head():
     torch.manual_seed(0)
     made = DifferenceHead(6)
     with torch.no_grad():
-        # Weights of both signs, and a norm that has seen data.
+        # Weights of both signs, and a length that isn't the first one.
         made.linear.weight.copy_(torch.tensor([[1.5, -2.0, 0.5, -0.25, 0.0, 3.0]]))
         made.linear.bias.fill_(0.75)
-        made.norm.running_mean.copy_(torch.arange(6) / 10)
-        made.norm.running_var.copy_(1 + torch.arange(6) / 5)
+        made.log_scale.fill_(math.log(3))
     return made.eval()
 
 
@@ -35,8 +35,7 @@ def test_difference_head_is_the_linear_map_of_the_absolute_difference_of_sigmoid
     z = rng.normal(size=(7, 6)).astype(np.float32)
     with torch.no_grad():
         vectors = head.vectors(torch.from_numpy(z))
-    mean, variance = np.arange(6) / 10, 1 + np.arange(6) / 5
-    expected = sigmoid((z - mean) / np.sqrt(variance + 1e-5))
+    expected = sigmoid(3 * z / np.linalg.norm(z, axis=1, keepdims=True))
     np.testing.assert_allclose(vectors.numpy(), expected, rtol=1e-5)
     logits = np.abs(expected[:, None] - expected[None]) @ np.array([1.5, -2.0, 0.5, -0.25, 0.0, 3.0]) + 0.75
     with torch.no_grad():
@@ -65,6 +64,9 @@ class Given(PairHead):
     def __init__(self, scores):
         super().__init__()
         self.scores = scores
+
+    def vectors(self, embeddings):
+        return embeddings
 
     def block(self, a, b):
         return self.scores
@@ -134,6 +136,19 @@ def test_contrast_compares_each_side_with_the_other_and_what_it_remembers_of_it(
         assert uninformed == pytest.approx((math.log(len(held["probe"][0])) + math.log(len(held["gallery"][0]))) / 2)
 
 
+def test_contrast_without_memory_compares_with_the_batch_alone():
+    rng = np.random.default_rng(3)
+    contrast = Contrast(5, temperature=0.2)
+    for _ in range(2):
+        probe, gallery, patients = unit(rng, 4), unit(rng, 3), (np.array([0, 1, 1, 2]), np.array([0, 1, 2]))
+        given = batch(torch.from_numpy(probe), torch.from_numpy(gallery), *(p.tolist() for p in patients))
+        loss, uninformed = contrast(DistanceHead(), given)
+        there = contrast_by_hand(probe, patients[0], gallery, patients[1], 0.2)
+        back = contrast_by_hand(gallery, patients[1], probe, patients[0], 0.2)
+        assert loss.item() == pytest.approx((there + back) / 2, rel=1e-4)
+        assert uninformed == pytest.approx((math.log(3) + math.log(4)) / 2)
+
+
 def test_contrast_of_equal_vectors_is_its_uninformed_loss():
     vectors = torch.nn.functional.normalize(torch.ones(4, 5))
     loss, uninformed = Contrast(5, 0.1, 8)(DistanceHead(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3]))
@@ -159,3 +174,25 @@ def test_probabilities():
     np.testing.assert_allclose(Verification().probability(scores), sigmoid(scores), rtol=1e-6)
     assert np.isnan(Retrieval().probability(scores)).all()
     assert Retrieval().probability(scores).shape == (3,)
+
+
+def test_verification_adds_the_contrast_at_its_weight():
+    rng = np.random.default_rng(2)
+    given = batch(*(torch.from_numpy(3 * unit(rng, 4)) for _ in range(2)), [0, 0, 1, 2], [0, 1, 1, 2])
+    head = DifferenceHead(5)
+    pairs, ln2 = BalancedPairs()(head, given)
+    contrast, uninformed = Contrast(5, 0.2, 8)(head, given)
+    loss, chance = PairsAndContrast(Contrast(5, 0.2, 8), 0.5)(head, given)
+    assert loss.item() == pytest.approx(pairs.item() + 0.5 * contrast.item(), rel=1e-5)
+    assert chance == pytest.approx(ln2 + 0.5 * uninformed)
+
+
+def test_a_fresh_verification_head_leans_towards_impostors_without_saturating():
+    torch.manual_seed(0)
+    head = DifferenceHead(128)
+    with torch.no_grad():
+        vectors = head.vectors(5 * torch.randn(64, 128))
+        logits = head.block(vectors, vectors)
+    off = logits[~torch.eye(64, dtype=torch.bool)]
+    assert -4 < off.min() < off.max() < -1
+    torch.testing.assert_close(logits.diagonal(), torch.full((64,), 2.0))

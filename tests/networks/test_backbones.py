@@ -12,9 +12,9 @@ from reidbench.networks.backbones import build_backbone
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("resnet_small", (2, 128, 4, 4)),
-        ("resnet_small_8", (2, 64, 4, 4)),
-        ("resnet_small_8x2", (2, 64, 4, 4)),
+        ("resnet_small", (2, 64, 4, 4)),
+        ("resnet_small_8", (2, 32, 4, 4)),
+        ("resnet_small_8x2", (2, 32, 4, 4)),
         ("resnet18", (2, 512, 2, 2)),
         ("mobilenet_v3_small", (2, 576, 2, 2)),
         ("densenet121", (2, 1024, 2, 2)),
@@ -28,8 +28,8 @@ def test_feature_maps(name, shape):
 
 def test_small_network_has_few_parameters_and_takes_odd_sizes():
     backbone = build_backbone("resnet_small")
-    assert 0.25e6 < sum(p.numel() for p in backbone.parameters()) < 0.4e6
-    assert backbone(torch.rand(2, 1, 50, 37)).shape == (2, 128, 4, 3)
+    assert 70_000 < sum(p.numel() for p in backbone.parameters()) < 90_000
+    assert backbone(torch.rand(2, 1, 50, 37)).shape == (2, 64, 4, 3)
 
 
 def test_a_file_of_the_whole_network_is_read_strictly(tmp_path):
@@ -74,3 +74,18 @@ def test_imagenet_weights_without_a_network_are_a_clear_error(monkeypatch, tmp_p
         ReidbenchError, match=r"resnet18: its ImageNet weights cannot be downloaded .*path to a weights"
     ):
         build_backbone("resnet18", "imagenet")
+
+
+def test_the_small_network_sees_no_exposure_and_takes_a_constant_image():
+    torch.manual_seed(0)
+    backbone = build_backbone("resnet_small_8").eval()
+    image = torch.rand(1, 1, 64, 64)
+    seen = []
+    backbone.features.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    backbone(image)
+    backbone(0.2 + 0.6 * image)
+    backbone(torch.full((1, 1, 64, 64), 0.7))
+    plain = image.numpy()
+    torch.testing.assert_close(seen[0], torch.from_numpy((plain - plain.mean()) / (plain.std() + 0.02)))
+    torch.testing.assert_close(seen[1], seen[0], atol=0.1, rtol=0)
+    torch.testing.assert_close(seen[2], torch.zeros(1, 1, 64, 64), atol=1e-5, rtol=0)
