@@ -67,11 +67,11 @@ def run(
         device=choose_device(device),
         cache=cache_folder(),
         attackers=tuple(attacker or DEFAULT_ATTACKERS),
-        overrides=_overrides(set_ or []),
+        overrides=overrides(set_ or []),
         size=size,
         ladder=parse_ladder(rung or []),
         seed=seed,
-        command=_command(),
+        command=typed_command(),
     )
     chosen = choose_defenses(registry, defense)
     source = choose_dataset(registry, dataset, root)
@@ -90,7 +90,8 @@ def run(
         print_summary(records)
 
 
-def _overrides(texts: list[str]) -> dict[str, str]:
+def overrides(texts: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping."""
     from reidbench.errors import ReidbenchError
 
     found = {}
@@ -102,7 +103,8 @@ def _overrides(texts: list[str]) -> dict[str, str]:
     return found
 
 
-def _command() -> str:
+def typed_command() -> str:
+    """What was typed, for the record."""
     # Folders stay out of the record: they say where on this machine, not what, and a record is made to be shared.
     shown = []
     for argument in sys.argv[1:]:

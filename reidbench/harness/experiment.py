@@ -64,12 +64,13 @@ class Experiment:
         self.originals = Originals(self.parts)
         self._ignorant: dict[str, Trained] = {}
 
-    def undefended(self) -> tuple[Record, RunScores]:
-        """The record that drops are counted from: the same attackers with the same budgets on originals."""
-        return self.judge(self.originals, baseline=None)
-
     def judge(self, published: Published, *, baseline: Record | None) -> tuple[Record, RunScores]:
-        """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record."""
+        """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record.
+
+        Args:
+            published: what is judged; the originals for the undefended run, which drops are counted from.
+            baseline: the undefended run, None for itself.
+        """
         timings: dict[str, float] = {}
 
         def timed(name: str, work: Callable[[], Any]) -> Any:
@@ -109,7 +110,7 @@ class Experiment:
         device = environment(self.settings.device)
         dataset = self._dataset_info()
         record = Record(
-            id=self._identity(published),
+            id=self.identity(published),
             created=datetime.now(UTC).replace(microsecond=0),
             reidbench_version=__version__,
             git=git_state(),
@@ -237,8 +238,11 @@ class Experiment:
             notes=self.notes,
         )
 
-    def _identity(self, published: Published) -> str:
-        """The record's name: the same run has the same one."""
+    def identity(self, published: Published) -> str:
+        """The record's id, known before anything is judged: the same run has the same one.
+
+        It takes the attackers trained on originals, which every run of this cohort, preset and seed shares.
+        """
         settings = self.settings
         what = {
             "published": published.key,

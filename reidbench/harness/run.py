@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reidbench.cohorts.base import Cohort, Dataset
+from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.base import BaseDefense
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.published import Release
+from reidbench.harness.published import Published, Release
 from reidbench.harness.record import Record, read_record
-from reidbench.harness.scores import SUFFIX, RunScores
+from reidbench.harness.scores import SUFFIX
 from reidbench.harness.settings import Settings
 from reidbench.options import build, parse_spec
 from reidbench.plugins import Found, Registry
@@ -104,6 +104,8 @@ def run(
 ) -> list[Record]:
     """Judges every defense at every seed, the undefended run first, and writes a record as soon as it is made.
 
+    What is recorded in ``out`` already is read, not judged again.
+
     Args:
         seeds: each is a run of its own: release, training and sampling.
         out: the folder of the records.
@@ -117,46 +119,51 @@ def run(
     for note in cohort.notes:
         progress.say(f"{cohort.name}: {note}")
     records = []
-    for made, scores in _judged(cohort, dataset_options(dataset), defenses, settings, seeds, progress):
-        # Scores first: a record on disk says that everything behind it is there.
-        path = out / f"{made.stem}.json"
-        if path.exists():
-            record = read_record(path)
-        else:
-            digest = scores.write(out / f"{made.stem}{SUFFIX}")
-            record = made.model_copy(update={"scores_sha256": digest})
-            record.write(out)
-        done(record, path)
-        records.append(record)
+    for seed in seeds:
+        experiment = Experiment(cohort, dataset_options(dataset), replace(settings, seed=seed), progress)
+        progress.say(f"undefended, seed {seed}")
+        baseline, path = record_run(experiment, experiment.originals, None, out)
+        done(baseline, path)
+        records.append(baseline)
+        for chosen in defenses:
+            progress.say(f"{defense_text(chosen.defense)}, seed {seed}")
+            record, path = record_run(experiment, release_of(experiment, chosen), baseline, out)
+            done(record, path)
+            records.append(record)
     return records
 
 
-def _judged(
-    cohort: Cohort,
-    options: dict[str, Any],
-    defenses: Sequence[Chosen],
-    settings: Settings,
-    seeds: Sequence[int],
-    progress: Progress,
-) -> Iterator[tuple[Record, RunScores]]:
-    for seed in seeds:
-        experiment = Experiment(cohort, options, replace(settings, seed=seed), progress)
-        progress.say(f"undefended, seed {seed}")
-        baseline, scores = experiment.undefended()
-        yield baseline, scores
-        for chosen in defenses:
-            progress.say(f"{chosen.defense.name} {_options(chosen.defense)}, seed {seed}".replace(" ,", ","))
-            published = Release(
-                chosen.defense,
-                chosen.found,
-                experiment.parts,
-                seed=seed,
-                cache=experiment.cache,
-                device=settings.device,
-                progress=progress,
-            )
-            yield experiment.judge(published, baseline=baseline)
+def release_of(experiment: Experiment, chosen: Chosen) -> Release:
+    """What a defense publishes of an experiment's cohort; nothing is made before it is asked for."""
+    return Release(
+        chosen.defense,
+        chosen.found,
+        experiment.parts,
+        seed=experiment.settings.seed,
+        cache=experiment.cache,
+        device=experiment.settings.device,
+        progress=experiment.progress,
+    )
 
 
-def _options(defense: BaseDefense) -> str:
-    return " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
+def record_path(experiment: Experiment, published: Published, out: Path) -> Path:
+    """Where the record of a run lies, or will lie."""
+    return out / f"{published.info().name}-{experiment.identity(published)}.json"
+
+
+def record_run(experiment: Experiment, published: Published, baseline: Record | None, out: Path) -> tuple[Record, Path]:
+    """Judges what is published and writes the record with its scores, unless it is recorded already; reads it then."""
+    path = record_path(experiment, published, out)
+    if path.exists():
+        return read_record(path), path
+    made, scores = experiment.judge(published, baseline=baseline)
+    # Scores first: a record on disk says that everything behind it is there.
+    digest = scores.write(out / f"{made.stem}{SUFFIX}")
+    record = made.model_copy(update={"scores_sha256": digest})
+    return record, record.write(out)
+
+
+def defense_text(defense: BaseDefense) -> str:
+    """Name and options for a person: ``gaussian_noise sigma=0.1``."""
+    options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
+    return f"{defense.name} {options}".strip()

@@ -1,0 +1,97 @@
+"""`reidbench sweep`: many runs, one after the other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reidbench.cli.plugins import AsJson, PluginsDirs
+
+
+def sweep(
+    what: Annotated[
+        list[str],
+        typer.Argument(help="Defenses (NAME, NAME:option=value,…, NAME:all), or one TOML file with the plan."),
+    ],
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; may be given several times.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="A preset; may be given several times.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="NAME or NAME:option=value,…; the phantom if left out.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the dataset.")] = None,
+    attacker: Annotated[list[str] | None, typer.Option(help="Attackers in place of verification, retrieval.")] = None,
+    rung: Annotated[list[str] | None, typer.Option(help="Only these rungs; marks the records.")] = None,
+    size: Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for each defense's run; what all share is not counted.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a dataset with unreadable images.")] = False,
+    plugins_dir: PluginsDirs = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+) -> None:
+    """Run defenses × options × seeds × presets, skip what is recorded, go on after a failure and name it at the end."""
+    from reidbench.cli.console import Terminal
+    from reidbench.cli.run import overrides, typed_command
+    from reidbench.errors import ReidbenchError
+    from reidbench.harness.environment import cache_folder, choose_device
+    from reidbench.harness.sweep import Place, make_plan, read_plan
+    from reidbench.harness.sweep import sweep as sweep_all
+    from reidbench.progress import Silent
+
+    if out.exists() and not out.is_dir():
+        raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+    typed: dict[str, Any] = {
+        "seeds": seed,
+        "presets": preset,
+        "dataset": dataset,
+        "root": root,
+        "attackers": attacker,
+        "rungs": rung,
+        "size": size,
+        "set": overrides(set_ or []),
+        "timeout": timeout,
+    }
+    typed = {name: value for name, value in typed.items() if value not in (None, {})}
+    files = [name for name in what if name.endswith(".toml")]
+    if files and len(what) > 1:
+        raise ReidbenchError(f"{files[0]}: give either one file or defenses, not both")
+    plan = read_plan(Path(files[0]), typed) if files else make_plan({"defenses": what, **typed}, where="sweep")
+    place = Place(out, cache_folder(), choose_device(device), plugins_dir or (), strict, quiet, typed_command())
+    outcomes = list(sweep_all(plan, place, Silent() if quiet else Terminal()))
+    if as_json:
+        typer.echo(json.dumps([_data(outcome) for outcome in outcomes], indent=1))
+    else:
+        _show(outcomes)
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    for outcome in failed:
+        run = f", preset {outcome.preset}, seed {outcome.seed}" if outcome.preset else ""
+        typer.echo(f"failed: {outcome.label}{run}: {outcome.reason}", err=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _show(outcomes: list[Any]) -> None:
+    from reidbench.report.terminal import print_summary
+
+    for preset in dict.fromkeys(outcome.preset for outcome in outcomes):
+        records = [outcome.record for outcome in outcomes if outcome.preset == preset and outcome.record]
+        if records:
+            print_summary(records)
+    states = [outcome.state for outcome in outcomes]
+    counts = {"recorded": "recorded", "known": "recorded before", "failed": "failed"}
+    typer.echo(", ".join(f"{states.count(state)} {word}" for state, word in counts.items() if state in states))
+
+
+def _data(outcome: Any) -> dict[str, Any]:
+    return {
+        "defense": outcome.label,
+        "preset": outcome.preset or None,
+        "seed": outcome.seed if outcome.preset else None,
+        "state": outcome.state,
+        "record": outcome.record.id if outcome.record else None,
+        "reason": outcome.reason or None,
+    }
