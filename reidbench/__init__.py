@@ -19,6 +19,8 @@ _WHERE = {
     "Defense": "reidbench.defenses.base",
     "Privacy": "reidbench.defenses.base",
     "ReleaseRandom": "reidbench.defenses.random",
+    "Source": "reidbench.cohorts.base",
+    "Training": "reidbench.attackers.base",
     "Field": "pydantic",
     "PluginError": "reidbench.errors",
     "ReidbenchError": "reidbench.errors",
@@ -37,6 +39,8 @@ __all__ = [
     "Privacy",
     "ReidbenchError",
     "ReleaseRandom",
+    "Source",
+    "Training",
     "UnreadableImage",
     "__version__",
     "hookimpl",
@@ -45,8 +49,8 @@ __all__ = [
 if TYPE_CHECKING:
     from pydantic import Field
 
-    from reidbench.attackers.base import Attacker
-    from reidbench.cohorts.base import Cohort, Dataset
+    from reidbench.attackers.base import Attacker, Training
+    from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage

@@ -1,15 +1,21 @@
-"""The conformance suite for pytest: one line in the tests of a package that brings a defense.
+"""The conformance suite and the regression gate for pytest: one line each in the tests of a package with a defense.
 
-Installed with reidbench as a pytest plugin, which gives the fixture ``check_defense``::
+Installed with reidbench as a pytest plugin, which gives the fixture ``reidbench``::
 
-    def test_conforms(check_defense):
-        check_defense("my_defense")
+    def test_conforms(reidbench):
+        reidbench.check_defense("my_defense")
+
+    def test_is_no_weaker(reidbench):
+        reidbench.assert_no_regression("released/", "runs/")
+
+``check_defense`` alone is a fixture too.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
     from reidbench.defenses.base import BaseDefense
     from reidbench.defenses.conformance import Finding
+    from reidbench.report.compare import Comparison
 
 
 class ConformanceWarning(UserWarning):
@@ -57,6 +64,55 @@ def assert_conforms(
     if errors:
         raise AssertionError("\n".join(finding.message for finding in errors))
     return findings
+
+
+def assert_no_regression(
+    base: str | Path,
+    new: str | Path,
+    *,
+    max_auc_rise: float = 0.02,
+    max_map_rise: float = 0.02,
+    max_utility_drop: float = 0.02,
+    every_rung: bool = False,
+    strict: bool = False,
+) -> list[Comparison]:
+    """Fails where a defense got weaker, by the rule of ``reidbench compare``.
+
+    Args:
+        base, new: record files, or folders of records.
+        max_auc_rise, max_map_rise, max_utility_drop: how far worst cases and utility may move.
+        every_rung: judge the largest rise of one rung too.
+        strict: fail also where a change past the tolerance may be chance.
+
+    Returns:
+        The comparisons, a defense each.
+
+    Raises:
+        AssertionError: a regression; the lines that ``reidbench compare`` prints.
+        ReidbenchError: the records cannot be compared.
+    """
+    from reidbench.report.compare import Tolerances, compare
+    from reidbench.report.compare_page import as_text
+
+    limits = Tolerances(max_auc_rise, max_map_rise, max_utility_drop)
+    comparisons = compare(Path(base), Path(new), limits, every_rung=every_rung)
+    failing = {"regression", "unclear"} if strict else {"regression"}
+    if failing & {comparison.verdict for comparison in comparisons}:
+        raise AssertionError(as_text(comparisons))
+    return comparisons
+
+
+class Kit:
+    """What the fixture ``reidbench`` gives: :func:`assert_conforms` and :func:`assert_no_regression` by name."""
+
+    check_defense = staticmethod(assert_conforms)
+    assert_no_regression = staticmethod(assert_no_regression)
+
+
+@pytest.fixture
+def reidbench() -> Kit:
+    """Both assertions: ``reidbench.check_defense(name)``, ``reidbench.assert_no_regression(base, new)``."""
+    return Kit()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,47 @@ def small_run(command, tmp_path_factory):
     defenses = ("identity", "blackout", "gaussian_noise:sigma=0.1", "gaussian_noise:sigma=1")
     done = command("run", *(f"--defense={d}" for d in defenses), *SMALL, "--json", cwd=folder, cache=folder / "cache")
     return {"folder": folder, "records": json.loads(done.stdout), "stderr": done.stderr, "arguments": SMALL}
+
+
+class Fresh:
+    """A virtual environment that sees this one's packages and has what is installed into it besides.
+
+    Nothing heavy is downloaded for it: only its own packages are its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        subprocess.run(["uv", "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+        (site,) = (folder / "lib").glob("python*/site-packages")
+        here = [path for path in sys.path if path.endswith("site-packages")]
+        # addsitedir, not the bare path: this environment's own .pth files (an editable reidbench) count too.
+        (site / "outer.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
+
+    def install(self, package: Path) -> None:
+        done = subprocess.run(
+            ["uv", "pip", "install", "-q", "--no-deps", "--python", str(self.python), "-e", str(package)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode and "hatchling" in done.stderr and "fetch" in done.stderr:
+            pytest.skip(f"the build backend cannot be had here: {done.stderr.strip().splitlines()[-1]}")
+        assert not done.returncode, done.stderr
+
+    def run(self, *arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "REIDBENCH_CACHE": str(self.folder / "cache"), "NO_COLOR": "1"}
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            [str(self.python), "-m", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+        )
+        if check is not None:
+            assert done.returncode == check, (done.stdout + done.stderr)[-3000:]
+        return done
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """A fresh environment to install third parties' packages into."""
+    if shutil.which("uv") is None:
+        pytest.skip("needs uv to make a fresh environment")
+    return Fresh(tmp_path_factory.mktemp("fresh") / "venv")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import compare, data, leaderboard, plugins, run
+from reidbench.cli import compare, data, kit, leaderboard, plugins, run, sweep
 
 app = typer.Typer(
     name="reidbench",
@@ -17,8 +17,11 @@ app = typer.Typer(
     epilog="Add --debug to any command for a traceback in place of one line.",
 )
 app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
 app.command("list")(plugins.list_plugins)
 app.command("describe")(plugins.describe)
+app.command("new-defense")(kit.new_defense)
+app.command("check-defense")(kit.check_defense)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")

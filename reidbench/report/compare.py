@@ -25,7 +25,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from reidbench import metrics
 from reidbench.errors import ReidbenchError
@@ -252,7 +252,7 @@ def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Int
     count = len(changes)
     if count > 1:
         spread = stdev(change.value for change in changes) / sqrt(count)
-        spread *= float(student.ppf((1 + level) / 2, count - 1))
+        spread *= float(stdtrit(count - 1, (1 + level) / 2))
         low, high = value - hypot(value - low, spread), value + hypot(high - value, spread)
     return metrics.Interval(value, low, high)
 

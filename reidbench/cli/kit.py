@@ -1,0 +1,89 @@
+"""`reidbench new-defense` and `reidbench check-defense`: the kit for whoever writes a plugin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reidbench.cli.plugins import AsJson, PluginsDirs
+
+if TYPE_CHECKING:
+    from reidbench.defenses.conformance import Finding
+
+MARKS = {"error": "FAIL", "warning": "warn"}
+
+
+def new_defense(
+    name: Annotated[str, typer.Argument(help="The defense's name: lower-case letters, digits and _.")],
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="One loose file for --plugins-dir, no package.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write it into.")] = Path(),
+) -> None:
+    """Write the skeleton of a defense: a package that passes its own tests at once, or one file."""
+    from reidbench.templates import new_defense as write
+
+    for path in write(name, out, single_file=single_file):
+        typer.echo(str(path))
+
+
+def check_defense(
+    name: Annotated[str, typer.Argument(help="NAME, NAME:option=value,… or NAME:point")],
+    sheet: Annotated[Path | None, typer.Option(help="Write phantoms before and after to this PNG.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "cpu",
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds; then it is stopped, and the line it hung at is told.")
+    ] = None,
+    plugins_dir: PluginsDirs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a defense against every promise of the contract; exit 1 where it breaks one."""
+    if timeout is not None:
+        arguments = [name, f"--device={device}"] + ([f"--sheet={sheet.absolute()}"] if sheet else [])
+        arguments += [f"--plugins-dir={folder}" for folder in plugins_dir or ()] + ["--json"] * as_json
+        _check_apart(name.partition(":")[0], arguments, timeout, as_json)
+    from reidbench.defenses.conformance import broken
+    from reidbench.defenses.conformance import check_defense as check
+    from reidbench.errors import ReidbenchError
+    from reidbench.harness.environment import choose_device
+    from reidbench.harness.run import choose_dataset, choose_defenses
+    from reidbench.plugins import Registry
+    from reidbench.report.sheet import draw_sheet
+
+    registry = Registry(plugins_dir or ())
+    chosen = choose_defenses(registry, [name])
+    if len(chosen) > 1:
+        raise ReidbenchError(f"{name}: one set of options at a time, as in {chosen[0].defense.name}:option=value")
+    defense = chosen[0].defense
+    findings = check(type(defense), defense.model_dump(), device=choose_device(device))
+    if sheet is not None and not broken(findings):
+        draw_sheet(defense, choose_dataset(registry, None, None), sheet)
+    _show(findings, as_json)
+    raise typer.Exit(1 if broken(findings) else 0)
+
+
+def _check_apart(name: str, arguments: list[str], timeout: float, as_json: bool) -> None:
+    from reidbench.harness.apart import run_apart
+
+    ended = run_apart(["check-defense", *arguments], timeout=timeout, say=lambda line: typer.echo(line, err=True))
+    if ended.code is None:
+        finding = {"property": "time", "passed": False, "message": f"{name}: time: {ended.reason}", "level": "error"}
+        typer.echo(json.dumps([finding], indent=1) if as_json else f"FAIL  {finding['message']}")
+        raise typer.Exit(1)
+    typer.echo(ended.out, nl=False)
+    raise typer.Exit(ended.code if ended.code >= 0 else 1)
+
+
+def _show(findings: list[Finding], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in findings], indent=1))
+        return
+    for finding in findings:
+        if finding.passed:
+            mark = "    " if finding.level == "figure" else "ok  "
+            typer.echo(f"{mark}  {finding.property}: {finding.message}")
+        else:
+            typer.echo(f"{MARKS[finding.level]}  {finding.message}")

@@ -1,0 +1,52 @@
+"""Before and after: what a defense makes of a few phantoms, for a person's eye."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from reidbench.cohorts.base import Dataset, remap
+from reidbench.defenses.base import BaseDefense
+from reidbench.defenses.release import release
+from reidbench.errors import ReidbenchError
+
+SIZE = 192
+# A cohort defense needs company: this many images are published, two of each patient, and the first ones are shown.
+PUBLISHED, SHOWN = 48, 6
+_MARGIN, _CAPTION = 6, 14
+_SEED = 20_220
+
+
+def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
+    """Writes a PNG: originals above, what is published of them below, two images of a patient side by side.
+
+    Raises:
+        ReidbenchError: the defense refuses these images, or the file cannot be written.
+        PluginError: the defense broke a promise.
+    """
+    frame = dataset.source().frame
+    frame = frame[frame.groupby("patient_id")["image_id"].transform("size") > 1]
+    frame = frame.groupby("patient_id", sort=False).head(2).head(PUBLISHED).reset_index(drop=True)
+    before = dataset.read(frame, SIZE)
+    after = release(defense, before, frame["image_id"].tolist(), remap(frame["patient_id"]), seed=_SEED)
+    step = SIZE + _MARGIN
+    sheet = Image.new("L", (_MARGIN + SHOWN * step, 2 * (step + _CAPTION) + _MARGIN), 255)
+    draw = ImageDraw.Draw(sheet)
+    options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
+    for line, (caption, pixels) in enumerate((("original", before), (f"{defense.name} {options}", after))):
+        top = _MARGIN + line * (step + _CAPTION)
+        draw.text((_MARGIN, top - 2), caption, fill=0)
+        for column in range(min(SHOWN, len(pixels))):
+            tile = Image.fromarray(np.ascontiguousarray(pixels[column]))
+            sheet.paste(tile, (_MARGIN + column * step, top + _CAPTION))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        sheet.save(temporary, format="PNG")
+        temporary.replace(path)
+    except OSError as error:
+        raise ReidbenchError(f"{path}: cannot write the sheet: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""Skeletons: what an author starts from. Every file in it is needed, and none needs more."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import tempfile
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from reidbench.errors import ReidbenchError
+from reidbench.plugins import Registry
+
+
+def new_defense(name: str, folder: Path, *, single_file: bool = False) -> list[Path]:
+    """Writes the skeleton of a defense: a package in ``folder/reidbench-NAME``, or the one file ``folder/NAME.py``.
+
+    Args:
+        name: lower-case letters, digits and underscores, a letter first; no installed defense has it.
+        folder: where it goes; made if it isn't there.
+        single_file: a loose file for ``--plugins-dir`` in place of a package.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ReidbenchError: the name is no good or taken, or the place is.
+    """
+    _check_name(name)
+    if single_file:
+        target = folder / f"{name}.py"
+        files = {target: "module"}
+    else:
+        target = folder / f"reidbench-{_dashed(name)}"
+        files = {
+            target / f"reidbench_{name}.py": "module",
+            target / "pyproject.toml": "pyproject",
+            target / f"test_{name}.py": "test",
+            target / "README.md": "readme",
+            target / ".github" / "workflows" / "test.yml": "workflow",
+        }
+    if target.exists():
+        raise ReidbenchError(f"{target}: is there already; nothing was written")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as staged:
+            for path, template in files.items():
+                _fill(Path(staged) / path.relative_to(folder), template, name)
+            (Path(staged) / target.name).replace(target)
+    except OSError as error:
+        raise ReidbenchError(f"{folder}: cannot be written: {error.strerror}") from error
+    return list(files)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        hint = f"; perhaps {near}" if re.fullmatch(r"[a-z][a-z0-9_]*", near) and not keyword.iskeyword(near) else ""
+        raise ReidbenchError(f"{name!r}: a name is lower-case letters, digits and _, a letter first{hint}")
+    for row in Registry().found("defense"):
+        if row.name == name:
+            raise ReidbenchError(f"{name!r}: {row.distribution} brings a defense of this name already")
+
+
+def _fill(path: Path, template: str, name: str) -> None:
+    text = (resources.files(__name__) / f"{template}.tmpl").read_text(encoding="utf-8")
+    cls = "".join(part.capitalize() for part in name.split("_"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(Template(text).substitute(name=name, cls=cls, dashed=_dashed(name)), encoding="utf-8")
+
+
+def _dashed(name: str) -> str:
+    return re.sub("_+", "-", name).strip("-")
