@@ -1,0 +1,123 @@
+"""What the documentation shows is what happens: its snippets are run in order, and their output is compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reidbench.templates import new_defense
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests" / "third_party" / "example"
+# A small phantom and the example package's attacker, which trains nothing: every command is real, and takes seconds.
+SMALL = {
+    "run": (
+        "--dataset=phantom:patients=60", "--attacker=example_pixels", "--set=bootstrap_runs=100",
+        *(f"--set=classifier.{o}" for o in ("epochs=1", "min_steps=4", "max_steps=4")), "--quiet",
+    )
+}  # fmt: skip
+SMALL["sweep"] = SMALL["run"]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    language: str
+    title: str | None
+    text: str
+    line: int
+
+
+def snippets(page: Path) -> Iterator[Snippet]:
+    text = page.read_text(encoding="utf-8")
+    for fence in re.finditer(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', text, re.MULTILINE | re.DOTALL):
+        yield Snippet(fence[1], fence[2], fence[3], text.count("\n", 0, fence.start()) + 1)
+
+
+@pytest.fixture(scope="module")
+def shell(fresh):
+    """Runs bash where ``reidbench``, ``pip``, ``pytest`` and ``python`` are those of a fresh environment."""
+    fresh.install(EXAMPLE)
+    bin_ = fresh.folder / "shims"
+    bin_.mkdir(exist_ok=True)
+    scripts = {
+        "reidbench": (
+            f"#!{fresh.python}\nimport sys\nfrom reidbench.cli import main\nsmall = {SMALL!r}\n"
+            "sys.argv += small.get((sys.argv + [''])[1], ())\nmain()\n"
+        ),
+        # Flags that this line gives itself are taken from what is typed: uv allows none twice.
+        "pip": (
+            "#!/bin/bash\nfor typed; do shift; case $typed in --no-deps|--force-reinstall) ;; "
+            '*) set -- "$@" "$typed";; esac; done\n'
+            f'exec uv pip "$@" -q --no-deps --reinstall --python {fresh.python}\n'
+        ),
+        "pytest": f'#!/bin/bash\nexec {fresh.python} -m pytest -p no:cacheprovider "$@"\n',
+    }
+    for name, script in scripts.items():
+        (bin_ / name).write_text(script)
+        (bin_ / name).chmod(0o755)
+
+    def run(text: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PATH": f"{bin_}:{fresh.folder / 'bin'}:{os.environ['PATH']}",
+            "REIDBENCH_CACHE": str(fresh.folder / "cache"),
+            "NO_COLOR": "1",
+            **variables,
+        }
+        environment.pop("PYTHONPATH", None)
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text], cwd=cwd, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["writing-a-defense.md", "regression-in-ci.md"])
+def test_every_snippet_of_the_page_runs_and_prints_what_is_shown(shell, tmp_path, name):
+    page = ROOT / "docs" / name
+    output, ran = "", 0
+    for snippet in snippets(page):
+        where = f"{name} line {snippet.line}"
+        if snippet.title is not None:
+            path = tmp_path / snippet.title
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(snippet.text)
+        elif snippet.language == "text":
+            for line in snippet.text.splitlines():
+                assert line.removesuffix("…") in output, f"{where}: {line!r} is not in:\n{output}"
+        else:
+            assert snippet.language == "bash", f"{where}: neither a file, nor bash, nor output"
+            done = shell(snippet.text, tmp_path)
+            output = done.stdout
+            assert done.returncode == 0, f"{where}:\n{output}"
+            ran += 1
+    assert ran > 3
+
+
+def test_the_workflow_fails_a_pull_request_that_makes_a_defense_weaker(shell, tmp_path):
+    workflow = yaml.safe_load((ROOT / "docs" / "reidbench-workflow.yml").read_text())
+    steps = {step["name"]: step["run"] for step in workflow["jobs"]["regression"]["steps"] if "name" in step}
+    for place, strength in (("base", "1.0"), ("new", "0.1")):
+        new_defense("my_defense", tmp_path / place)
+        module = tmp_path / place / "reidbench-my-defense" / "reidbench_my_defense.py"
+        module.write_text(module.read_text().replace("Field(0.5,", f"Field({strength},"))
+    repository = tmp_path / "new" / "reidbench-my-defense"
+    (tmp_path / "base" / "reidbench-my-defense").rename(repository / "base")
+
+    results = {
+        name: shell(text, repository, DEFENSE=workflow["env"]["DEFENSE"], GITHUB_STEP_SUMMARY=str(tmp_path / "page"))
+        for name, text in steps.items()
+    }
+    codes = {name: done.returncode for name, done in results.items()}
+    assert codes == {"The target branch": 0, "The pull request": 0, "The gate": 1, "The summary": 0}, results
+    assert (tmp_path / "page").read_text().startswith("## reidbench: regression: 1 of 1 defense compared")
