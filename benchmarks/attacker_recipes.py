@@ -2,7 +2,7 @@
 
 python benchmarks/attacker_recipes.py retrieval --root ../shared/data/chestxray14-sample --set epochs=20 --set lr=0.002
 
-A recipe is chosen on a development part, a share of the train patients that is held out (``--part dev``), and shown on
+A recipe is chosen on a development part, some of the train patients held out (``--part dev``), and shown on
 the official test part (``--part test``). Every image asks a query, and all pairs of images are verified.
 """
 
@@ -29,7 +29,7 @@ from reidbench.cohorts.chestxray14 import ChestXray14
 from reidbench.cohorts.load import load_cohort
 
 CPU = torch.device("cpu")
-DEV_SHARE = 0.15
+DEV_PATIENTS = 80
 
 
 def parts(cohort: Cohort, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -38,9 +38,11 @@ def parts(cohort: Cohort, part: str) -> tuple[np.ndarray, np.ndarray]:
     if part == "test":
         return np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
     train = np.flatnonzero(split == "train")
-    patients = np.unique(cohort.frame["patient"].to_numpy()[train])
-    held_out = np.random.default_rng(5).choice(patients, round(DEV_SHARE * len(patients)), replace=False)
-    dev = np.isin(cohort.frame["patient"].to_numpy()[train], held_out)
+    owner = cohort.frame["patient"].to_numpy()[train]
+    patients, counts = np.unique(owner, return_counts=True)
+    # Like the test part, which has 91 patients with many images each: drawn by their number of images.
+    held_out = np.random.default_rng(5).choice(patients, DEV_PATIENTS, replace=False, p=counts / counts.sum())
+    dev = np.isin(owner, held_out)
     return train[~dev], train[dev]
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from reidbench.attackers.learner import PairHead
 from reidbench.attackers.losses import Contrast
-from reidbench.attackers.siamese import SiameseAttacker
+from reidbench.attackers.siamese import STANDARD, SiameseAttacker
 from reidbench.plugins import hookimpl
 
 
@@ -35,7 +35,7 @@ class Retrieval(SiameseAttacker):
     """A siamese network whose vectors lie near each other where the images are of one patient."""
 
     name = "retrieval"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
 
     temperature: float = Field(0.1, gt=0, description="of the contrastive loss")
     memory: int = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,26 @@ from reidbench.networks.siamese import EmbeddingNet, embed_images
 from reidbench.networks.training import Length, Precision, length, run, seed_of
 from reidbench.progress import Progress
 
+#: One GPU, 256². Its schedule is long enough for tens of thousands of images, and its batch fits 24 GB.
+STANDARD: dict[str, Any] = {
+    "backbone": "resnet50",
+    "weights": "imagenet",
+    "grid": 4,
+    "dropout": 0.2,
+    "batch_size": 256,
+    "epochs": 60,
+    "min_steps": 1500,
+    "max_steps": 100_000,
+    "lr": 1e-3,
+    "weight_decay": 0.05,
+    "warm_epochs": 15,
+    "warm_min_steps": 400,
+    "warm_max_steps": 25_000,
+    "warm_lr": 3e-4,
+    "average": 0.999,
+    "precision": "bf16-mixed",
+    "augmentation": {"rotation": 7, "shift": 0.05, "scale": 0.1, "aspect": 0.05, "erase": 0.25},
+}
 #: A training whose loss stays within this share of an uninformed attacker's has learned nothing.
 LEARNED = 0.01
 #: Elements of a block of scores that is worked on at a time.
@@ -35,17 +56,17 @@ class SiameseAttacker(Attacker):
     backbone: str = Field("resnet_small", description="resnet_small[_WIDTH[xBLOCKS]], a torchvision name, or timm:NAME")
     weights: str = Field("random", description="the backbone's first weights: random, imagenet, or a file")
     dimensions: int = Field(128, ge=2, description="length of an image's vector")
-    grid: int = Field(4, ge=1, description="cells a side that the feature map is averaged to")
+    grid: int = Field(8, ge=1, description="cells a side that the feature map is averaged to")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the pooled features")
     batch_size: int = Field(128, ge=8, description="images through the network at a time")
     images_per_patient: int = Field(4, ge=2, description="at most so many images of a patient in a batch")
     singles: int = Field(0, ge=0, description="images a batch of patients who have only one")
-    epochs: float = Field(20, gt=0, description="passes over the images, within min_steps and max_steps")
+    epochs: float = Field(40, gt=0, description="passes over the images, within min_steps and max_steps")
     min_steps: int = Field(300, ge=1, description="batches at least, so that a small cohort trains long enough")
     max_steps: int = Field(20_000, ge=1, description="batches at most")
     lr: float = Field(4e-3, gt=0, description="peak learning rate of the 1cycle schedule")
-    warm_epochs: float = Field(8, gt=0, description="as epochs, from another training's weights")
-    warm_min_steps: int = Field(100, ge=1, description="as min_steps, from another training's weights")
+    warm_epochs: float = Field(15, gt=0, description="as epochs, from another training's weights")
+    warm_min_steps: int = Field(150, ge=1, description="as min_steps, from another training's weights")
     warm_max_steps: int = Field(8_000, ge=1, description="as max_steps, from another training's weights")
     warm_lr: float = Field(2e-3, gt=0, description="as lr, from another training's weights")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on matrices only")

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from reidbench.attackers.learner import PairHead
 from reidbench.attackers.losses import Contrast, PairsAndContrast
-from reidbench.attackers.siamese import SiameseAttacker
+from reidbench.attackers.siamese import STANDARD, SiameseAttacker
 from reidbench.plugins import hookimpl
 
 #: Minus the sum of the head's first weights: puts unrelated images at a logit of about -3.
@@ -60,7 +60,7 @@ class Verification(SiameseAttacker):
     """
 
     name = "verification"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
 
     contrast: float = Field(1.0, ge=0, description="weight of the contrastive loss beside the cross-entropy")
     temperature: float = Field(0.1, gt=0, description="of the contrastive loss")

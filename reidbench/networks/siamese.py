@@ -20,7 +20,7 @@ class EmbeddingNet(nn.Module):
     """
 
     def __init__(
-        self, backbone: str, *, weights: str = "random", dimensions: int = 128, grid: int = 4, dropout: float = 0.0
+        self, backbone: str, *, weights: str = "random", dimensions: int = 128, grid: int = 8, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.backbone = build_backbone(backbone, weights)

@@ -80,7 +80,7 @@ def tiny() -> dict[str, object]:
         "backbone": "resnet_small_16",
         "batch_size": 48,
         "dimensions": 16,
-        "grid": 2,
+        "grid": 4,
         "min_steps": 60,
         "epochs": 1,
         "warm_min_steps": 30,

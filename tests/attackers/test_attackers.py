@@ -247,3 +247,35 @@ def test_an_informed_training_undoes_an_inversion(attacker_class, world, tiny, t
     fooled = auc(ignorant, test_images, inverted, test_patients)
     assert fooled < 0.65
     assert auc(informed, test_images, inverted, test_patients) > max(0.85, fooled + 0.2)
+
+
+@pytest.mark.slow
+def test_the_standard_preset_trains_averages_and_comes_back(attacker_class, world, tmp_path):
+    # Its bfloat16 and moving average at a size that a CPU bears; ImageNet weights need a network connection.
+    images, patients = world.blobs(4, 2, seed=1)
+    tiny = {"backbone": "resnet18", "weights": "random", "batch_size": 8, "min_steps": 2, "max_steps": 2}
+    attacker = attacker_class(**{**attacker_class.presets["standard"], **tiny})
+    training = attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / "fit")
+    assert training.images_seen == 16
+    attacker.save(tmp_path / "w.safetensors")
+    other = attacker_class(**attacker.model_dump())
+    other.load(tmp_path / "w.safetensors", device=CPU)
+    vectors = attacker.embed(images, device=CPU)
+    assert np.isfinite(vectors).all()
+    assert np.array_equal(other.embed(images, device=CPU), vectors)
+
+
+def test_the_moving_average_is_what_is_kept(attacker_class, world, tiny, tmp_path):
+    # With a decay of all but nothing, the average stays near the first weights; without it, the last weights are kept.
+    images, patients = world.blobs(8, 3, seed=1)
+    short = {**tiny, "batch_size": 16, "min_steps": 10}
+    kept = {}
+    for name, average in (("first", None), ("slow", 0.999999), ("none", None)):
+        steps = {"max_steps": 1, "min_steps": 1, "lr": 1e-12} if name == "first" else {}
+        attacker = attacker_class(**{**short, **steps, "average": average})
+        attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / name)
+        attacker.save(tmp_path / f"{name}.safetensors")
+        kept[name] = load_file(tmp_path / f"{name}.safetensors")["network.head.4.weight"]
+    moved = (kept["none"] - kept["first"]).abs().mean()
+    # The average begins at the weights after the first step.
+    assert (kept["slow"] - kept["first"]).abs().mean() < 0.5 * moved
