@@ -89,9 +89,7 @@ def test_the_written_record_is_the_printed_one_and_is_never_overwritten(small_ru
 def test_a_second_run_takes_every_step_from_the_cache(small_run, command):
     folder = small_run["folder"]
     before = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
-    again = command(
-        "run", "--defense=blackout", *small_run["arguments"], "--json", cwd=folder, cache=folder / "cache"
-    )
+    again = command("run", "--defense=blackout", *small_run["arguments"], "--json", cwd=folder, cache=folder / "cache")
     after = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
     assert after == before
     known = {record["id"]: record for record in small_run["records"]}
