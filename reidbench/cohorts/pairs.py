@@ -49,11 +49,11 @@ def build_pairs(
 ) -> Pairs:
     """Builds balanced pairs: genuine ones, and as many impostors.
 
-    Genuine pairs are all combinations of two images of a patient, or a uniform draw of them where capped; which of
-    the two is the probe is drawn. An impostor pair keeps the probe of a genuine pair and replaces the other image. Were both
-    images drawn anew, as Packhäuser et al. (2022) draw them, a patient with many images would be a probe more often
-    in genuine pairs than in impostor ones, and a score of the probe alone would beat chance without any link: even a
-    constant release would.
+    Genuine pairs are all combinations of two images of a patient, or a uniform draw of them where capped; which one is
+    the probe is drawn. An impostor pair keeps the probe of a genuine pair and replaces the other image. Were both drawn
+    anew, as Packhäuser et al. (2022) draw them, a patient with many images would be a probe more often in genuine pairs
+    than in impostor ones, and a score of the probe alone would beat chance without any link: even a constant release
+    would.
 
     *Random* negatives replace it by a uniform draw of another patient's image. *Matched* negatives replace it by one of
     another patient with the same sex, the same view and the same age, or up to one year away where there is none; so
