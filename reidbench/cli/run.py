@@ -32,6 +32,12 @@ def run(
         list[str] | None,
         typer.Option(help="Only these rungs, such as informed or ignorant/original-released; marks the record."),
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Test pairs from a file (two image names and 1 or 0 a line, tab-separated) in place of built."
+        ),
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset, as retrieval.epochs=5.")
@@ -70,6 +76,7 @@ def run(
         overrides=overrides(set_ or []),
         size=size,
         ladder=parse_ladder(rung or []),
+        pair_list=pairs,
         seed=seed,
         command=typed_command(),
     )

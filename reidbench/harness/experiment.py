@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reidbench import __version__
 from reidbench.cohorts.base import SPLITS, Cohort
+from reidbench.cohorts.pairlist import read_pair_list
 from reidbench.cohorts.pairs import Pairs, build_pairs
 from reidbench.errors import ReidbenchError
 from reidbench.harness import evaluate
@@ -26,7 +27,7 @@ from reidbench.harness.published import ATTACKERS_VALIDATION, Originals, Publish
 from reidbench.harness.record import Attack, DatasetInfo, Record
 from reidbench.harness.scores import RunScores, attack_key
 from reidbench.harness.settings import Settings
-from reidbench.harness.steps import StepCache
+from reidbench.harness.steps import StepCache, code_version
 from reidbench.harness.threats import Negatives, Rung, full_ladder
 from reidbench.progress import Progress
 
@@ -197,6 +198,10 @@ class Experiment:
     def _test_pairs(self) -> dict[Negatives, Pairs]:
         frame = self.parts["test"].frame
         found: dict[Negatives, Pairs] = {}
+        if self.settings.pair_list is not None:
+            listed = read_pair_list(self.settings.pair_list, frame)
+            self.notes += listed.notes
+            return {"listed": listed}
         for negatives in self.settings.negatives:
             try:
                 pairs = build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS)
@@ -251,6 +256,8 @@ class Experiment:
             "classifier": settings.classifier.model_dump(mode="json"),
             "ladder": [str(rung) for rung in settings.ladder],
             "negatives": list(settings.negatives),
+            "overrides": dict(settings.overrides),
+            "code": [code_version(f"reidbench.{room}") for room in ("cohorts", "metrics", "utility", "harness")],
             "runs": settings.bootstrap_runs,
             "preset": settings.preset,
             "seed": settings.seed,

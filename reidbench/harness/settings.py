@@ -11,6 +11,7 @@ import torch
 
 from reidbench.attackers.base import Attacker
 from reidbench.errors import ReidbenchError, did_you_mean
+from reidbench.harness.steps import content_digest
 from reidbench.harness.threats import NEGATIVES, Negatives, Rung, full_ladder
 from reidbench.options import build
 from reidbench.plugins import Registry
@@ -36,6 +37,7 @@ class Settings:
         bootstrap_runs: resamplings behind every interval.
         ladder: the rungs to climb.
         negatives: how impostor pairs are chosen, each a track of its own.
+        pair_list: a file of test pairs in place of built ones.
         seed: of release, training and sampling. The test pairs do not depend on it, so that runs stay paired.
         device: where networks and defenses run.
         cache: folder of the step cache.
@@ -52,6 +54,7 @@ class Settings:
     seed: int = 0
     ladder: tuple[Rung, ...] = field(default_factory=full_ladder)
     negatives: tuple[Negatives, ...] = NEGATIVES
+    pair_list: Path | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
 
@@ -66,6 +69,7 @@ def make_settings(
     overrides: Mapping[str, str] | None = None,
     size: int | None = None,
     ladder: tuple[Rung, ...] | None = None,
+    pair_list: Path | None = None,
     seed: int = 0,
     command: str = "",
 ) -> Settings:
@@ -104,6 +108,11 @@ def make_settings(
     changed: dict[str, Any] = dict(overrides or {})
     if size is not None and size != SIZES[preset]:
         changed["size"] = size
+    if pair_list is not None:
+        if not pair_list.is_file():
+            raise ReidbenchError(f"--pairs {pair_list}: no such file")
+        # Runs on other pairs are other runs: the list's hash keeps them out of each other's tables.
+        changed["pairs"] = content_digest(pair_list)
     return Settings(
         preset=preset,
         size=size or SIZES[preset],
@@ -114,6 +123,7 @@ def make_settings(
         seed=seed,
         bootstrap_runs=runs,
         ladder=ladder or full_ladder(),
+        pair_list=pair_list,
         overrides=changed,
         command=command,
     )

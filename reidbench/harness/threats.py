@@ -9,11 +9,12 @@ from reidbench.errors import ReidbenchError, did_you_mean
 
 Knowledge = Literal["ignorant", "informed"]
 Linkage = Literal["original-released", "released-released"]
-Negatives = Literal["random", "matched"]
+# ``listed``: the pairs come from a file, whoever chose their impostors.
+Negatives = Literal["random", "matched", "listed"]
 
 KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
 LINKAGE: tuple[Linkage, ...] = get_args(Linkage)
-NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
+NEGATIVES: tuple[Negatives, ...] = ("random", "matched")
 
 
 @dataclass(frozen=True, order=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reidbench.cohorts.phantom import Phantom
 from reidbench.harness.record import Record, read_record
 
 pytestmark = pytest.mark.slow
@@ -124,6 +125,28 @@ def test_a_limited_ladder_is_said_and_marked(small_run, command):
     record = read_record(next((folder / "limited").glob("blackout-*.json")))
     assert not record.complete
     assert {(a.knowledge, a.linkage) for a in record.attacks} == {("ignorant", "released-released")}
+
+
+def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, command):
+    folder = small_run["folder"]
+    test = Phantom(patients=90).source().frame.query("split == 'test'")
+    linked = test.groupby("patient_id").filter(lambda images: len(images) > 1)
+    first, second = linked.groupby("patient_id").head(1), linked.groupby("patient_id").nth(1)
+    genuine = list(zip(first["image_id"], second["image_id"]))
+    impostors = list(zip(first["image_id"], second["image_id"].iloc[::-1]))
+    impostors = [(a, b) for a, b in impostors if a.split("_")[0] != b.split("_")[0]]
+    lines = [f"{a}\t{b}\t1" for a, b in genuine] + [f"{a}\t{b}\t0" for a, b in impostors] + ["gone\tp00000_000\t0"]
+    (folder / "pairs.txt").write_text("\n".join(lines))
+    command(
+        "run", "--defense=identity", "--rung=ignorant/original-released", "--pairs=pairs.txt", "--out=listed",
+        *small_run["arguments"], cwd=folder, cache=folder / "cache",
+    )  # fmt: skip
+    record = read_record(next((folder / "listed").glob("identity-*.json")))
+    judged = [a for a in record.attacks if a.task == "verification"]
+    assert {a.negatives for a in judged} == {"listed"}
+    assert {(a.metrics.genuine, a.metrics.impostor) for a in judged} == {(len(genuine), len(impostors))}
+    assert any("1 of" in note and "not there" in note for note in record.dataset.notes)
+    assert set(record.overrides) >= {"pairs"}
 
 
 def test_the_final_table_fits_a_hundred_columns(small_run, command):
