@@ -12,7 +12,7 @@ import torch
 from reidbench.attackers.base import Attacker
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.harness.steps import content_digest
-from reidbench.harness.threats import NEGATIVES, Negatives, Rung, full_ladder
+from reidbench.harness.threats import NEGATIVES, Built, Rung, full_ladder
 from reidbench.options import build
 from reidbench.plugins import Registry
 from reidbench.utility.classifier import ClassifierOptions
@@ -53,7 +53,7 @@ class Settings:
     bootstrap_runs: int
     seed: int = 0
     ladder: tuple[Rung, ...] = field(default_factory=full_ladder)
-    negatives: tuple[Negatives, ...] = NEGATIVES
+    negatives: tuple[Built, ...] = NEGATIVES
     pair_list: Path | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""

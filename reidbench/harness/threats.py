@@ -10,11 +10,12 @@ from reidbench.errors import ReidbenchError, did_you_mean
 Knowledge = Literal["ignorant", "informed"]
 Linkage = Literal["original-released", "released-released"]
 # ``listed``: the pairs come from a file, whoever chose their impostors.
+Built = Literal["random", "matched"]
 Negatives = Literal["random", "matched", "listed"]
 
 KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
 LINKAGE: tuple[Linkage, ...] = get_args(Linkage)
-NEGATIVES: tuple[Negatives, ...] = ("random", "matched")
+NEGATIVES: tuple[Built, ...] = ("random", "matched")
 
 
 @dataclass(frozen=True, order=True)
