@@ -42,10 +42,10 @@ class _Memory(CrossBatchMemory):  # type: ignore[misc]
 
 
 class Contrast(nn.Module):
-    """Supervised contrastive loss (Khosla et al. 2020) of the embeddings' cosines, from each side to the other.
+    """Supervised contrastive loss (Khosla et al. 2020) of the embeddings' cosines.
 
-    An image is compared with the other side of its batch and, with ``memory``, with as many embeddings of that side
-    from the last batches (Wang et al. 2020).
+    An image is compared with all others of its batch, on either side. With ``memory`` it is compared with the other
+    side alone, and with as many embeddings of that side from the last batches (Wang et al. 2020).
     """
 
     def __init__(self, dimensions: int, temperature: float, memory: int = 0) -> None:
@@ -56,15 +56,15 @@ class Contrast(nn.Module):
     def forward(self, head: PairHead, batch: Batch) -> tuple[torch.Tensor, float]:
         """The loss, and the log of how many images each is compared with."""
         probe, gallery = (batch.probe, batch.probe_patients), (batch.gallery, batch.gallery_patients)
+        if not self.memories:
+            vectors, patients = torch.cat([probe[0], gallery[0]]), torch.cat([probe[1], gallery[1]])
+            return self.loss(vectors, patients), math.log(len(vectors) - 1)
         there, compared = self._against(0, probe, gallery)
         back, compared_back = self._against(1, gallery, probe)
         return (there + back) / 2, (math.log(compared) + math.log(compared_back)) / 2
 
     def _against(self, side: int, anchors: _Labelled, others: _Labelled) -> tuple[torch.Tensor, int]:
-        # The loss of each anchor against the other side, and how many images that was.
-        if not self.memories:
-            loss = self.loss(*anchors, ref_emb=others[0], ref_labels=others[1])
-            return loss, len(others[0])
+        # The loss of each anchor against the other side and its memory, and how many images that was.
         memory = cast(_Memory, self.memories[side])
         vectors, patients = torch.cat([anchors[0], others[0]]), torch.cat([anchors[1], others[1]])
         enqueued = torch.arange(len(vectors), device=vectors.device) >= len(anchors[0])

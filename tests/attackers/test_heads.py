@@ -136,22 +136,28 @@ def test_contrast_compares_each_side_with_the_other_and_what_it_remembers_of_it(
         assert uninformed == pytest.approx((math.log(len(held["probe"][0])) + math.log(len(held["gallery"][0]))) / 2)
 
 
-def test_contrast_without_memory_compares_with_the_batch_alone():
+def test_contrast_without_memory_compares_with_all_others_of_the_batch():
     rng = np.random.default_rng(3)
     contrast = Contrast(5, temperature=0.2)
     for _ in range(2):
         probe, gallery, patients = unit(rng, 4), unit(rng, 3), (np.array([0, 1, 1, 2]), np.array([0, 1, 2]))
         given = batch(torch.from_numpy(probe), torch.from_numpy(gallery), *(p.tolist() for p in patients))
         loss, uninformed = contrast(DistanceHead(), given)
-        there = contrast_by_hand(probe, patients[0], gallery, patients[1], 0.2)
-        back = contrast_by_hand(gallery, patients[1], probe, patients[0], 0.2)
-        assert loss.item() == pytest.approx((there + back) / 2, rel=1e-4)
-        assert uninformed == pytest.approx((math.log(3) + math.log(4)) / 2)
+        everyone, whose = np.concatenate([probe, gallery]), np.concatenate(patients)
+        # Each image against all others: itself is left out, and who has no partner makes no loss.
+        losses = [
+            contrast_by_hand(everyone[i : i + 1], whose[i : i + 1], np.delete(everyone, i, 0), np.delete(whose, i), 0.2)
+            for i in range(7)
+            if (np.delete(whose, i) == whose[i]).any()
+        ]
+        assert loss.item() == pytest.approx(np.mean(losses), rel=1e-4)
+        assert uninformed == pytest.approx(math.log(6))
 
 
-def test_contrast_of_equal_vectors_is_its_uninformed_loss():
+@pytest.mark.parametrize("memory", [0, 8])
+def test_contrast_of_equal_vectors_is_its_uninformed_loss(memory):
     vectors = torch.nn.functional.normalize(torch.ones(4, 5))
-    loss, uninformed = Contrast(5, 0.1, 8)(DistanceHead(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3]))
+    loss, uninformed = Contrast(5, 0.1, memory)(DistanceHead(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3]))
     assert loss.item() == pytest.approx(uninformed, rel=1e-5)
 
 
