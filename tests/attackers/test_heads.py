@@ -157,7 +157,9 @@ def test_contrast_without_memory_compares_with_all_others_of_the_batch():
 @pytest.mark.parametrize("memory", [0, 8])
 def test_contrast_of_equal_vectors_is_its_uninformed_loss(memory):
     vectors = torch.nn.functional.normalize(torch.ones(4, 5))
-    loss, uninformed = Contrast(5, 0.1, memory)(DistanceHead(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3]))
+    loss, uninformed = Contrast(5, 0.1, memory)(
+        DistanceHead(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3])
+    )
     assert loss.item() == pytest.approx(uninformed, rel=1e-5)
 
 
