@@ -19,6 +19,7 @@ SMALL = (
         "batch_size=32", "epochs=1", "min_steps=30", "warm_epochs=1", "warm_min_steps=6",
     )),
     *(f"--set=classifier.{o}" for o in ("batch_size=16", "epochs=1", "min_steps=15")),
+    *(f"--set=restorer.{o}" for o in ("width=8", "epochs=1", "min_steps=20")),
 )  # fmt: skip
 
 

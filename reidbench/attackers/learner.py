@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
+from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
-from reidbench.networks.augment import Augmentation
+from reidbench.networks.augment import Augmentation, moved
 from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.networks.siamese import embed_images
 from reidbench.networks.training import Length, optimizer, seed_of
@@ -40,17 +41,25 @@ class PairHead(nn.Module):
 
 
 class Siamese(nn.Module):
-    """One network for both images of a pair, and the head that compares them."""
+    """One network for both images of a pair, and the head that compares them.
 
-    def __init__(self, network: nn.Module, head: PairHead) -> None:
+    At test time an image is also seen moved up, down, left and right by ``test_shift`` of its size, and the directions
+    of the five embeddings are averaged.
+    """
+
+    def __init__(self, network: nn.Module, head: PairHead, *, test_shift: float = 0.0) -> None:
         super().__init__()
         self.network = network
         self.head = head
+        self._test_shift = test_shift
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) in [0, 1] to vectors (B, D)."""
-        vectors: torch.Tensor = self.head.vectors(self.network(images))
-        return vectors
+        if self.training or not self._test_shift:
+            return self.head.vectors(self.network(images))
+        pixels = max(1, round(self._test_shift * images.shape[-1]))
+        directions = [functional.normalize(self.network(view)) for view in (images, *moved(images, pixels))]
+        return self.head.vectors(torch.stack(directions).mean(dim=0))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field, PrivateAttr
 from torch import nn
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario
-from reidbench.attackers.learner import Learner, PairHead, Siamese
+from reidbench.attackers.learner import Learner, PairHead, Siamese, validation_auc
 from reidbench.attackers.weights import read_weights, write_weights
 from reidbench.errors import ReidbenchError
 from reidbench.networks.augment import Augmentation
@@ -61,7 +62,7 @@ class SiameseAttacker(Attacker):
     batch_size: int = Field(128, ge=8, description="images through the network at a time")
     images_per_patient: int = Field(4, ge=2, description="at most so many images of a patient in a batch")
     singles: int = Field(0, ge=0, description="images a batch of patients who have only one")
-    epochs: float = Field(30, gt=0, description="passes over the images, within min_steps and max_steps")
+    epochs: float = Field(40, gt=0, description="passes over the images, within min_steps and max_steps")
     min_steps: int = Field(300, ge=1, description="batches at least, so that a small cohort trains long enough")
     max_steps: int = Field(20_000, ge=1, description="batches at most")
     lr: float = Field(4e-3, gt=0, description="peak learning rate of the 1cycle schedule")
@@ -73,6 +74,9 @@ class SiameseAttacker(Attacker):
     average: float | None = Field(None, gt=0, lt=1, description="decay a step of a moving average of the weights")
     precision: Precision = Field("32-true", description="of training")
     augmentation: Augmentation = Field(Augmentation(), description="random changes of the images in training")
+    test_shift: float = Field(
+        0.015, ge=0, le=0.25, description="at test time an image is also seen moved by this share of its size; 0: not"
+    )
 
     _model: Siamese | None = PrivateAttr(default=None)
 
@@ -97,8 +101,10 @@ class SiameseAttacker(Attacker):
     ) -> Training:
         """Trains; see :meth:`Attacker.fit`. The training's ``val_auc`` is over all pairs of the validation images."""
         model = self._fresh(seed, weights=start is None)
+        before = None
         if start is not None:
             read_weights(model, start, self._about())
+            before = copy.deepcopy(model)
         plan = self._length(len(train.patients), warm=start is not None)
         learner = Learner(
             model,
@@ -126,7 +132,11 @@ class SiameseAttacker(Attacker):
             description=f"training {self.name}",
         )
         self._model = learner.result.eval()
-        return _summary(history)
+        # Where the defense changes little, more training may only make the attacker forget.
+        kept_start = False
+        if before is not None and val is not None and _is_better(before, self._model, val, device):
+            self._model, kept_start = before.to(device).eval(), True
+        return _summary(history, kept_start=kept_start)
 
     def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
         """Maps images (N, H, W) uint8 to vectors (N, D); equal images to equal vectors, to the last bit."""
@@ -174,7 +184,7 @@ class SiameseAttacker(Attacker):
                 grid=self.grid,
                 dropout=self.dropout,
             )
-            return Siamese(network, self.head())
+            return Siamese(network, self.head(), test_shift=self.test_shift)
 
     def _trained(self) -> Siamese:
         if self._model is None:
@@ -215,7 +225,12 @@ class SiameseAttacker(Attacker):
         }
 
 
-def _summary(history: list[dict[str, float]]) -> Training:
+def _is_better(model: Siamese, other: Siamese, val: Fixed, device: torch.device) -> bool:
+    one, two = (validation_auc(m, val, device) for m in (model, other))
+    return one is not None and two is not None and one > two
+
+
+def _summary(history: list[dict[str, float]], *, kept_start: bool) -> Training:
     late = history[-max(1, len(history) // 4) :]
     loss = float(np.mean([row["train_loss"] for row in late]))
     uninformed = float(np.mean([row["uninformed_loss"] for row in late]))
@@ -225,6 +240,7 @@ def _summary(history: list[dict[str, float]]) -> Training:
         seconds=float(sum(row["seconds"] for row in history)),
         history=history,
         learned=loss < (1 - LEARNED) * uninformed,
+        kept_start=kept_start,
     )
 
 

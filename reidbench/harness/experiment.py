@@ -19,12 +19,15 @@ from reidbench.cohorts.pairlist import read_pair_list
 from reidbench.cohorts.pairs import Pairs, build_pairs
 from reidbench.errors import ReidbenchError
 from reidbench.harness import evaluate
+from reidbench.harness.ahead import Job, run_ahead
 from reidbench.harness.attack import Trained, embed, train_attacker
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.diagnosis import diagnose
 from reidbench.harness.environment import environment, git_state
-from reidbench.harness.published import ATTACKERS_VALIDATION, Originals, Published
-from reidbench.harness.record import Attack, DatasetInfo, Record
+from reidbench.harness.inverting import Restored
+from reidbench.harness.linked import Fused, Linked, Links
+from reidbench.harness.published import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
+from reidbench.harness.record import Attack, DatasetInfo, Record, Utility
 from reidbench.harness.scores import RunScores, attack_key
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import StepCache, code_version
@@ -63,7 +66,7 @@ class Experiment:
         self.pairs = self._test_pairs()
         self.validation_pairs = self._validation_pairs()
         self.originals = Originals(self.parts)
-        self._ignorant: dict[str, Trained] = {}
+        self._ignorant: list[Trained] = []
 
     def judge(self, published: Published, *, baseline: Record | None) -> tuple[Record, RunScores]:
         """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record.
@@ -81,6 +84,7 @@ class Experiment:
             return result
 
         timed("release", lambda: published.images("test"))
+        timed("trainings", lambda: self._train_ahead(published))
         attacks: list[Attack] = []
         scores = RunScores(
             self.patients["test"],
@@ -88,21 +92,16 @@ class Experiment:
             {},
             {},
         )
+        linked: dict[Rung, list[Linked]] = {rung: [] for rung in self.settings.ladder}
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
-                climb = partial(self._climb, template, rung, published, scores)
-                attacks += timed(f"attack {template.name} {rung}", climb)
-        utility = timed(
-            "utility",
-            lambda: diagnose(
-                self.parts,
-                self.originals,
-                published,
-                settings=self.settings,
-                cache=self.cache,
-                progress=self.progress,
-            ),
-        )
+                step = f"attack {template.name} {rung}"
+                linked[rung].append(timed(step, partial(self._climb, template, rung, published)))
+                attacks += timed(step, partial(self._judge, rung, linked[rung][-1], scores))
+        for rung, members in linked.items():
+            if fused := Fused.of(members):
+                attacks += timed(f"attack {fused.name} {rung}", partial(self._judge, rung, fused, scores))
+        utility = timed("utility", lambda: self._diagnose(published, progress=self.progress))
         controls = timed(
             "controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], self.ignorant_trainings())
         )
@@ -123,6 +122,7 @@ class Experiment:
             hyperparameters={
                 **{attacker.name: attacker.model_dump(mode="json") for attacker in attackers},
                 "classifier": self.settings.classifier.model_dump(mode="json"),
+                "restorer": self.settings.restorer.model_dump(mode="json"),
             },
             bootstrap_runs=self.settings.bootstrap_runs,
             dataset=dataset,
@@ -138,15 +138,22 @@ class Experiment:
 
     def ignorant(self, template: Any) -> Trained:
         """The attacker trained on originals: every run of this cohort, preset and seed shares it."""
-        if template.name not in self._ignorant:
-            self._ignorant[template.name] = self._train(template, self.originals, self.originals, None)
-        return self._ignorant[template.name]
+        return next(t for t in self.ignorant_trainings() if t.attacker.name == template.name)
 
     def ignorant_trainings(self) -> list[Trained]:
         """The attackers trained on originals."""
-        return [self.ignorant(template) for template in self.settings.attackers]
+        if not self._ignorant:
+            jobs = [
+                partial(self._train, template, self.originals, self.originals, None)
+                for template in self.settings.attackers
+            ]
+            run_ahead(jobs, progress=self.progress, description="training on originals")
+            self._ignorant = [job(progress=self.progress) for job in jobs]
+        return self._ignorant
 
-    def _train(self, template: Any, probe: Published, gallery: Published, start: Trained | None) -> Trained:
+    def _train(
+        self, template: Any, probe: Published, gallery: Published, start: Trained | None, *, progress: Progress
+    ) -> Trained:
         return train_attacker(
             template,
             probe,
@@ -155,41 +162,74 @@ class Experiment:
             settings=self.settings,
             cache=self.cache,
             start=start,
-            progress=self.progress,
+            progress=progress,
         )
 
-    def _climb(self, template: Any, rung: Rung, published: Published, kept: RunScores) -> list[Attack]:
-        """One attacker on one rung, judged for both tasks; its scores go into ``kept``."""
-        probe = self.originals if rung.linkage == "original-released" else published
-        trained = self.ignorant(template)
+    def _train_ahead(self, published: Published) -> None:
+        """Every training that the run will ask for, side by side where that is faster."""
+        for split, draw in (("train", PUBLISHED), ("val", ATTACKERS_VALIDATION)):
+            published.images(split, draw)
+        published.side()
+        linkages = [rung.linkage for rung in self.settings.ladder if rung.knowledge == "informed"]
+        # By identity: without a defense, both linkages are one training.
+        sides = (self.originals if linkage == "original-released" else published for linkage in linkages)
+        probes = {id(probe): probe for probe in sides}
+        jobs: list[Job] = [
+            partial(self._train, template, probe, published, self.ignorant(template))
+            for template in self.settings.attackers
+            for probe in probes.values()
+        ]
+        if any(rung.knowledge == "inverting" for rung in self.settings.ladder):
+            jobs.append(self._restored(published).train)
+        run_ahead([*jobs, partial(self._diagnose, published)], progress=self.progress, description="training")
+
+    def _diagnose(self, published: Published, *, progress: Progress) -> Utility | None:
+        return diagnose(
+            self.parts, self.originals, published, settings=self.settings, cache=self.cache, progress=progress
+        )
+
+    def _climb(self, template: Any, rung: Rung, published: Published) -> Linked:
+        """One attacker on one rung: trained for it, every test image embedded."""
+        trained, restoration = self.ignorant(template), None
+        gallery = published
+        if rung.knowledge == "inverting":
+            gallery = restored = self._restored(published)
+            restoration = restored.train(progress=self.progress)
+        probe: Published = self.originals
+        if rung.linkage == "released-released":
+            probe = gallery
         if rung.knowledge == "informed":
-            trained = self._train(template, probe, published, trained)
-        attacker = trained.attacker
-        held, gallery = (self._embed(trained, side, "test") for side in (probe, published))
-        validation = self._validation_scores(trained, probe, published)
-        shared = {"attacker": template.name, "knowledge": rung.knowledge, "linkage": rung.linkage}
-        where = (template.name, rung.knowledge, rung.linkage)
+            trained = self._train(template, probe, gallery, trained, progress=self.progress)
+        held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
+        return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
+
+    def _restored(self, published: Published) -> Restored:
+        return Restored(self.originals, published, self.patients["train"], settings=self.settings, cache=self.cache)
+
+    def _judge(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
+        """An attacker on one rung, judged for both tasks; its scores go into ``kept``."""
+        where = (links.name, rung.knowledge, rung.linkage)
+        shared: dict[str, Any] = dict(zip(("attacker", "knowledge", "linkage"), where))
+        shared |= {"training": links.training, "restoration": links.restoration}
         attacks = []
         for negatives, pairs in self.pairs.items():
-            scores = attacker.score(held[pairs.a], gallery[pairs.b])
-            kept.verification[attack_key(*where, negatives)] = scores
+            scores = links.scores(pairs)
+            kept.verification[attack_key(*where, negatives)] = np.asarray(scores, dtype=np.float32)
             judged = evaluate.verification(
                 scores,
                 pairs,
                 self.patients["test"],
-                probabilities=attacker.probability(scores),
-                validation=validation,
+                probabilities=links.probability(scores),
+                validation=links.validation,
                 runs=self.settings.bootstrap_runs,
             )
-            attacks.append(
-                Attack(task="verification", negatives=negatives, metrics=judged, training=trained.training, **shared)
-            )
+            attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
         ranked, kept.average_precision[attack_key(*where)] = evaluate.retrieval(
-            lambda rows: attacker.score_block(held[rows], gallery),
+            links.block,
             self.patients["test"],
             runs=self.settings.bootstrap_runs,
         )
-        attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, training=trained.training, **shared))
+        attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
         return attacks
 
     def _embed(self, trained: Trained, side: Published, split: str, draw: int = 0) -> NDArray[np.float32]:
@@ -254,6 +294,7 @@ class Experiment:
             "attackers": [(a.name, a.model_dump(mode="json")) for a in settings.attackers],
             "steps": sorted(trained.step.digest for trained in self.ignorant_trainings()),
             "classifier": settings.classifier.model_dump(mode="json"),
+            "restorer": settings.restorer.model_dump(mode="json"),
             "ladder": [str(rung) for rung in settings.ladder],
             "negatives": list(settings.negatives),
             "overrides": dict(settings.overrides),

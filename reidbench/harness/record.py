@@ -41,6 +41,11 @@ class Interval(Model):
     high: float | None
 
 
+def _unsaid(value: Any) -> bool:
+    """Fields that came later are left out where there is nothing, so that an old record writes back as it was."""
+    return value is None
+
+
 class Git(Model):
     """The commit that made the record."""
 
@@ -100,6 +105,9 @@ class TrainingInfo(Model):
     learned: bool = Field(description="false when the training loss never left its starting value")
     checkpoint_sha256: str
     warm_start: bool
+    kept_start: bool | None = Field(
+        None, exclude_if=_unsaid, description="the start's weights did better on validation, and were kept"
+    )
     history: list[dict[str, float | None]]
 
 
@@ -160,7 +168,15 @@ class Attack(Model):
     linkage: Linkage
     negatives: Negatives | None = Field(description="how impostor pairs were chosen; null for retrieval")
     metrics: VerificationMetrics | RetrievalMetrics
-    training: TrainingInfo
+    training: TrainingInfo | None = Field(description="null where the attacker is made of others: fusion")
+    restoration: TrainingInfo | None = Field(
+        None, exclude_if=_unsaid, description="of the network that undoes the defense: inverting"
+    )
+
+    @property
+    def learned(self) -> bool:
+        """Whether the attacker's training got anywhere; a fusion trains nothing, and its members speak for it."""
+        return self.training is None or self.training.learned
 
 
 class Classifier(Model):

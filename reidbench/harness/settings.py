@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from reidbench.attackers.base import Attacker
+from reidbench.attackers.inversion import RestorerOptions
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.harness.steps import content_digest
-from reidbench.harness.threats import NEGATIVES, Built, Rung, full_ladder
+from reidbench.harness.threats import FUSION, NEGATIVES, Built, Rung, full_ladder
 from reidbench.options import build
 from reidbench.plugins import Registry
 from reidbench.utility.classifier import ClassifierOptions
@@ -34,6 +35,7 @@ class Settings:
         size: width and height of the images in pixels.
         attackers: untrained attackers with their hyperparameters.
         classifier: the diagnostic classifier's hyperparameters.
+        restorer: those of the network that undoes a defense.
         bootstrap_runs: resamplings behind every interval.
         ladder: the rungs to climb.
         negatives: how impostor pairs are chosen, each a track of its own.
@@ -48,6 +50,7 @@ class Settings:
     size: int
     attackers: tuple[Attacker, ...]
     classifier: ClassifierOptions
+    restorer: RestorerOptions
     device: torch.device
     cache: Path
     bootstrap_runs: int
@@ -76,17 +79,19 @@ def make_settings(
     """Settings from a preset's name and what is set apart from it.
 
     Args:
-        overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name or ``classifier``,
-            or the whole is ``bootstrap_runs``.
+        overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name or ``classifier`` or
+            ``restorer``, or the whole is ``bootstrap_runs``.
 
     Raises:
         ReidbenchError: an unknown preset, attacker or option, or a value out of bounds.
     """
     if preset not in SIZES:
         raise ReidbenchError(f"unknown preset {preset!r}: {did_you_mean(preset, SIZES)}")
+    if FUSION in attackers:
+        raise ReidbenchError(f"attacker {FUSION!r}: the name is kept for the mean of the others; choose another")
     if size is not None and not 16 <= size <= 1024:
         raise ReidbenchError(f"--size {size}: images are 16 to 1024 pixels wide")
-    grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, "classifier")}
+    grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, "classifier", "restorer")}
     runs = BOOTSTRAP_RUNS[preset]
     for name, value in (overrides or {}).items():
         owner, _, option = name.partition(".")
@@ -105,6 +110,7 @@ def make_settings(
             raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, presets)}")
         made.append(build("attacker", cls, {**presets[preset], **grouped[name]}))
     classifier = build("classifier", ClassifierOptions, {**ClassifierOptions.presets[preset], **grouped["classifier"]})
+    restorer = build("restorer", RestorerOptions, {**RestorerOptions.presets[preset], **grouped["restorer"]})
     changed: dict[str, Any] = dict(overrides or {})
     if size is not None and size != SIZES[preset]:
         changed["size"] = size
@@ -118,6 +124,7 @@ def make_settings(
         size=size or SIZES[preset],
         attackers=tuple(made),
         classifier=classifier,
+        restorer=restorer,
         device=device,
         cache=cache,
         seed=seed,

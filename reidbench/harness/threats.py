@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from reidbench.errors import ReidbenchError, did_you_mean
 
-Knowledge = Literal["ignorant", "informed"]
+Knowledge = Literal["ignorant", "inverting", "informed"]
 Linkage = Literal["original-released", "released-released"]
 # ``listed``: the pairs come from a file, whoever chose their impostors.
 Built = Literal["random", "matched"]
@@ -17,13 +17,17 @@ KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
 LINKAGE: tuple[Linkage, ...] = get_args(Linkage)
 NEGATIVES: tuple[Built, ...] = ("random", "matched")
 
+#: The name under which the attackers' mean score is recorded.
+FUSION = "fusion"
+
 
 @dataclass(frozen=True, order=True)
 class Rung:
     """One rung of the ladder.
 
     Attributes:
-        knowledge: ``ignorant``, trained on originals; ``informed``, trained in the very scenario that is tested.
+        knowledge: ``ignorant``, trained on originals; ``inverting``, the same behind a restoration network that was
+            trained to undo the defense; ``informed``, trained in the very scenario that is tested.
         linkage: ``original-released``, a known original against the published set; ``released-released``, two
             published images.
     """

@@ -58,6 +58,14 @@ class Augmentation(BaseModel):
         return torch.where(chosen & inside.unsqueeze(1), torch.full_like(images, 0.5), images)
 
 
+def moved(images: torch.Tensor, pixels: int) -> list[torch.Tensor]:
+    """Copies of (B, 1, H, W) images moved left, right, up and down by so many pixels; the border is repeated."""
+    height, width = images.shape[-2:]
+    padded = functional.pad(images, (pixels,) * 4, mode="replicate")
+    corners = [(pixels, 2 * pixels), (pixels, 0), (2 * pixels, pixels), (0, pixels)]
+    return [padded[..., top : top + height, left : left + width] for top, left in corners]
+
+
 class _Draw:
     """Uniform draws for each image of a batch, (B, 1, 1, 1), from one generator."""
 

@@ -305,7 +305,7 @@ def _notes(found: Match, seeds: Sequence[_Seed]) -> Iterable[str]:
         f"{attack.attacker} {attack.knowledge} {attack.linkage}"
         for seed in seeds
         for key, attack in seed.new.items()
-        if seed.base[key].training.learned and not attack.training.learned
+        if seed.base[key].learned and not attack.learned
     }
     if lost:
         yield f"Attackers that learned on BASE and not on NEW, which may look like privacy: {', '.join(sorted(lost))}."

@@ -71,7 +71,7 @@ def _notes(record: Record) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")
-    unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.training.learned})
+    unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
     return lines

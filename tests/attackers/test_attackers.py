@@ -228,6 +228,41 @@ def test_a_warm_start_goes_on_from_what_was_learned(attacker_class, world, tiny,
 
 
 @pytest.mark.slow
+def test_a_warm_start_that_makes_it_worse_is_dropped(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(40, 4, seed=1)
+    val_images, val_patients = world.blobs(20, 3, seed=2)
+    scenario, val = world.scenario(images, patients), world.fixed(val_images, val_patients)
+    first = attacker_class(**tiny)
+    assert not first.fit(scenario, val, seed=0, device=CPU, work_dir=tmp_path / "first").kept_start
+    first.save(tmp_path / "first.safetensors")
+    violent = attacker_class(**{**tiny, "warm_min_steps": 10, "warm_max_steps": 10, "warm_lr": 1.0})
+    training = violent.fit(
+        scenario, val, seed=0, device=CPU, work_dir=tmp_path / "warm", start=tmp_path / "first.safetensors"
+    )
+    assert training.kept_start
+    np.testing.assert_array_equal(violent.embed(val_images, device=CPU), first.embed(val_images, device=CPU))
+
+
+@pytest.mark.slow
+def test_an_image_is_also_seen_moved_at_test_time(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(20, 4, seed=1)
+    attacker = attacker_class(**{**tiny, "test_shift": 0.04})
+    attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / "fit")
+    attacker.save(tmp_path / "w.safetensors")
+    plain = attacker_class(**{**tiny, "test_shift": 0.0})
+    plain.load(tmp_path / "w.safetensors", device=CPU)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    views = [padded[:, 1 + y : 33 + y, 1 + x : 33 + x] for y, x in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
+    network = plain._trained().network
+    with torch.no_grad():
+        tensors = [torch.from_numpy(view.copy()).unsqueeze(1).float() / 255 for view in views]
+        mean = sum(torch.nn.functional.normalize(network(tensor)) for tensor in tensors) / 5
+        expected = plain._trained().head.vectors(mean).numpy()
+    np.testing.assert_allclose(attacker.embed(images, device=CPU), expected, atol=1e-5)
+    assert not np.allclose(plain.embed(images, device=CPU), expected, atol=1e-3)
+
+
+@pytest.mark.slow
 def test_an_informed_training_undoes_an_inversion(attacker_class, world, tiny, tmp_path):
     images, patients = world.blobs(80, 4, seed=1)
     test_images, test_patients = world.blobs(30, 3, seed=2)

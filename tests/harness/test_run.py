@@ -28,7 +28,7 @@ def test_identity_equals_the_undefended_run_to_the_last_digit(records):
     undefended, identity = records[("undefended",)], records[("identity",)]
     assert figures(identity) == figures(undefended)
     for ours, theirs in zip(identity.attacks, undefended.attacks):
-        assert ours.training.checkpoint_sha256 == theirs.training.checkpoint_sha256
+        assert ours.attacker == "fusion" or ours.training.checkpoint_sha256 == theirs.training.checkpoint_sha256
     assert identity.utility.classifiers[1].per_label == undefended.utility.classifiers[1].per_label
     assert identity.utility.fidelity.ssim == pytest.approx(1)
     assert identity.utility.fidelity.psnr is None
@@ -46,10 +46,18 @@ def test_blackout_is_chance_in_every_figure(records):
             assert attack.metrics.precision_at_1.value == pytest.approx(attack.metrics.chance["precision_at_1"])
 
 
+def test_undoing_what_was_not_done_changes_nothing(records):
+    of = {(a.task, a.attacker, a.knowledge, a.linkage, a.negatives): a for a in records[("identity",)].attacks}
+    inverting = {key: attack for key, attack in of.items() if attack.knowledge == "inverting"}
+    assert inverting
+    for (task, attacker, _, linkage, negatives), attack in inverting.items():
+        assert attack.metrics == of[task, attacker, "ignorant", linkage, negatives].metrics
+
+
 def test_an_attacker_that_could_not_learn_is_flagged(records):
     informed = [a for a in records[("blackout", 0.0)].attacks if a.knowledge == "informed"]
     assert informed
-    assert not any(a.training.learned for a in informed if a.linkage == "released-released")
+    assert not any(a.learned for a in informed if a.linkage == "released-released" and a.attacker != "fusion")
 
 
 def test_every_record_is_whole(records):
@@ -58,8 +66,9 @@ def test_every_record_is_whole(records):
         verification = [a for a in record.attacks if a.task == "verification"]
         retrieval = [a for a in record.attacks if a.task == "retrieval"]
         # attackers × knowledge × linkage (× negatives)
-        assert len(verification) == 2 * 2 * 2 * 2
-        assert len(retrieval) == 2 * 2 * 2
+        assert len(verification) == 3 * 3 * 2 * 2
+        assert len(retrieval) == 3 * 3 * 2
+        assert all((a.restoration is not None) == (a.knowledge == "inverting") for a in record.attacks)
         assert all(a.metrics.genuine > 0 for a in verification)
         assert [(c.trained_on, c.tested_on) for c in record.utility.classifiers] == [
             ("originals", "release"),

@@ -12,6 +12,8 @@ def test_the_ladder_is_every_knowledge_with_every_linkage():
     assert [str(rung) for rung in full_ladder()] == [
         "ignorant/original-released",
         "ignorant/released-released",
+        "inverting/original-released",
+        "inverting/released-released",
         "informed/original-released",
         "informed/released-released",
     ]
@@ -19,10 +21,11 @@ def test_the_ladder_is_every_knowledge_with_every_linkage():
 
 
 def test_names_choose_rungs_in_the_ladders_order():
-    assert parse_ladder(["informed"]) == full_ladder()[2:]
+    assert parse_ladder(["informed"]) == full_ladder()[4:]
     assert parse_ladder(["released-released", "ignorant/original-released"]) == (
         Rung("ignorant", "original-released"),
         Rung("ignorant", "released-released"),
+        Rung("inverting", "released-released"),
         Rung("informed", "released-released"),
     )
 

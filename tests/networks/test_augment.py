@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from reidbench.networks.augment import Augmentation
+from reidbench.networks.augment import Augmentation, moved
 
 NONE = dict.fromkeys(Augmentation.model_fields, 0.0)
 
@@ -103,3 +103,12 @@ def test_erasing_paints_one_rectangle_in_about_its_share_of_images():
 
 def test_an_empty_batch_stays_empty():
     assert Augmentation(erase=0.5)(torch.zeros(0, 1, 8, 8), torch.Generator()).shape == (0, 1, 8, 8)
+
+
+def test_moved_copies_repeat_the_border():
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    left, right, up, down = (copy[0, 0].tolist() for copy in moved(image, 1))
+    assert left[0] == [1, 2, 3, 3]
+    assert right[0] == [0, 0, 1, 2]
+    assert up == [[4, 5, 6, 7], [8, 9, 10, 11], [8, 9, 10, 11]]
+    assert down == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]

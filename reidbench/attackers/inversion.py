@@ -1,0 +1,166 @@
+"""Undoing the defense: a restoration network that stands in front of an attacker trained on originals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from reidbench.attackers.base import Scenario, Training
+from reidbench.networks import training
+from reidbench.networks.restorer import Restorer
+from reidbench.progress import Progress
+
+
+class RestorerOptions(BaseModel):
+    """The restoration network's hyperparameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str] = "restorer"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "quick": {},
+        "standard": {"width": 48, "fold": 2, "epochs": 20, "min_steps": 3000, "lr": 1e-3, "precision": "bf16-mixed"},
+    }
+    # The seed undoes no defense; its recipe is joined by the strongest restoration there is.
+    presets["paper"] = presets["standard"]
+
+    fold: int = Field(4, ge=1, le=8, description="pixels a side that are one place of the first scale")
+    width: int = Field(24, ge=1, description="channels of the first scale; twice and four times as many below")
+    batch_size: int = Field(32, ge=2, description="images a step")
+    epochs: float = Field(3, gt=0, description="passes over the images, within min_steps and max_steps")
+    min_steps: int = Field(150, ge=1, description="steps at the least, for small cohorts")
+    max_steps: int = Field(50_000, ge=1, description="steps at the most")
+    lr: float = Field(1e-2, gt=0, description="peak learning rate of AdamW")
+    precision: training.Precision = Field("32-true", description="Lightning's name; mixed precision is for GPUs")
+
+
+class _Restoration(lightning.LightningModule):
+    """Released images to their originals, by mean absolute error."""
+
+    def __init__(
+        self, network: Restorer, train: Scenario, *, options: RestorerOptions, length: training.Length, seed: int
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._train = train
+        self._options = options
+        self._length = length
+        self._seed = seed
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of row numbers; an epoch is cut from random orders laid end to end."""
+        rng = np.random.default_rng([self._seed, self.current_epoch])
+        images, wanted = len(self._train.patients), self._length.steps * self._options.batch_size
+        order = np.concatenate([rng.permutation(images) for _ in range(-(-wanted // images))])[:wanted]
+        batches: Any = np.array_split(order, self._length.steps)
+        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and 1cycle over all steps."""
+        optimizer, schedule = training.optimizer(
+            list(self.network.named_parameters()), lr=self._options.lr, weight_decay=0.0, total_steps=self._length.total
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, index: NDArray[np.int64], number: int) -> torch.Tensor:
+        """The loss of one batch; its draws follow from (seed, step)."""
+        seeds = (training.seed_of(self._seed, side, self.global_step) for side in ("probe", "gallery"))
+        original, released = (
+            side(index, generator=torch.Generator().manual_seed(seed), device=self.device)
+            for side, seed in zip((self._train.probe, self._train.gallery), seeds)
+        )
+        loss = functional.l1_loss(self.network(released).float(), original)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
+        self.log("unrestored_loss", functional.l1_loss(released, original), on_epoch=True, on_step=False, batch_size=1)
+        return loss
+
+
+def fit_restorer(
+    options: RestorerOptions,
+    train: Scenario,
+    *,
+    seed: int,
+    device: torch.device,
+    work_dir: Path,
+    progress: Progress | None = None,
+) -> tuple[Restorer, Training]:
+    """Trains a restoration network on an attacker's own patients.
+
+    Args:
+        train: ``probe`` gives the originals, ``gallery`` what the defense makes of them, afresh at each call.
+        work_dir: for checkpoints; called again with the same one after a kill, it goes on where it was.
+
+    Returns:
+        The network, and how it was trained. ``learned`` is always true: what cannot be undone is no failed training.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed_of(seed, "restorer"))
+        network = Restorer(options.width, options.fold)
+    images = len(train.patients)
+    planned = training.length(
+        images,
+        options.batch_size,
+        epochs=options.epochs,
+        min_steps=options.min_steps,
+        max_steps=options.max_steps,
+    )
+    history = training.run(
+        _Restoration(network, train, options=options, length=planned, seed=seed),
+        epochs=planned.epochs,
+        steps=planned.steps,
+        seed=seed,
+        identity={"options": options.model_dump(mode="json"), "seed": seed, "images": images, "size": train.size},
+        device=device,
+        work_dir=work_dir,
+        precision=options.precision,
+        progress=progress,
+        description="training restorer",
+    )
+    seconds = float(sum(row["seconds"] for row in history))
+    return network, Training(planned.epochs, planned.total * options.batch_size, seconds, history, learned=True)
+
+
+@torch.no_grad()
+def restore(
+    network: nn.Module, images: NDArray[np.uint8], *, device: torch.device, batch_size: int = 64
+) -> NDArray[np.uint8]:
+    """Maps released images (N, H, W) uint8 to restored ones, the same; images that are equal stay equal.
+
+    Batches are filled up to one size, so that an image's result does not depend on how many there are.
+    """
+    network = network.to(device).eval()
+    restored = np.empty(images.shape, dtype=np.uint8)
+    for begin in range(0, len(images), batch_size):
+        rows = images[begin : begin + batch_size]
+        batch = np.zeros((batch_size, *images.shape[1:]), dtype=np.uint8)
+        batch[: len(rows)] = rows
+        found = network(torch.from_numpy(batch).to(device).unsqueeze(1).float() / 255)
+        pixels = (found.float().clamp(0, 1) * 255).round().to(torch.uint8).squeeze(1)
+        restored[begin : begin + len(rows)] = pixels[: len(rows)].cpu().numpy()
+    return restored
+
+
+def save_restorer(network: Restorer, path: Path) -> None:
+    """Writes the weights (safetensors)."""
+    save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def load_restorer(options: RestorerOptions, path: Path) -> Restorer:
+    """Reads weights that :func:`save_restorer` wrote, strictly."""
+    network = Restorer(options.width, options.fold)
+    network.load_state_dict(load_file(path))
+    return network
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

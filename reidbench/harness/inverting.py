@@ -1,0 +1,91 @@
+"""Releases with the defense undone, as far as a network can that the attacker trained on its own patients."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.attackers.base import Scenario, Side
+from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, save_restorer
+from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
+from reidbench.harness.published import PUBLISHED, Images, Published
+from reidbench.harness.record import DefenseInfo, TrainingInfo
+from reidbench.harness.settings import Settings
+from reidbench.harness.steps import Step, StepCache
+from reidbench.progress import Progress
+
+
+class Restored(Published):
+    """What an attacker makes of a release by a restoration network; trained when it is first asked for.
+
+    Args:
+        originals: of the attacker's own patients.
+        published: what is to be undone.
+        patients: (N,) of the training images.
+    """
+
+    def __init__(
+        self,
+        originals: Published,
+        published: Published,
+        patients: NDArray[np.int64],
+        *,
+        settings: Settings,
+        cache: StepCache,
+    ) -> None:
+        self._originals = originals
+        self._published = published
+        self._patients = patients
+        self._settings = settings
+        self._cache = cache
+        self.key = {
+            **training_key(settings.restorer, settings, "reidbench.attackers.inversion", "reidbench.networks"),
+            "probe": originals.key,
+            "gallery": published.key,
+        }
+
+    def train(self, *, progress: Progress) -> TrainingInfo:
+        """How the restoration network was trained; trains it, if that isn't done."""
+        step = self._step(progress)
+        return training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
+
+    def images(self, split: str, draw: int = PUBLISHED) -> Images:
+        """The restored images of a split."""
+        step = self._step(None)
+        released = self._published.images(split, draw)
+
+        def make(folder: Path) -> None:
+            network = load_restorer(self._settings.restorer, step.path / WEIGHTS)
+            np.save(folder / "pixels.npy", restore(network, released.pixels, device=self._settings.device))
+
+        made = self._cache.run("restored", {"restorer": step.digest, "images": released.digest}, make)
+        return Images(np.load(made.path / "pixels.npy", mmap_mode="r"), made.digest)
+
+    def side(self) -> Side:
+        """None: the attacker in front of whom it stands was trained on originals."""
+        raise NotImplementedError("no attacker is trained on restored images")
+
+    def info(self) -> DefenseInfo:
+        """What was restored."""
+        return self._published.info()
+
+    def _step(self, progress: Progress | None) -> Step:
+        def make(folder: Path) -> None:
+            network, training = fit_restorer(
+                self._settings.restorer,
+                Scenario(self._patients, self._originals.side(), self._published.side(), self._settings.size),
+                seed=self._settings.seed,
+                device=self._settings.device,
+                work_dir=folder / CHECKPOINTS,
+                progress=progress,
+            )
+            save_restorer(network, folder / WEIGHTS)
+            (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+        return self._cache.run("restorer", self.key, make)
