@@ -110,8 +110,38 @@ def test_another_seed_gives_other_patients(frame: pd.DataFrame) -> None:
     assert not other.head(100).equals(frame.head(100))
 
 
+def test_two_cohorts_of_one_seed_share_patients_under_other_names_and_at_other_visits() -> None:
+    everything = Phantom(patients=30)
+    a, b = Phantom(patients=20, visits="even"), Phantom(patients=20, first_patient=10, visits="odd", prefix="Ward-")
+    whole, first, second = (phantom.source().frame for phantom in (everything, a, b))
+    assert second["patient_id"].str.fullmatch(r"Ward-000[12]\d").all()
+    assert set(first["patient_id"]).isdisjoint(second["patient_id"])
+    numbers = [set(frame["patient_id"].str[-5:]) for frame in (first, second)]
+    assert len(numbers[0] & numbers[1]) > 3
+    # But for names and splits, a row and its picture are those of the same visit in the cohort that has all.
+    named = second.assign(**{n: second[n].str.replace("Ward-", "p") for n in ("patient_id", "image_id")})
+    known = whole.set_index("image_id").drop(columns="split")
+    pd.testing.assert_frame_equal(named.set_index("image_id").drop(columns="split"), known.loc[named["image_id"]])
+    assert set(first["follow_up"] % 2) == {0}
+    assert set(second["follow_up"] % 2) == {1}
+    assert set(first["image_id"]).isdisjoint(named["image_id"])
+    rows = [0, 3, len(second) - 1]
+    assert np.array_equal(b.read(second.iloc[rows], 32), everything.read(named.iloc[rows], 32))
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"patients": 3}, {"images_per_patient": 1}, {"test": 0.9}, {"seed": -1}, {"size": 64}]
+    "wrong",
+    [
+        {"prefix": "p1"},
+        {"prefix": ""},
+        {"visits": "some"},
+        {"first_patient": -1},
+        {"patients": 3},
+        {"images_per_patient": 1},
+        {"test": 0.9},
+        {"seed": -1},
+        {"size": 64},
+    ],
 )
 def test_options_have_bounds(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from reidbench.cohorts.phantom.exposure import render
 from reidbench.cohorts.phantom.projection import FIELD, pose
 from reidbench.cohorts.phantom.randomness import VERSION, generator
 from reidbench.cohorts.phantom.scene import Scene
-from reidbench.cohorts.phantom.table import table
+from reidbench.cohorts.phantom.table import as_drawn, table
 from reidbench.plugins import hookimpl
 
 
@@ -37,22 +37,36 @@ class Phantom(Dataset):
     images_per_patient: int = Field(24, ge=2, le=200, description="most images of one patient")
     val: float = Field(0.12, ge=0, le=0.4, description="share of patients in the validation split")
     test: float = Field(0.24, ge=0, le=0.4, description="share of patients in the test split")
+    first_patient: int = Field(
+        0, ge=0, le=99_999, description="number of the first patient: two cohorts of one seed share those in both"
+    )
+    prefix: str = Field(
+        "p",
+        pattern=r"^[A-Za-z][A-Za-z-]{0,15}$",
+        description="begins the patients' identifiers; no pixel depends on it",
+    )
+    visits: Literal["all", "even", "odd"] = Field(
+        "all", description="which visits: even and odd ones of the same patients share no image"
+    )
 
     def source(self) -> Source:
         """The table, made in a moment."""
-        frame = table(self.seed, self.patients, self.images_per_patient, self.val, self.test)
+        numbers = range(self.first_patient, self.first_patient + self.patients)
+        frame = table(self.seed, numbers, self.images_per_patient, self.val, self.test, self.prefix, self.visits)
         return Source(frame, CHESTXRAY14_LABELS, (f"generated images: phantom v{VERSION}, seed {self.seed}",))
 
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
         """Images of the rows, (len(rows), size, size) uint8: each depends on its row alone, not on its neighbours."""
         if not len(rows):
             return np.empty((0, size, size), np.uint8)
+        rows = as_drawn(rows, self.prefix)
         scene, v = self.scene(rows, size)
         grain = np.stack([generator(self.seed, "grain", i).standard_normal((size, size)) for i in rows["image_id"]])
         return render(scene, v, size, grain)
 
     def scene(self, rows: pd.DataFrame, size: int) -> tuple[Scene, dict[str, NDArray[np.float64]]]:
         """The posed bodies of the rows, drawn as finely as images of ``size`` pixels need, and what their visits do."""
+        rows = as_drawn(rows, self.prefix)
         ids = list(zip(rows["patient_id"], rows["image_id"]))
         normals, uniforms = (np.stack(draws) for draws in zip(*[visits.draw(self.seed, image) for _, image in ids]))
         v = visits.visit(normals, uniforms, rows["view"].to_numpy() == "AP")
@@ -69,7 +83,7 @@ class Phantom(Dataset):
 
     def draws(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """What makes each row's patient: (len(rows), DRAWS) standard normal numbers, the same in all their images."""
-        return np.stack([draw(self.seed, patient) for patient in rows["patient_id"]])
+        return np.stack([draw(self.seed, patient) for patient in as_drawn(rows, self.prefix)["patient_id"]])
 
     def fingerprint(self, frame: pd.DataFrame) -> str:
         """The phantom's version and a SHA-256 of its source: pixels that other code made are not taken for these."""

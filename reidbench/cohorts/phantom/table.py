@@ -32,6 +32,8 @@ FINDINGS: dict[str, tuple[float, float, float]] = {
     "Hernia": (0.05, 0.90, 0.15),
 }
 assert tuple(FINDINGS) == CHESTXRAY14_LABELS
+#: Begins the identifiers that random numbers are drawn by; a cohort may call its patients otherwise.
+DRAWN = "p"
 #: The longest follow-up in days: twelve years.
 LONGEST = 4383
 
@@ -72,10 +74,36 @@ def patient_rows(seed: int, patient_id: str, most: int) -> list[dict[str, object
     return rows
 
 
-def table(seed: int, patients: int, most: int, val: float, test: float) -> pd.DataFrame:
-    """All rows, in the order of patients and visits; splits by hash of the patient, so that adding moves nobody."""
-    rows = [row for number in range(patients) for row in patient_rows(seed, f"p{number:05d}", most)]
+def table(
+    seed: int, numbers: range, most: int, val: float, test: float, prefix: str = DRAWN, visits: str = "all"
+) -> pd.DataFrame:
+    """All rows, in the order of patients and visits; splits by hash of the patient, so that adding moves nobody.
+
+    Args:
+        seed: of everything drawn.
+        numbers: the patients.
+        most: images of a patient at most, before some visits are left out.
+        val, test: shares of patients.
+        prefix: begins the identifiers.
+        visits: ``all``, ``even`` or ``odd``; a patient without such a visit is left out.
+    """
+    rows = [row for number in numbers for row in patient_rows(seed, f"{DRAWN}{number:05d}", most)]
     frame = pd.DataFrame(rows)
+    if visits != "all":
+        # Their numbers and days stay as they are: an image has one row, and one picture, in whatever cohort it is.
+        frame = frame[frame["follow_up"] % 2 == (visits == "odd")].reset_index(drop=True)
+    if prefix != DRAWN:
+        for column in ("patient_id", "image_id"):
+            frame[column] = prefix + frame[column].str.removeprefix(DRAWN)
     shares = {"test": test, "val": val, "train": 1.0 - val - test}
     frame["split"] = by_patient(frame["patient_id"], shares, salt="phantom")
     return frame
+
+
+def as_drawn(rows: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """The rows under the identifiers that random numbers are drawn by, whatever the cohort calls its patients."""
+    if prefix == DRAWN:
+        return rows
+    # A prefix has no digit, so that what is as drawn already stays so.
+    names = {name: rows[name].str.replace(r"^[^0-9]+", DRAWN, regex=True) for name in ("patient_id", "image_id")}
+    return rows.assign(**names)
