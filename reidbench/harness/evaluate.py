@@ -88,12 +88,23 @@ def retrieval(
     Returns:
         The figures, and AP@R of each probe (N,).
     """
+    ranks = rank_images(score_block, patients)
     images = np.arange(len(patients))
-    ranks = metrics.rank_queries(score_block, patients, patients, images, images)
     guessed = metrics.chance_retrieval(patients, patients, images, images)
+    return judge_ranks(ranks, guessed, runs=runs), ranks.average_precision.astype(np.float32)
+
+
+def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int64]) -> metrics.QueryRanks:
+    """What every image finds among all others; arguments as in :func:`retrieval`."""
+    images = np.arange(len(patients))
+    return metrics.rank_queries(score_block, patients, patients, images, images)
+
+
+def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int) -> record.RetrievalMetrics:
+    """The record's figures of what every image found, beside what guessing finds."""
     found = metrics.summarize_retrieval(ranks, runs=runs, seed=BOOTSTRAP_SEED)
     risk = metrics.summarize_risk(metrics.patient_risk(ranks), runs=runs, seed=BOOTSTRAP_SEED)
-    judged = record.RetrievalMetrics(
+    return record.RetrievalMetrics(
         map_at_r=interval(found.map_at_r),
         map_at_r_patients=interval(found.patient_map_at_r),
         r_precision=interval(found.r_precision),
@@ -111,9 +122,8 @@ def retrieval(
             map_at_r=_by_quantile(risk.map_at_r_quantiles),
         ),
         probes=found.asked,
-        gallery=len(patients),
+        gallery=int(ranks.candidates.max(initial=-1)) + 1,
     )
-    return judged, ranks.average_precision.astype(np.float32)
 
 
 def nan_mean(values: NDArray[np.float64]) -> float:

@@ -1,0 +1,66 @@
+"""`reidbench audit`: how re-identifiable a dataset is as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reidbench.cli.arguments import (
+    DatasetName,
+    Device,
+    Overrides,
+    Preset,
+    Quiet,
+    Root,
+    Seed,
+    Size,
+    Strict,
+    progress_bar,
+    require_folder,
+    settings_of,
+)
+from reidbench.cli.plugins import AsJson, PluginsDirs
+
+
+def audit(
+    dataset: DatasetName = None,
+    root: Root = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Judge every patient: so many folds in place of the dataset's splits, a training each."),
+    ] = None,
+    preset: Preset = "quick",
+    seed: Seed = 0,
+    attacker: Annotated[list[str] | None, typer.Option(help="Attackers in place of verification, retrieval.")] = None,
+    size: Size = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Annotated[Path, typer.Option(help="Folder for patients.csv, audit.md and audit.json.")] = Path("audit"),
+    strict: Strict = False,
+    plugins_dir: PluginsDirs = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Attack a dataset as it is, and tell how well each of its test patients can be linked."""
+    from reidbench.harness.audit import audit as run_audit
+    from reidbench.harness.run import choose_dataset
+    from reidbench.plugins import Registry
+    from reidbench.report.audit import as_csv, as_data, as_markdown, print_audit
+    from reidbench.report.leaderboard import write
+
+    require_folder(out)
+    registry = Registry(plugins_dir or ())
+    settings = settings_of(registry, attackers=attacker, preset=preset, seed=seed, size=size, set_=set_, device=device)
+    source = choose_dataset(registry, dataset, root)
+    progress = progress_bar(quiet)
+    found = run_audit(source, settings, folds=folds, strict=strict, progress=progress)
+    data = json.dumps(as_data(found), indent=1)
+    for path in write({"patients.csv": as_csv(found), "audit.md": as_markdown(found), "audit.json": data + "\n"}, out):
+        progress.say(f"written: {path}")
+    if as_json:
+        typer.echo(data)
+    else:
+        print_audit(found)
