@@ -60,25 +60,27 @@ def choose_defenses(registry: Registry, texts: Sequence[str]) -> list[Chosen]:
     return chosen
 
 
-def choose_dataset(registry: Registry, text: str | None, root: Path | None) -> Dataset:
+def choose_dataset(registry: Registry, text: str | None, root: Path | None, option: str = "--root") -> Dataset:
     """The dataset from ``name`` or ``name:option=value``; the phantom if none is named.
+
+    ``option`` is what gives the folder, for errors.
 
     Raises:
         ReidbenchError: the name or an option is unknown, or ``root`` is needed or not taken.
     """
     spec = parse_spec(text or DEFAULT_DATASET)
     if spec.point is not None:
-        raise ReidbenchError(f"--dataset {text}: {spec.point!r} is no option=value")
+        raise ReidbenchError(f"dataset {text}: {spec.point!r} is no option=value")
     cls = registry.get("dataset", spec.name)
     if not issubclass(cls, Dataset):
         raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Dataset")
     options = dict(spec.options)
     if root is not None:
         if "root" not in cls.model_fields:
-            raise ReidbenchError(f"--root {root}: dataset {spec.name!r} takes no folder")
+            raise ReidbenchError(f"{option} {root}: dataset {spec.name!r} takes no folder")
         options["root"] = root
     elif "root" in cls.model_fields and cls.model_fields["root"].is_required() and "root" not in options:
-        raise ReidbenchError(f"dataset {spec.name!r} needs its folder: add --root FOLDER")
+        raise ReidbenchError(f"dataset {spec.name!r} needs its folder: add {option} FOLDER")
     return build("dataset", cls, options)
 
 

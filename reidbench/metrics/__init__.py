@@ -8,6 +8,7 @@ from reidbench.metrics.bootstrap import (
     bootstrap_verification_patients,
 )
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
+from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.multilabel import LabelAucs, MacroAuc, bootstrap_macro_auc_patients, label_aucs
 from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_retrieval, rank_queries
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
@@ -26,6 +27,7 @@ from reidbench.metrics.verification import (
 )
 
 __all__ = [
+    "FalseMatches",
     "Interval",
     "LabelAucs",
     "MacroAuc",
@@ -47,7 +49,9 @@ __all__ = [
     "equal_error_rate",
     "euclidean_scores",
     "label_aucs",
+    "patient_pair_maxima",
     "patient_risk",
+    "q_values",
     "rank_queries",
     "roc_auc",
     "roc_curve",

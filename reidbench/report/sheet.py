@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image, ImageDraw
 from reidbench.cohorts.base import Dataset, remap
 from reidbench.defenses.base import BaseDefense
 from reidbench.defenses.release import release
-from reidbench.errors import ReidbenchError
+from reidbench.report.png import save_png
 
 SIZE = 192
 # A cohort defense needs company: this many images are published, two of each patient, and the first ones are shown.
@@ -42,11 +41,4 @@ def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
         for column in range(min(SHOWN, len(pixels))):
             tile = Image.fromarray(np.ascontiguousarray(pixels[column]))
             sheet.paste(tile, (_MARGIN + column * step, top + _CAPTION))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        sheet.save(temporary, format="PNG")
-        temporary.replace(path)
-    except OSError as error:
-        raise ReidbenchError(f"{path}: cannot write the sheet: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_png(sheet, path)

@@ -1,0 +1,28 @@
+"""Pictures written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from reidbench.errors import ReidbenchError
+
+
+def save_png(picture: Image.Image, path: Path) -> None:
+    """Writes a PNG; its folder is made where it isn't there.
+
+    Raises:
+        ReidbenchError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(temporary, format="PNG")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise ReidbenchError(f"{path}: cannot write the picture: {error.strerror}") from error
