@@ -173,6 +173,15 @@ class SiameseAttacker(Attacker):
         read_weights(model, path, self._about())
         self._model = model.to(device).eval()
 
+    @property
+    def siamese(self) -> Siamese:
+        """The trained network with its head, for whoever looks inside.
+
+        Raises:
+            ReidbenchError: it is neither trained nor loaded yet.
+        """
+        return self._trained()
+
     def _fresh(self, seed: int, *, weights: bool) -> Siamese:
         # Pre-trained weights are read only where no other weights come after them.
         with torch.random.fork_rng(devices=[]):

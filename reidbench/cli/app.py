@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import audit, compare, data, kit, leaderboard, overlap, plugins, run, sweep
+from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, run, sweep
 
 app = typer.Typer(
     name="reidbench",
@@ -24,6 +24,7 @@ app.command("new-defense")(kit.new_defense)
 app.command("check-defense")(kit.check_defense)
 app.command("audit")(audit.audit)
 app.command("overlap")(overlap.overlap)
+app.command("explain")(explain.explain)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,87 @@
+"""`reidbench explain`: what an attacker looks at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reidbench.cli.arguments import (
+    DatasetName,
+    Device,
+    Overrides,
+    Preset,
+    Quiet,
+    Root,
+    Seed,
+    Size,
+    Strict,
+    progress_bar,
+    settings_of,
+)
+from reidbench.cli.plugins import AsJson, PluginsDirs
+
+
+def explain(
+    defense: Annotated[
+        str | None, typer.Option(help="NAME, NAME:option=value,… or NAME:point; originals alone if left out.")
+    ] = None,
+    pair: Annotated[
+        str | None,
+        typer.Option(help="IMAGE_A,IMAGE_B of the test split; one recognized, one missed, one mistaken if left out."),
+    ] = None,
+    dataset: DatasetName = None,
+    root: Root = None,
+    attacker: Annotated[str, typer.Option(help="A siamese attacker.")] = "verification",
+    ignorant_only: Annotated[
+        bool, typer.Option("--ignorant-only", help="Leave out the attacker who trained against the defense.")
+    ] = False,
+    preset: Preset = "quick",
+    seed: Seed = 0,
+    size: Size = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("attention.png"),
+    strict: Strict = False,
+    plugins_dir: PluginsDirs = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw siamese Grad-CAM maps of pairs before and after a defense, at the first and a middle layer."""
+    from reidbench.errors import ReidbenchError
+    from reidbench.harness.explain import explain as look
+    from reidbench.harness.run import choose_dataset, choose_defenses
+    from reidbench.plugins import Registry
+    from reidbench.report.attention import as_data, as_text, draw_attention
+
+    if out.is_dir():
+        raise ReidbenchError(f"--out {out}: a folder of this name is in the way; give the name of a PNG")
+    names = None
+    if pair is not None:
+        first, _, second = pair.partition(",")
+        if not first.strip() or not second.strip():
+            raise ReidbenchError(f"--pair {pair!r}: two image names with a comma between them are needed")
+        names = first.strip(), second.strip()
+    registry = Registry(plugins_dir or ())
+    settings = settings_of(
+        registry, attackers=[attacker], preset=preset, seed=seed, size=size, set_=set_, device=device
+    )
+    chosen = choose_defenses(registry, [defense] if defense else [])
+    if len(chosen) > 1:
+        raise ReidbenchError(f"{defense}: one set of options at a time, as in {chosen[0].defense.name}:option=value")
+    source = choose_dataset(registry, dataset, root)
+    progress = progress_bar(quiet)
+    explained = look(
+        source,
+        chosen[0] if chosen else None,
+        settings,
+        pair=names,
+        informed=not ignorant_only,
+        strict=strict,
+        progress=progress,
+    )
+    draw_attention(explained, out)
+    progress.say(f"written: {out}")
+    typer.echo(json.dumps(as_data(explained), indent=1) if as_json else as_text(explained))
