@@ -12,6 +12,7 @@ from reidbench.metrics.multilabel import LabelAucs, MacroAuc, bootstrap_macro_au
 from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_retrieval, rank_queries
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
 from reidbench.metrics.similarity import euclidean_scores
+from reidbench.metrics.strata import StratumRate, tpr_by_stratum, wilson_interval
 from reidbench.metrics.summary import RetrievalSummary, summarize_retrieval
 from reidbench.metrics.verification import (
     RocCurve,
@@ -35,6 +36,7 @@ __all__ = [
     "RiskSummary",
     "RocCurve",
     "ScoreBlock",
+    "StratumRate",
     "ThresholdMetrics",
     "VerificationIntervals",
     "bootstrap_auc_drop_patients",
@@ -56,5 +58,7 @@ __all__ = [
     "threshold_at_fpr",
     "threshold_metrics",
     "tpr_at_fpr",
+    "tpr_by_stratum",
     "why_undefined",
+    "wilson_interval",
 ]
