@@ -90,6 +90,7 @@ class GenuineStrata:
                 scores, by.places, self._patients, value, strata=len(by.names), runs=runs, seed=seed
             )
             for threshold, (scores, value) in thresholds.items()
+            if by.missing is None
         }
         strata = [
             record.StratumRates(

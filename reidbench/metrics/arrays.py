@@ -79,7 +79,11 @@ def codes(*identifiers: ArrayLike) -> tuple[list[Indices], int]:
 
 def _whole_codes(arrays: list[NDArray[Any]]) -> tuple[list[Indices], int]:
     """Codes of whole numbers, numbered as any others by first appearance, without a loop over them."""
-    _, first, place = np.unique(np.concatenate(arrays), return_index=True, return_inverse=True)
-    number = np.empty(len(first), dtype=np.intp)
-    number[np.argsort(first)] = np.arange(len(first))
-    return np.split(number[place], np.cumsum([len(array) for array in arrays])[:-1]), len(first)
+    joined = np.concatenate(arrays)
+    values, place = np.unique(joined, return_inverse=True)
+    # Written from the end, so that what stays is where each appears first.
+    first = np.empty(len(values), dtype=np.intp)
+    first[place[::-1]] = np.arange(len(joined))[::-1]
+    number = np.empty(len(values), dtype=np.intp)
+    number[np.argsort(first)] = np.arange(len(values))
+    return np.split(number[place], np.cumsum([len(array) for array in arrays])[:-1]), len(values)

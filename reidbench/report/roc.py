@@ -98,7 +98,7 @@ def plot(curves: Mapping[str, RocPoints]) -> Figure:
                 col=column,
             )
     panels.update_xaxes(title_text="false positive rate")
-    panels.update_xaxes(type="log", row=1, col=2)
+    panels.update_xaxes(type="log", dtick=1, exponentformat="power", row=1, col=2)
     panels.update_yaxes(title_text="true positive rate", range=[-0.02, 1.02], row=1, col=1)
     panels.update_layout(template="plotly_white", height=460)
     return panels

@@ -124,7 +124,7 @@ def plot(attack: Attack, threshold: Threshold = "calibrated") -> Figure:
         cols=len(shown),
         shared_yaxes=True,
         subplot_titles=[TITLES.get(name, name) for name in shown],
-        column_widths=[max(2, len(by.strata)) for by in shown.values()],
+        column_widths=[max(4, len(by.strata)) for by in shown.values()],
         horizontal_spacing=0.03,
     )
     by_title = lines(attack, threshold)
