@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import compare, data, kit, leaderboard, plugins, run, sweep
+from reidbench.cli import compare, data, kit, leaderboard, plugins, reproduce, run, sweep
 
 app = typer.Typer(
     name="reidbench",
@@ -24,6 +24,7 @@ app.command("new-defense")(kit.new_defense)
 app.command("check-defense")(kit.check_defense)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(data.app, name="data")
 
 
