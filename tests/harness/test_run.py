@@ -172,10 +172,10 @@ def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, command):
 def test_the_final_table_fits_a_hundred_columns(small_run, command):
     folder = small_run["folder"]
     done = command(
-        "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"],
+        "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"], "--strata",
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 100
-    for word in ("undefended", "blackout", "AUC worst case", "drop", "utility"):
+    for word in ("undefended", "blackout", "AUC worst case", "drop", "utility", "Years between visits"):
         assert word in done.stdout
