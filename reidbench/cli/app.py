@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, run, sweep
+from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, reproduce, run, sweep
 
 app = typer.Typer(
     name="reidbench",
@@ -27,6 +27,7 @@ app.command("overlap")(overlap.overlap)
 app.command("explain")(explain.explain)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(data.app, name="data")
 
 

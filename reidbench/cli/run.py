@@ -45,6 +45,9 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a dataset with unreadable images.")] = False,
+    strata: Annotated[
+        bool, typer.Option("--strata", help="Also print true positive rates by age gap, new finding, view, sex …")
+    ] = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
@@ -95,6 +98,10 @@ def run(
         from reidbench.report.terminal import print_summary
 
         print_summary(records)
+        if strata:
+            from reidbench.report.strata import print_strata
+
+            print_strata(records)
 
 
 def overrides(texts: list[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reidbench import metrics
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness import record
+from reidbench.harness.strata import GenuineStrata
 
 # The operating points that a record states.
 LOW_FPR = 0.01
@@ -35,6 +36,7 @@ def verification(
     probabilities: Scores,
     validation: tuple[Scores, NDArray[np.bool_]] | None,
     runs: int,
+    strata: GenuineStrata | None = None,
 ) -> record.VerificationMetrics:
     """Judges the scores of pairs.
 
@@ -45,6 +47,7 @@ def verification(
         probabilities: (P,) of one patient; NaN throughout where the attacker only ranks.
         validation: scores and truth of validation pairs, to set a threshold on.
         runs: bootstrap resamplings.
+        strata: divides the genuine pairs; None to leave that out.
     """
     same = pairs.same
     # The same resamplings for every attacker on these pairs: differences between runs stay paired.
@@ -57,21 +60,30 @@ def verification(
         runs=runs,
         seed=BOOTSTRAP_SEED,
     )
-    calibrated = None
+    calibrated, threshold = None, float("nan")
     if validation is not None and validation[1].size:
         threshold = metrics.threshold_at_fpr(*validation, LOW_FPR)
         if not np.isnan(threshold):
             calibrated = _decision(scores, same, threshold)
+    at_half = None if np.isnan(probabilities).any() else _decision(probabilities, same, HALF)
+    divided = None
+    if strata is not None:
+        thresholds = {
+            "calibrated": (scores, threshold if calibrated else None),
+            "at_half": (probabilities, HALF if at_half else None),
+        }
+        divided = strata.judge(thresholds, runs=runs, seed=BOOTSTRAP_SEED)
     return record.VerificationMetrics(
         auc=interval(by_patient.auc),
         auc_pairs=interval(metrics.bootstrap_auc_pairs(scores, same, runs=runs, seed=BOOTSTRAP_SEED)),
         eer=interval(by_patient.eer),
         tpr_at_fpr_1=interval(by_patient.tpr_at_fpr[LOW_FPR]),
         tpr_at_fpr_01=interval(by_patient.tpr_at_fpr[LOWEST_FPR]),
-        at_half=None if np.isnan(probabilities).any() else _decision(probabilities, same, HALF),
+        at_half=at_half,
         calibrated=calibrated,
         genuine=int(same.sum()),
         impostor=int((~same).sum()),
+        strata=divided,
     )
 
 
@@ -145,4 +157,8 @@ def _decision(scores: Scores, same: NDArray[np.bool_], threshold: float) -> reco
         recall=found.recall,
         precision=found.precision,
         f1=found.f1,
+        true_positives=found.true_positives,
+        false_positives=found.false_positives,
+        true_negatives=found.true_negatives,
+        false_negatives=found.false_negatives,
     )

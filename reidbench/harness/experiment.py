@@ -31,6 +31,7 @@ from reidbench.harness.record import Attack, DatasetInfo, Record, Utility
 from reidbench.harness.scores import RunScores, attack_key
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import StepCache, code_version
+from reidbench.harness.strata import GenuineStrata
 from reidbench.harness.threats import Negatives, Rung, full_ladder
 from reidbench.progress import Progress
 
@@ -65,6 +66,9 @@ class Experiment:
         self.notes = list(cohort.notes)
         self.pairs = self._test_pairs()
         self.validation_pairs = self._validation_pairs()
+        # Matched negatives leave out genuine pairs, and add none.
+        kinds: list[Negatives] = [negatives for negatives in self.pairs if negatives != "matched"]
+        self.strata = {negatives: GenuineStrata(self.parts["test"], self.pairs[negatives]) for negatives in kinds}
         self.originals = Originals(self.parts)
         self._ignorant: list[Trained] = []
 
@@ -222,6 +226,7 @@ class Experiment:
                 probabilities=links.probability(scores),
                 validation=links.validation,
                 runs=self.settings.bootstrap_runs,
+                strata=self.strata.get(negatives),
             )
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
         ranked, kept.average_precision[attack_key(*where)] = evaluate.retrieval(

@@ -120,6 +120,29 @@ class Decision(Model):
     recall: float | None
     precision: float | None
     f1: float | None
+    true_positives: int | None = Field(None, exclude_if=_unsaid, description="genuine pairs accepted")
+    false_positives: int | None = Field(None, exclude_if=_unsaid, description="impostor pairs accepted")
+    true_negatives: int | None = Field(None, exclude_if=_unsaid, description="impostor pairs refused")
+    false_negatives: int | None = Field(None, exclude_if=_unsaid, description="genuine pairs refused")
+
+
+class StratumRates(Model):
+    """What the thresholds find of the genuine pairs of one stratum; 95 % percentile bootstrap over patients."""
+
+    name: str
+    pairs: int = Field(description="genuine pairs")
+    patients: int = Field(description="whom they are of; with less than two the interval is null")
+    calibrated: Interval | None = Field(None, description="share accepted at the calibrated threshold")
+    at_half: Interval | None = Field(None, description="share accepted at probability 0.5")
+
+
+class Stratification(Model):
+    """The genuine pairs divided by one property of the two images."""
+
+    source: str = Field(description="the columns that tell")
+    missing: str | None = Field(description="why there are no strata; null where there are")
+    unknown: int = Field(description="genuine pairs of which the columns don't tell")
+    strata: list[StratumRates]
 
 
 class VerificationMetrics(Model):
@@ -134,6 +157,12 @@ class VerificationMetrics(Model):
     calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
     genuine: int = Field(description="pairs of one patient")
     impostor: int = Field(description="pairs of two patients")
+    strata: dict[str, Stratification] | None = Field(
+        None,
+        exclude_if=_unsaid,
+        description="true positive rates by age_gap, new_finding, view, sex and foreign_material; not where negatives "
+        "are matched, which leaves some of the same genuine pairs",
+    )
 
 
 class PatientRisk(Model):

@@ -12,7 +12,9 @@ from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_value
 from reidbench.metrics.multilabel import LabelAucs, MacroAuc, bootstrap_macro_auc_patients, label_aucs
 from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_retrieval, rank_queries
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
+from reidbench.metrics.roc_points import RocPoints, bootstrap_roc_patients, roc_points, roc_rates
 from reidbench.metrics.similarity import euclidean_scores
+from reidbench.metrics.strata import StratumRate, tpr_by_stratum, wilson_interval
 from reidbench.metrics.summary import RetrievalSummary, summarize_retrieval
 from reidbench.metrics.verification import (
     RocCurve,
@@ -36,7 +38,9 @@ __all__ = [
     "RetrievalSummary",
     "RiskSummary",
     "RocCurve",
+    "RocPoints",
     "ScoreBlock",
+    "StratumRate",
     "ThresholdMetrics",
     "VerificationIntervals",
     "bootstrap_auc_drop_patients",
@@ -44,6 +48,7 @@ __all__ = [
     "bootstrap_auc_patients",
     "bootstrap_macro_auc_patients",
     "bootstrap_mean_patients",
+    "bootstrap_roc_patients",
     "bootstrap_verification_patients",
     "chance_retrieval",
     "equal_error_rate",
@@ -55,10 +60,14 @@ __all__ = [
     "rank_queries",
     "roc_auc",
     "roc_curve",
+    "roc_points",
+    "roc_rates",
     "summarize_retrieval",
     "summarize_risk",
     "threshold_at_fpr",
     "threshold_metrics",
     "tpr_at_fpr",
+    "tpr_by_stratum",
     "why_undefined",
+    "wilson_interval",
 ]

@@ -81,6 +81,17 @@ def test_every_record_is_whole(records):
             assert record.baseline_id == records[("undefended",)].id
 
 
+def test_attacks_on_random_negatives_carry_their_strata(records):
+    for record in records.values():
+        for attack in record.attacks:
+            if attack.task == "verification":
+                assert (attack.metrics.strata is not None) == (attack.negatives == "random")
+                assert attack.metrics.calibrated.true_positives is not None
+    strata = next(a for a in records[("undefended",)].attacks if a.attacker == "verification").metrics.strata
+    assert all(by.missing is None for by in strata.values())
+    assert any(s.calibrated.value > 0 and s.at_half.value > 0 for s in strata["view"].strata)
+
+
 def test_more_noise_is_less_like_the_original(records):
     mild, heavy = records[("gaussian_noise", 0.1)], records[("gaussian_noise", 1.0)]
     assert mild.utility.fidelity.ssim > heavy.utility.fidelity.ssim
@@ -161,10 +172,10 @@ def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, command):
 def test_the_final_table_fits_a_hundred_columns(small_run, command):
     folder = small_run["folder"]
     done = command(
-        "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"],
+        "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"], "--strata",
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 100
-    for word in ("undefended", "blackout", "AUC worst case", "drop", "utility"):
+    for word in ("undefended", "blackout", "AUC worst case", "drop", "utility", "Years between visits"):
         assert word in done.stdout

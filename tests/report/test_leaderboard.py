@@ -17,7 +17,7 @@ SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
 
 @pytest.fixture(scope="module")
 def template() -> Record:
-    return read_record(next(SAMPLES.glob("*.json")))
+    return read_record(SAMPLES / "v1-gaussian_noise.json")
 
 
 def made(template: Record, name: str, auc: float, *, seed: int = 0, **changes) -> Record:

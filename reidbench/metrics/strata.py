@@ -1,0 +1,161 @@
+"""True positive rates of genuine pairs, stratum by stratum: by years between visits, by view, and so on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidbench.metrics.arrays import Floats, Indices, codes, score_vector
+from reidbench.metrics.intervals import Interval, checked, patient_counts, percentile_interval, resample
+
+NO_PAIR = "no genuine pair"
+ONE_PATIENT = "one patient: no interval over patients"
+# Resamples that are multiplied at a time: a block of weights, not all of them, is widened to float64.
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class StratumRate:
+    """What a threshold finds of the genuine pairs of one stratum.
+
+    Attributes:
+        pairs: genuine pairs.
+        patients: patients whom they are of.
+        tpr: share of them accepted, with the percentile interval from resampling patients; the rate is NaN without a
+            pair, the interval with less than two patients.
+        tpr_pairs: the same with the Wilson interval, as if pairs were independent: too narrow, for comparison.
+        why_undefined: why something is NaN, in a few words; None if nothing is.
+    """
+
+    pairs: int
+    patients: int
+    tpr: Interval
+    tpr_pairs: Interval
+    why_undefined: str | None
+
+
+def tpr_by_stratum(
+    scores: ArrayLike,
+    stratum: ArrayLike,
+    patients: ArrayLike,
+    threshold: float,
+    *,
+    strata: int,
+    runs: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[StratumRate, ...]:
+    """Shares of the genuine pairs of each stratum that a threshold accepts.
+
+    All patients with a genuine pair are resampled, whatever strata their pairs fall in, so the number of a stratum's
+    patients varies as it would with other patients. Resamples that leave a stratum without a pair are left out of its
+    interval. The resamples are those of `bootstrap_mean_patients` with the same seed.
+
+    Args:
+        scores: (P,) of genuine pairs, higher = more alike.
+        stratum: (P,) whole numbers 0..S-1; NaN where it is unknown, such a pair being in none.
+        patients: (P,) the patient of each pair, whole numbers or text.
+        threshold: a pair is accepted if its score is at least this.
+        strata: S.
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        S rates, in order.
+
+    Raises:
+        ValueError: shapes differ, a score or the threshold is NaN, a stratum is out of 0..S-1, or ``runs`` or ``level``
+            is out of range.
+    """
+    checked(runs, level)
+    values = score_vector(scores)
+    if np.isnan(threshold):
+        raise ValueError("threshold is NaN: there was nothing to calibrate it on")
+    (patient,), count = codes(patients)
+    place, known = _places(stratum, strata)
+    if not values.shape == place.shape == patient.shape:
+        raise ValueError(f"{len(values)} scores need as many strata and patients, not {len(place)} and {len(patient)}")
+    accepted = (values >= threshold)[known]
+    cells = patient[known] * strata + place[known]
+    pairs = np.bincount(cells, minlength=count * strata).reshape(count, strata)
+    found = np.bincount(cells[accepted], minlength=count * strata).reshape(count, strata)
+    draws = _resampled_rates(found, pairs, runs, seed)
+    return tuple(
+        _rate(int(found[:, s].sum()), int(pairs[:, s].sum()), int((pairs[:, s] > 0).sum()), draws[:, s], level)
+        for s in range(strata)
+    )
+
+
+def wilson_interval(found: int, of: int, *, level: float = 0.95) -> Interval:
+    """A share with Wilson's score interval (1927), which takes every trial for independent.
+
+    Args:
+        found: how many of them.
+        of: how many there are.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        The share; NaN of none.
+
+    Raises:
+        ValueError: ``found`` is out of 0..``of``, or ``level`` out of (0, 1).
+    """
+    checked(1, level)
+    if not 0 <= found <= of:
+        raise ValueError(f"{found} of {of} is no share")
+    if not of:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    share, z = found / of, NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    # Rounding must not keep the ends off 0 and 1, where the formula lands exactly.
+    return Interval(share, 0.0 if found == 0 else middle - half, 1.0 if found == of else middle + half)
+
+
+def _rate(found: int, pairs: int, patients: int, draws: Floats, level: float) -> StratumRate:
+    by_pair = wilson_interval(found, pairs, level=level)
+    if patients < 2:
+        why = ONE_PATIENT if patients else NO_PAIR
+        return StratumRate(pairs, patients, Interval(by_pair.value, float("nan"), float("nan")), by_pair, why)
+    return StratumRate(pairs, patients, percentile_interval(by_pair.value, draws, level), by_pair, None)
+
+
+def _places(stratum: ArrayLike, strata: int) -> tuple[Indices, NDArray[np.bool_]]:
+    """Strata as whole numbers, and where they are known."""
+    given = np.asarray(stratum, dtype=np.float64)
+    if given.ndim != 1:
+        raise ValueError(f"stratum must be one-dimensional, not of shape {given.shape}")
+    known = ~np.isnan(given)
+    wrong = known & ~np.isin(given, np.arange(strata))
+    if wrong.any():
+        raise ValueError(f"stratum {given[wrong][0]:g} is none of 0 to {strata - 1}")
+    return np.where(known, given, 0).astype(np.intp), known
+
+
+def _resampled_rates(found: NDArray[np.intp], pairs: NDArray[np.intp], runs: int, seed: int) -> Floats:
+    """Rates (runs, S) with patients (rows of both, (K, S)) drawn with replacement; NaN where no pair is drawn."""
+    count, strata = pairs.shape
+    if not count:
+        return np.full((runs, strata), np.nan)
+    weights = _weights(count, runs, seed)
+    both = np.hstack([found, pairs]).astype(np.float64)
+    # Whole numbers in float64: the sums are exact, in whatever order the product takes them.
+    sums = np.vstack([weights[at : at + _BLOCK].astype(np.float64) @ both for at in range(0, runs, _BLOCK)])
+    drawn = sums[:, strata:]
+    return np.divide(sums[:, :strata], drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
+
+
+# Every attack on the same pairs asks for the same resamples.
+@lru_cache(maxsize=1)
+def _weights(patients: int, runs: int, seed: int) -> NDArray[np.uint16]:
+    def draw(rng: np.random.Generator, count: int) -> Floats:
+        return np.stack([patient_counts(rng, patients) for _ in range(count)])
+
+    # A patient is drawn more than 65,535 times in no resample that anybody will see.
+    return resample(draw, runs, seed).astype(np.uint16)

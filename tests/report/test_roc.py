@@ -1,0 +1,81 @@
+"""ROC curves and confusion matrices of a record, from the scores that lie beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from reidbench.cohorts.pairs import Pairs
+from reidbench.harness.evaluate import verification
+from reidbench.harness.record import read_record
+from reidbench.harness.scores import RunScores, attack_key
+from reidbench.report import roc
+
+SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """A record's attack with scores of its own: those of 30 patients with 400 pairs."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(30), 4)
+    a = rng.integers(0, 120, 400)
+    b = np.where(rng.random(400) < 0.5, 4 * (a // 4) + (a + 1) % 4, rng.integers(0, 120, 400))
+    same = patients[a] == patients[b]
+    scores = (rng.normal(size=400) + 2 * same).astype(np.float32)
+    template = next(a for a in read_record(SAMPLES / "v1-strata.json").attacks if a.task == "verification")
+    found = verification(
+        scores, Pairs(a, b, same), patients, probabilities=1 / (1 + np.exp(-scores)), validation=(scores, same), runs=40
+    )
+    attack = template.model_copy(update={"metrics": found})
+    key = attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
+    kept = RunScores(patients, {attack.negatives: np.stack([a, b, same.astype(np.int64)])}, {key: scores}, {})
+    return attack, kept, scores, same
+
+
+def test_the_curve_is_that_of_the_stored_scores(judged, tmp_path):
+    attack, kept, scores, same = judged
+    points = roc.curve(attack, kept, runs=40)
+    fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
+    last = np.append(fpr[1:] != fpr[:-1], True)
+    assert points.tpr == pytest.approx(np.interp(points.fpr, fpr[last], tpr[last]))
+    table = roc.markdown(points, (0.0, 0.01, 0.1))
+    assert table.count("\n") == 5
+    assert f"| {tpr[fpr <= 0.1].max():.3f} |" in table
+
+
+def test_the_confusion_matrix_is_that_of_scikit_learn(judged):
+    attack, _, scores, same = judged
+    for decision, values in (
+        (attack.metrics.calibrated, scores),
+        (attack.metrics.at_half, 1 / (1 + np.exp(-scores))),
+    ):
+        (tn, fp), (fn, tp) = confusion_matrix(same, values >= decision.threshold)
+        counts = (decision.true_negatives, decision.false_positives, decision.false_negatives, decision.true_positives)
+        assert counts == (tn, fp, fn, tp)
+        table = roc.confusion(decision)
+        assert f"| one patient | {tp:,} | {fn:,} |" in table
+        assert f"| two patients | {fp:,} | {tn:,} |" in table
+
+
+def test_a_record_older_than_the_counts_has_dashes():
+    old = next(a for a in read_record(SAMPLES / "v1-gaussian_noise.json").attacks if a.task == "verification")
+    assert "| one patient | – | – |" in roc.confusion(old.metrics.calibrated)
+    assert not roc.plot_confusion({"calibrated": old.metrics.calibrated}).data
+
+
+def test_the_figures_hold_every_curve_twice_and_every_count(judged):
+    attack, kept, *_ = judged
+    points = roc.curve(attack, kept, runs=20)
+    figure = roc.plot({"one": points, "two": points})
+    drawn = [trace for trace in figure.data if trace.name]
+    assert [trace.name for trace in drawn] == ["one", "one", "two", "two"]
+    assert np.array_equal(drawn[0].y, points.tpr)
+    assert min(drawn[1].x) > 0
+    decision = attack.metrics.at_half
+    (heat,) = roc.plot_confusion({"0.5": decision}).data
+    assert heat.z[1][0] == decision.true_positives
+    assert heat.z[0][0] == decision.false_positives
