@@ -31,6 +31,8 @@ def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
         "options": options,
         "operating_points": getattr(cls, "operating_points", {}),
         "presets": getattr(cls, "presets", {}),
+        # A promise that only defenses make.
+        **({"differentiable": cls.differentiable} if hasattr(cls, "differentiable") else {}),
     }
 
 
@@ -38,6 +40,8 @@ def as_text(found: Found, cls: type[BaseModel]) -> str:
     """The same for a person."""
     data = as_data(found, cls)
     lines = [f"{found.name}  ({found.kind}, from {found.distribution} {found.version})", "", data["doc"], ""]
+    if "differentiable" in data:
+        lines.append(f"gradients: {'pass to the image' if data['differentiable'] else 'none promised'}")
     lines.append("options:" if data["options"] else "options: none")
     for option in data["options"]:
         default = "required" if option["required"] else f"default {option['default']}"
