@@ -87,6 +87,8 @@ class Experiment:
             {negatives: np.stack([p.a, p.b, p.same.astype(np.int64)]) for negatives, p in self.pairs.items()},
             {},
             {},
+            _findings(self.parts["test"]),
+            tuple(self.parts["test"].labels),
         )
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
@@ -98,6 +100,7 @@ class Experiment:
                 self.parts,
                 self.originals,
                 published,
+                scores,
                 settings=self.settings,
                 cache=self.cache,
                 progress=self.progress,
@@ -264,3 +267,8 @@ class Experiment:
             "version": __version__,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _findings(test: Cohort) -> NDArray[np.int8]:
+    truth: NDArray[np.float64] = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
+    return np.nan_to_num(truth, nan=-1).astype(np.int8)
