@@ -87,8 +87,8 @@ class Experiment:
             {negatives: np.stack([p.a, p.b, p.same.astype(np.int64)]) for negatives, p in self.pairs.items()},
             {},
             {},
-            _findings(self.parts["test"]),
-            tuple(self.parts["test"].labels),
+            findings=_findings(self.parts["test"]),
+            labels=tuple(self.parts["test"].labels),
         )
         for template in self.settings.attackers:
             for rung in self.settings.ladder:

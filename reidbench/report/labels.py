@@ -62,10 +62,8 @@ class Places:
         Returns:
             The place; None if there is none, or none is free.
         """
-        found = [
-            (self._cost(box), number, box)
-            for number, box in enumerate(_around(text, x, y, size, REACHES[: None if needed else 1]))
-        ]
+        boxes = _around(text, x, y, size, REACHES if needed else REACHES[:1])
+        found = [(self._cost(box), number, box) for number, box in enumerate(boxes)]
         cost, _, box = min(found, key=lambda one: one[:2])
         if cost == float("inf") or (not needed and cost >= MARKER):
             return None
