@@ -132,7 +132,7 @@ def run(
         )
     # Last of all, so that what the other callbacks know of the epoch is in it.
     callbacks.append(ModelCheckpoint(work_dir, "last", save_on_train_epoch_end=True, enable_version_counter=False))
-    with _quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -225,7 +225,8 @@ class _Bar(Callback):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keeps Lightning from speaking."""
     # Lightning speaks through its loggers and through warnings meant for whoever writes the loop.
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
