@@ -171,6 +171,7 @@ class _Keeper(Checkpoint):
         self._identity = {key: str(value) for key, value in identity.items()}
         self._seed = seed
         self._began = 0.0
+        self._iterated = False
         self.history: list[dict[str, float]] = []
 
     def check(self, checkpoint: Path) -> None:
@@ -188,6 +189,11 @@ class _Keeper(Checkpoint):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._began = time.monotonic()
         torch.manual_seed(seed_of(self._seed, "epoch", trainer.current_epoch))
+        # A loader's iterator takes a number from the generator. Lightning makes that of a process's first epoch before
+        # this, and the others after: a resumed epoch takes its number here, so that dropout draws as it would have.
+        if not self._iterated and trainer.current_epoch:
+            torch.empty((), dtype=torch.int64).random_()
+        self._iterated = True
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         row = {"epoch": float(trainer.current_epoch + 1), "seconds": time.monotonic() - self._began}

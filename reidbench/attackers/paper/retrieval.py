@@ -186,8 +186,6 @@ class ContrastLearner(lightning.LightningModule):
 
     def training_step(self, rows: Rows, number: int) -> torch.Tensor:
         """The loss of one batch. All its draws follow from (seed, step), so that a resumed training repeats them."""
-        # Dropout draws from the global generator, of which a resumed epoch may have used another number before.
-        torch.manual_seed(seed_of(self._seed, "dropout", self.global_step))
         images = jitter(self._views(rows), self._attacker.color_jitter, self._generator("jitter", self.device))
         vectors = self.model.network(images).float()
         patients = torch.from_numpy(self._scenario.patients[rows]).to(self.device)
