@@ -15,7 +15,7 @@ def leaderboard(
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("leaderboards"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a page differs.")] = False,
 ) -> None:
-    """Write <dataset>.md and <dataset>.csv from records, the worst case first."""
+    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, the worst case first."""
     from reidbench.errors import ReidbenchError
     from reidbench.harness.record import read_records
     from reidbench.report.leaderboard import render, write
@@ -28,7 +28,11 @@ def leaderboard(
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     if check:
-        stale = [name for name, text in pages.items() if not (out / name).is_file() or (out / name).read_text() != text]
+        stale = [
+            name
+            for name, text in pages.items()
+            if not (out / name).is_file() or (out / name).read_text("utf-8") != text
+        ]
         for name in stale:
             typer.echo(f"{out / name} is not what the records say; run reidbench leaderboard", err=True)
         raise typer.Exit(1 if stale else 0)

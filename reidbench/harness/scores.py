@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,26 @@ SUFFIX = ".scores.npz"
 
 @dataclass(frozen=True, eq=False)
 class RunScores:
-    """What the attackers said in one run.
+    """What the attackers and the diagnostic classifiers said in one run.
 
     Attributes:
         patients: (N,) int64, the patient of each test image.
         pairs: by kind of negatives, (3, P) int64: both rows of each pair, and 1 where they are of one patient.
         verification: by attack (:func:`attack_key`), (P,) float32, higher = more alike.
         average_precision: by attack, (N,) float32, AP@R of each probe; NaN where it asks nothing.
+        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown. Empty, as the two below, in
+            files written before they were kept.
+        labels: the names of the L findings.
+        predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images.
     """
 
     patients: NDArray[np.int64]
     pairs: dict[str, NDArray[np.int64]]
     verification: dict[str, NDArray[np.float32]]
     average_precision: dict[str, NDArray[np.float32]]
+    findings: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int8))
+    labels: tuple[str, ...] = ()
+    predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def write(self, path: Path) -> str:
         """Writes them, whole or not at all; returns the file's SHA-256."""
@@ -39,6 +46,8 @@ class RunScores:
         arrays |= {f"pairs {name}": value.astype(np.int32) for name, value in self.pairs.items()}
         arrays |= {f"verification {name}": value for name, value in self.verification.items()}
         arrays |= {f"average_precision {name}": value for name, value in self.average_precision.items()}
+        arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
+        arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
         try:
             np.savez_compressed(temporary, allow_pickle=False, **arrays)
@@ -51,6 +60,11 @@ class RunScores:
 def attack_key(attacker: str, knowledge: str, linkage: str, negatives: str | None = None) -> str:
     """The name of one attack's scores."""
     return "/".join(part for part in (attacker, knowledge, linkage, negatives) if part)
+
+
+def classifier_key(trained_on: str, tested_on: str) -> str:
+    """The name of one diagnostic classifier's predictions."""
+    return f"{trained_on}/{tested_on}"
 
 
 def read_scores(path: Path, sha256: str) -> RunScores:
@@ -68,7 +82,8 @@ def read_scores(path: Path, sha256: str) -> RunScores:
     if content_digest(path) != sha256:
         raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
     with np.load(path, allow_pickle=False) as stored:
-        grouped: dict[str, dict[str, NDArray[Any]]] = {"pairs": {}, "verification": {}, "average_precision": {}}
+        kinds = ("pairs", "verification", "average_precision", "predictions")
+        grouped: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in kinds}
         for name in stored.files:
             kind, _, rest = name.partition(" ")
             if rest:
@@ -78,4 +93,10 @@ def read_scores(path: Path, sha256: str) -> RunScores:
             pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
             verification=grouped["verification"],
             average_precision=grouped["average_precision"],
+            predictions=grouped["predictions"],
+            **(
+                {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}
+                if "findings" in stored.files
+                else {}
+            ),
         )
