@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.attackers.base import Attacker
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.splits import VALIDATION_SHARE, by_patient
 from reidbench.errors import ReidbenchError
-from reidbench.harness.attack import embed
 from reidbench.harness.evaluate import judge_ranks, rank_images
 from reidbench.harness.experiment import Experiment
+from reidbench.harness.linked import Fused, Links
 from reidbench.harness.record import Record, RetrievalMetrics, VerificationMetrics
 from reidbench.harness.run import dataset_options
 from reidbench.harness.settings import Settings
@@ -106,16 +104,18 @@ def audit(
     parts = [("test split", cohort)] if folds is None else _dealt(cohort, folds)
     settings = replace(settings, ladder=ONLY)
     judged = [_judge(name, part, dataset_options(dataset), settings, progress) for name, part in parts]
+    # Attackers are fused on validation pairs, which a fold of few patients may lack.
+    names = [name for name in judged[0].ranks if all(name in fold.ranks for fold in judged)]
     retrieval = {
-        attacker.name: judge_ranks(
-            _together([fold.ranks[attacker.name] for fold in judged]),
+        name: judge_ranks(
+            _together([fold.ranks[name] for fold in judged]),
             _together([fold.guessed for fold in judged]),
             runs=settings.bootstrap_runs,
         )
-        for attacker in settings.attackers
+        for name in names
     }
     found = Audit(tuple(fold.record for fold in judged), retrieval, pd.DataFrame())
-    return replace(found, table=_table(judged, found.strongest))
+    return replace(found, table=_table(judged, names, found.strongest))
 
 
 def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Settings, progress: Progress) -> _Judged:
@@ -125,17 +125,13 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
         raise error if name == "test split" else ReidbenchError(f"{name}: {error}") from error
     record, _ = experiment.judge(experiment.originals, baseline=None)
     patients = experiment.patients["test"]
-    ranks = {}
-    for trained in experiment.ignorant_trainings():
-        vectors = embed(trained, experiment.originals.images("test"), settings=settings, cache=experiment.cache)
-        ranks[trained.attacker.name] = _rank(trained.attacker, vectors, patients)
+    linked = [experiment.link(template, ONLY[0], experiment.originals) for template in settings.attackers]
+    fused = Fused.of(linked)
+    together: list[Links] = [*linked, *([fused] if fused else [])]
+    ranks = {links.name: rank_images(links.block, patients) for links in together}
     images = np.arange(len(patients))
     guessed = metrics.chance_retrieval(patients, patients, images, images)
     return _Judged(name, experiment.parts["test"].frame, record, ranks, guessed)
-
-
-def _rank(attacker: Attacker, vectors: NDArray[np.float32], patients: NDArray[np.int64]) -> metrics.QueryRanks:
-    return rank_images(lambda rows: attacker.score_block(vectors[rows], vectors), patients)
 
 
 def _dealt(cohort: Cohort, folds: int) -> list[tuple[str, Cohort]]:
@@ -162,7 +158,7 @@ def _together(parts: Sequence[metrics.QueryRanks]) -> metrics.QueryRanks:
     return metrics.QueryRanks(patients=patients, **joined)
 
 
-def _table(judged: Sequence[_Judged], strongest: str) -> pd.DataFrame:
+def _table(judged: Sequence[_Judged], names: Sequence[str], strongest: str) -> pd.DataFrame:
     parts = []
     for fold in judged:
         grouped = fold.frame.groupby("patient", sort=True)
@@ -170,7 +166,7 @@ def _table(judged: Sequence[_Judged], strongest: str) -> pd.DataFrame:
         table["images"] = grouped.size()
         table["gallery"] = len(fold.frame) - 1
         table["attacker"] = strongest
-        for prefix, attacker in [("", strongest), *((f"{name}.", name) for name in fold.ranks)]:
+        for prefix, attacker in [("", strongest), *((f"{name}.", name) for name in names)]:
             risk = metrics.patient_risk(fold.ranks[attacker])
             for column, field in RISK_COLUMNS.items():
                 table[prefix + column] = pd.Series(getattr(risk, field), index=risk.patients)

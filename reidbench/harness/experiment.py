@@ -102,7 +102,7 @@ class Experiment:
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
                 step = f"attack {template.name} {rung}"
-                linked[rung].append(timed(step, partial(self._climb, template, rung, published)))
+                linked[rung].append(timed(step, partial(self.link, template, rung, published)))
                 attacks += timed(step, partial(self._judge, rung, linked[rung][-1], scores))
         for rung, members in linked.items():
             if fused := Fused.of(members):
@@ -157,6 +157,21 @@ class Experiment:
             self._ignorant = [job(progress=self.progress) for job in jobs]
         return self._ignorant
 
+    def link(self, template: Any, rung: Rung, published: Published) -> Linked:
+        """One attacker on one rung: trained for it, every test image embedded."""
+        trained, restoration = self.ignorant(template), None
+        gallery = published
+        if rung.knowledge == "inverting":
+            gallery = restored = self._restored(published)
+            restoration = restored.train(progress=self.progress)
+        probe: Published = self.originals
+        if rung.linkage == "released-released":
+            probe = gallery
+        if rung.knowledge == "informed":
+            trained = self._train(template, probe, gallery, trained, progress=self.progress)
+        held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
+        return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
+
     def _train(
         self, template: Any, probe: Published, gallery: Published, start: Trained | None, *, progress: Progress
     ) -> Trained:
@@ -197,21 +212,6 @@ class Experiment:
         return diagnose(
             self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache, progress=progress
         )
-
-    def _climb(self, template: Any, rung: Rung, published: Published) -> Linked:
-        """One attacker on one rung: trained for it, every test image embedded."""
-        trained, restoration = self.ignorant(template), None
-        gallery = published
-        if rung.knowledge == "inverting":
-            gallery = restored = self._restored(published)
-            restoration = restored.train(progress=self.progress)
-        probe: Published = self.originals
-        if rung.linkage == "released-released":
-            probe = gallery
-        if rung.knowledge == "informed":
-            trained = self._train(template, probe, gallery, trained, progress=self.progress)
-        held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
-        return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
 
     def _restored(self, published: Published) -> Restored:
         return Restored(self.originals, published, self.patients["train"], settings=self.settings, cache=self.cache)

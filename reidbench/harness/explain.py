@@ -9,20 +9,22 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.attackers.base import Attacker
 from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.release import to_unit
 from reidbench.errors import ReidbenchError, did_you_mean
-from reidbench.harness.attack import Trained, embed, train_attacker
 from reidbench.harness.evaluate import LOW_FPR
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.published import ATTACKERS_VALIDATION, Published
+from reidbench.harness.linked import Linked
+from reidbench.harness.published import Published
 from reidbench.harness.run import Chosen, dataset_options, defense_text, release_of
 from reidbench.harness.settings import Settings
+from reidbench.harness.threats import Rung
 from reidbench.networks.gradcam import convolutions, first_and_middle, siamese_cam
 from reidbench.progress import Progress
+
+IGNORANT, INFORMED = Rung("ignorant", "original-released"), Rung("informed", "original-released")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Attention:
 
     Attributes:
         images: (2, H, W) uint8, the known image and the published one.
-        maps: by layer, the first convolution and one half-way: (2, H, W) float32 of at least 0, in units of score.
+        maps: by layer, the first convolution and one half-way: (2, H, W) float32 of at least 0, in units of score. Of
+            the images as they are, without the moved copies that the attacker averages over.
         score: of the pair, higher = more alike.
     """
 
@@ -89,16 +92,19 @@ def attention(attacker: SiameseAttacker, images: NDArray[np.uint8], *, device: t
     model = attacker.siamese.to(device).eval()
     pair = to_unit(images, device)
 
-    def score(batch: torch.Tensor) -> torch.Tensor:
-        vectors = model(batch)
+    def compared(vectors: torch.Tensor) -> torch.Tensor:
         return model.head.pairs(vectors[:1], vectors[1:])
+
+    def score(batch: torch.Tensor) -> torch.Tensor:
+        # One pass: the moved copies that the attacker averages over would each have a map of their own.
+        return compared(model.head.vectors(model.network(batch)))
 
     maps = {
         name: siamese_cam(score, layer, pair).cpu().numpy()
         for name, layer in first_and_middle(convolutions(model.network, pair)).items()
     }
     with torch.no_grad():
-        value = float(score(pair))
+        value = float(compared(model(pair)))
     return Attention(images, maps, value)
 
 
@@ -135,29 +141,20 @@ def explain(
         progress.say(f"{cohort.name}: {note}")
     rows = None if pair is None else _rows(cohort, pair)
     experiment = Experiment(cohort, dataset_options(dataset), settings, progress)
-    ignorant = experiment.ignorant(template)
-    seen: list[tuple[str, Published, Trained]] = [("originals, ignorant attacker", experiment.originals, ignorant)]
+    originals = experiment.originals
+    seen: list[tuple[str, Published, Linked]] = [
+        ("originals, ignorant attacker", originals, experiment.link(template, IGNORANT, originals))
+    ]
     if defense is not None:
         published = release_of(experiment, defense)
         text = defense_text(defense.defense)
-        seen.append((f"{text}, ignorant attacker", published, ignorant))
+        seen.append((f"{text}, ignorant attacker", published, experiment.link(template, IGNORANT, published)))
         if informed:
-            trained = train_attacker(
-                template,
-                experiment.originals,
-                published,
-                experiment.patients,
-                settings=settings,
-                cache=experiment.cache,
-                start=ignorant,
-                progress=progress,
-            )
-            seen.append((f"{text}, informed attacker", published, trained))
+            seen.append((f"{text}, informed attacker", published, experiment.link(template, INFORMED, published)))
     patients = experiment.patients["test"]
     names = experiment.parts["test"].frame["image_id"]
-    examples = [("as asked", *rows)] if rows is not None else _examples(experiment, ignorant)
-    thresholds = [_threshold(experiment, trained, published) for _, published, trained in seen]
-    held = experiment.originals.images("test").pixels
+    examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][2])
+    held = originals.images("test").pixels
     return [
         Explained(
             why=why,
@@ -165,15 +162,16 @@ def explain(
             image_b=str(names[b]),
             same=bool(patients[a] == patients[b]),
             views=tuple(
-                View(title, _look(trained.attacker, held[a], published.images("test").pixels[b], settings), threshold)
-                for (title, published, trained), threshold in zip(seen, thresholds)
+                View(title, _look(linked, held[a], published.images("test").pixels[b], settings), _threshold(linked))
+                for title, published, linked in seen
             ),
         )
         for why, a, b in examples
     ]
 
 
-def _look(attacker: Attacker, known: NDArray[np.uint8], published: NDArray[np.uint8], settings: Settings) -> Attention:
+def _look(linked: Linked, known: NDArray[np.uint8], published: NDArray[np.uint8], settings: Settings) -> Attention:
+    attacker = linked.trained.attacker
     assert isinstance(attacker, SiameseAttacker)
     return attention(attacker, np.stack([known, published]), device=settings.device)
 
@@ -195,10 +193,9 @@ def _rows(cohort: Cohort, pair: tuple[str, str]) -> tuple[int, int]:
     return names.index(pair[0]), names.index(pair[1])
 
 
-def _examples(experiment: Experiment, trained: Trained) -> list[tuple[str, int, int]]:
+def _examples(experiment: Experiment, linked: Linked) -> list[tuple[str, int, int]]:
     pairs = next(iter(experiment.pairs.values()))
-    vectors = embed(trained, experiment.originals.images("test"), settings=experiment.settings, cache=experiment.cache)
-    scores = trained.attacker.score(vectors[pairs.a], vectors[pairs.b])
+    scores = linked.scores(pairs)
     genuine, impostor = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
     chosen = (
         ("well recognized: the genuine pair with the highest score", genuine[scores[genuine].argmax()]),
@@ -208,18 +205,8 @@ def _examples(experiment: Experiment, trained: Trained) -> list[tuple[str, int, 
     return [(why, int(pairs.a[number]), int(pairs.b[number])) for why, number in chosen]
 
 
-def _threshold(experiment: Experiment, trained: Trained, published: Published) -> float | None:
-    pairs = experiment.validation_pairs
-    if pairs is None:
+def _threshold(linked: Linked) -> float | None:
+    if linked.validation is None:
         return None
-    held, released = (
-        embed(
-            trained,
-            side.images("val", ATTACKERS_VALIDATION),
-            settings=experiment.settings,
-            cache=experiment.cache,
-        )
-        for side in (experiment.originals, published)
-    )
-    threshold = metrics.threshold_at_fpr(trained.attacker.score(held[pairs.a], released[pairs.b]), pairs.same, LOW_FPR)
+    threshold = metrics.threshold_at_fpr(*linked.validation, LOW_FPR)
     return None if np.isnan(threshold) else float(threshold)

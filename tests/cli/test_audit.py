@@ -46,7 +46,7 @@ def test_an_audit_says_of_each_test_patient_what_the_summary_says_of_all(call, t
     done = call("audit", *TINY, "--json", "--quiet")
     data = json.loads(done.stdout)
     table = pd.read_csv(tmp_path / "audit" / "patients.csv")
-    _agrees(table, data, ["verification", "retrieval"])
+    _agrees(table, data, ["verification", "retrieval", "fusion"])
     judged = data["judged"][0]
     assert set(table["judged_in"]) == {"test split"}
     assert len(table) == table["patient_id"].nunique() == judged["patients"]["test"]
