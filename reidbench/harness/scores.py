@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from reidbench.errors import ReidbenchError
 from reidbench.harness.steps import content_digest
+from reidbench.metrics import QueryRanks
 
 SUFFIX = ".scores.npz"
+# The rows of an attack's ranks, as QueryRanks names them; AP@R lies apart, where older files have it too.
+RANKS = ("r_precision", "precision_at_1", "best_rank", "mean_rank")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +29,42 @@ class RunScores:
         pairs: by kind of negatives, (3, P) int64: both rows of each pair, and 1 where they are of one patient.
         verification: by attack (:func:`attack_key`), (P,) float32, higher = more alike.
         average_precision: by attack, (N,) float32, AP@R of each probe; NaN where it asks nothing.
+        ranks: by attack, (4, N) float32, what else each probe found, a row each of :data:`RANKS`.
+        accepted: by attack, (P,) bool, whether the attacker's own probability is at least one half; only of attackers
+            that give one.
+        validation: by attack, (V,) scores of the validation pairs that the threshold was calibrated on.
+        validation_same: (V,) bool, whether they are of one patient; empty without validation pairs.
+
+    Files that older versions wrote lack the last four, which are then empty.
     """
 
     patients: NDArray[np.int64]
     pairs: dict[str, NDArray[np.int64]]
     verification: dict[str, NDArray[np.float32]]
     average_precision: dict[str, NDArray[np.float32]]
+    ranks: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    accepted: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    validation: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    validation_same: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+
+    def keep_ranks(self, attack: str, ranks: QueryRanks) -> None:
+        """Takes over what the probes of an attack found."""
+        self.average_precision[attack] = ranks.average_precision.astype(np.float32)
+        self.ranks[attack] = np.stack([getattr(ranks, name) for name in RANKS]).astype(np.float32)
+
+    def query_ranks(self, attack: str) -> QueryRanks | None:
+        """What the probes of an attack found, in single precision; None if it was not kept."""
+        if attack not in self.ranks:
+            return None
+        images = np.bincount(self.patients)
+        rows = dict(zip(RANKS, self.ranks[attack].astype(np.float64)))
+        return QueryRanks(
+            patients=self.patients,
+            relevant=(images[self.patients] - 1).astype(np.intp),
+            candidates=np.full(len(self.patients), len(self.patients) - 1, dtype=np.intp),
+            average_precision=self.average_precision[attack].astype(np.float64),
+            **rows,
+        )
 
     def write(self, path: Path) -> str:
         """Writes them, whole or not at all; returns the file's SHA-256."""
@@ -39,6 +73,11 @@ class RunScores:
         arrays |= {f"pairs {name}": value.astype(np.int32) for name, value in self.pairs.items()}
         arrays |= {f"verification {name}": value for name, value in self.verification.items()}
         arrays |= {f"average_precision {name}": value for name, value in self.average_precision.items()}
+        arrays |= {f"ranks {name}": value for name, value in self.ranks.items()}
+        # A decision is a bit; the length is that of the attack's pairs.
+        arrays |= {f"accepted {name}": np.packbits(value) for name, value in self.accepted.items()}
+        arrays |= {f"validation {name}": value for name, value in self.validation.items()}
+        arrays["validation_same"] = self.validation_same
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
         try:
             np.savez_compressed(temporary, allow_pickle=False, **arrays)
@@ -68,14 +107,19 @@ def read_scores(path: Path, sha256: str) -> RunScores:
     if content_digest(path) != sha256:
         raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
     with np.load(path, allow_pickle=False) as stored:
-        grouped: dict[str, dict[str, NDArray[Any]]] = {"pairs": {}, "verification": {}, "average_precision": {}}
+        grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
         for name in stored.files:
             kind, _, rest = name.partition(" ")
             if rest:
                 grouped[kind][rest] = stored[name]
+        bits = {name: np.unpackbits(value).astype(np.bool_) for name, value in grouped["accepted"].items()}
         return RunScores(
             patients=stored["patients"].astype(np.int64),
             pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
             verification=grouped["verification"],
             average_precision=grouped["average_precision"],
+            ranks=grouped["ranks"],
+            accepted={name: value[: len(grouped["verification"][name])] for name, value in bits.items()},
+            validation=grouped["validation"],
+            validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
         )
