@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, reproduce, run, sweep
+from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, report, reproduce, run, sweep
 
 app = typer.Typer(
     name="reidbench",
@@ -26,6 +26,7 @@ app.command("audit")(audit.audit)
 app.command("overlap")(overlap.overlap)
 app.command("explain")(explain.explain)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)
 app.add_typer(data.app, name="data")
