@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -110,22 +111,12 @@ class _Pages:
 
     def __init__(self, folder: Path, root: str) -> None:
         self.folder = folder
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("reidbench.report.site"),
-            # Names and texts come from plugins and records: nothing of theirs may become markup.
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals |= {"root": root, "version": __version__, "assets": ASSETS, "plotly": PLOTLY}
-        self._environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
-        self._environment.policies["json.dumps_function"] = _strict_json
+        self._root = root
 
     def write(self, name: str, template: str, **context: Any) -> Path:
         """Writes a page, whole or not at all."""
         path = self.folder / name
-        self.put(path, self._environment.get_template(template).render(**context).encode())
+        self.put(path, _environment().get_template(template).render(root=self._root, **context).encode())
         return path
 
     def put(self, path: Path, content: bytes) -> None:
@@ -150,6 +141,22 @@ class _Pages:
         with resources.as_file(source) as path:
             if not target.is_file() or target.stat().st_size != path.stat().st_size:
                 self.put(target, path.read_bytes())
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("reidbench.report.site"),
+        # Names and texts come from plugins and records: nothing of theirs may become markup.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"version": __version__, "assets": ASSETS, "plotly": PLOTLY}
+    made.policies["json.dumps_function"] = _strict_json
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    return made
 
 
 def _strict_json(value: Any, **options: Any) -> str:

@@ -12,6 +12,7 @@ from reidbench import metrics
 from reidbench.harness.evaluate import BOOTSTRAP_SEED
 from reidbench.harness.scores import RunScores
 from reidbench.metrics import QueryRanks
+from reidbench.metrics.roc import Ranking
 
 # False positive rates at which a curve is drawn: even on both a linear and a logarithmic axis.
 GRID: NDArray[np.float64] = np.unique(np.concatenate([np.logspace(-4, 0, 41), np.linspace(0, 1, 21)]))
@@ -43,12 +44,9 @@ def roc(scores: RunScores, attack: str, *, band: bool = False) -> Roc | None:
     values = scores.verification[attack]
     if metrics.why_undefined(same) is not None:
         return None
-    curve = metrics.roc_curve(values, same)
-    # Of points with one false positive rate the last has the highest true positive rate: what that budget buys.
-    last = np.append(curve.fpr[1:] != curve.fpr[:-1], True)
-    tpr = np.interp(GRID, curve.fpr[last], curve.tpr[last])
     if not band:
-        return Roc(tpr)
+        curve = Ranking.of(values, same).unweighted()
+        return Roc(np.array([curve.tpr_at(fpr) for fpr in GRID.tolist()]))
     found = metrics.bootstrap_verification_patients(
         values,
         same,
