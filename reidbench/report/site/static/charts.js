@@ -65,7 +65,8 @@
         });
       });
       const front = board.fronts[`${risk.value} ${utility.value}`].filter(shown);
-      data.push({
+      // First, so that it lies beneath the points.
+      data.unshift({
         type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip",
         x: front.map(x), y: front.map((i) => y(i).value),
         line: { width: 4, dash: "dash", color: "#808a91", shape: "vh" }, opacity: 0.7,
