@@ -65,7 +65,7 @@ def board(site):
 
 def names(browser):
     rows = browser.find_elements(By.CSS_SELECTOR, "#board tbody tr")
-    return [row.find_element(By.TAG_NAME, "th").text for row in rows if row.is_displayed()]
+    return [row.find_element(By.CSS_SELECTOR, "th a").text for row in rows if row.is_displayed()]
 
 
 def test_every_page_opens_draws_and_is_no_wider_than_a_phone(visit, site):
