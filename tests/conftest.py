@@ -53,7 +53,8 @@ EXAMPLE = Path(__file__).parent / "third_party" / "example"
 LITTLE = {
     "bootstrap_runs": "40",
     **{f"verification.{name}": "2" for name in ("min_steps", "max_steps", "warm_min_steps", "warm_max_steps")},
-    **{f"classifier.{name}": "4" for name in ("min_steps", "max_steps")},
+    **{f"{owner}.{name}": "4" for owner in ("classifier", "restorer") for name in ("min_steps", "max_steps")},
+    "restorer.width": "8",
     "verification.batch_size": "16",
 }
 

@@ -101,7 +101,9 @@ def _outline(record: Record, scores: RunScores) -> Iterator[tuple[str, Any, Any]
     yield "attacks (retrieval)", ranked, sorted(scores.average_precision)
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
     whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder()}
-    yield "complete", record.complete, whole
+    if scores.ranks:
+        # Older versions had fewer rungs.
+        yield "complete", record.complete, whole
     for number, classifier in enumerate(record.utility.classifiers if record.utility else ()):
         known = [figure.value for figure in classifier.per_label.values() if figure.value is not None]
         stated = classifier.macro_auc.value

@@ -10,6 +10,8 @@ from typing import Any
 from reidbench.harness.record import Record
 from reidbench.harness.threats import full_ladder
 
+# What else has hyperparameters.
+NO_ATTACKERS = ("classifier", "restorer")
 USUAL_ATTACKERS = ["verification", "retrieval"]
 
 
@@ -29,7 +31,7 @@ def repeat_command(record: Record) -> str:
         words += ["--root", "FOLDER"]
     words += ["--preset", record.preset]
     words += ["--seed", str(record.seed)]
-    attackers = [name for name in record.hyperparameters if name != "classifier"]
+    attackers = [name for name in record.hyperparameters if name not in NO_ATTACKERS]
     if attackers != USUAL_ATTACKERS:
         words += [word for name in attackers for word in ("--attacker", name)]
     if not record.complete:

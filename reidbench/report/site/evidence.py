@@ -13,10 +13,13 @@ from reidbench.harness.scores import RunScores
 from reidbench.report.matching import key_of
 from reidbench.report.site import curves
 from reidbench.report.site.charts import COLOURS, DASHES, SYMBOLS, Chart, Table, band, figure, line
+from reidbench.report.site.ladder import headline as ladder_figure
 from reidbench.report.site.ladder import rung_label
 from reidbench.report.summary import worst_retrieval, worst_verification
 from reidbench.report.terminal import number
 
+# A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
+MOST_CURVES = 12
 SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)
 SHOWN_RANKS = (1, 5, 10, 20, 50)
 
@@ -26,7 +29,11 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
     found = (worst_verification(record, "random"), worst_verification(record, "matched"), worst_verification(record))
     worst = {key_of(w.attack) for w in found if w is not None}
     traces, rows, floor = [], [], 1.0
-    keys = sorted((key_of(a) for a in record.attacks if a.task == "verification"), key=lambda key: key not in worst)
+    ranked = sorted(
+        (a for a in record.attacks if a.task == "verification"),
+        key=lambda a: (key_of(a) not in worst, -(ladder_figure(a).value or 0.0)),
+    )
+    keys = [key_of(a) for a in ranked[:MOST_CURVES]]
     for position, key in enumerate(keys):
         curve = curves.roc(scores, key, band=key in worst)
         if curve is None:
@@ -34,7 +41,7 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
         _, _, same = scores.pairs[key.rsplit("/", 1)[1]]
         floor = min(floor, 1 / max(1, int((same == 0).sum())))
         name = key.replace("/", ", ")
-        # A legend's entry switches a curve on and off; all sixteen at once are a thicket.
+        # A legend's entry switches a curve on and off; all at once are a thicket.
         visible = True if key in worst else "legendonly"
         if curve.low is not None and curve.high is not None:
             traces.append(band(curves.GRID.tolist(), curve.low.tolist(), curve.high.tolist(), position))
@@ -62,7 +69,13 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
     low = max(float(np.log10(floor)), -4.0)
     log = draw(xaxis={"title": title, "type": "log", "range": [low, 0], "dtick": 1})
     return [
-        Chart("roc", "ROC", caption + "More attacks can be switched on in the legend.", linear, table),
+        Chart(
+            "roc",
+            "ROC",
+            caption + f"The {len(keys)} strongest attacks; the legend switches them on and off.",
+            linear,
+            table,
+        ),
         Chart(
             "log-roc",
             "ROC at low false positive rates",
@@ -79,8 +92,9 @@ def rank_chart(record: Record, scores: RunScores, undefended: RunScores | None) 
     traces, rows = [], []
     attacks = [a for a in record.attacks if a.task == "retrieval"]
     top = key_of(worst.attack) if worst else None
+    attacks.sort(key=lambda a: (key_of(a) != top, -(ladder_figure(a).value or 0.0)))
     chance: list[float] = []
-    for position, attack in enumerate(sorted(attacks, key=lambda a: key_of(a) != top)):
+    for position, attack in enumerate(attacks[:MOST_CURVES]):
         key = key_of(attack)
         ranks = scores.query_ranks(key)
         if ranks is None or not ranks.asked.any():
@@ -185,15 +199,20 @@ def trainings(record: Record) -> dict[str, TrainingInfo]:
     """Every training of a record once, by a name that says what was trained on what."""
     found: dict[str, TrainingInfo] = {}
     known = set()
+
+    def add(name: str, training: TrainingInfo | None) -> None:
+        if training is not None and training.checkpoint_sha256 not in known:
+            known.add(training.checkpoint_sha256)
+            found[name] = training
+
     for attack in record.attacks:
-        if attack.training.checkpoint_sha256 not in known:
-            known.add(attack.training.checkpoint_sha256)
-            where = "" if attack.knowledge == "ignorant" else f", {attack.linkage}"
-            found[f"{attack.attacker}, {attack.knowledge}{where}"] = attack.training
+        # The inverting attacker is the ignorant one behind a restorer; a fusion trains nothing.
+        where = f", {attack.linkage}" if attack.knowledge == "informed" else ""
+        knowledge = "ignorant" if attack.knowledge == "inverting" else attack.knowledge
+        add(f"{attack.attacker}, {knowledge}{where}", attack.training)
+        add("restorer", attack.restoration)
     for classifier in record.utility.classifiers if record.utility else ():
-        if classifier.training.checkpoint_sha256 not in known:
-            known.add(classifier.training.checkpoint_sha256)
-            found[f"classifier, trained on {classifier.trained_on}"] = classifier.training
+        add(f"classifier, trained on {classifier.trained_on}", classifier.training)
     return found
 
 

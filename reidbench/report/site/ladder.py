@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -79,41 +80,52 @@ def rung_label(attack: Attack) -> str:
 
 def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
     """Every attack's headline figure with its interval, and what the same attack reaches without a defense."""
-    traces, rows, names = [], [], []
-    tasks = (("verification", "AUC"), ("retrieval", "mAP@R"))
-    for position, (task, what) in enumerate(tasks):
-        attacks = [a for a in record.attacks if a.task == task and headline(a).value is not None]
+    series: dict[str, list[Attack]] = defaultdict(list)
+    for attack in record.attacks:
+        if headline(attack).value is not None:
+            name = "mAP@R" if attack.task == "retrieval" else f"AUC, {attack.negatives} impostors"
+            series[name].append(attack)
+    traces, rows = [], []
+    for position, (name, attacks) in enumerate(series.items()):
         labels = [_short_label(a) for a in attacks]
-        names += labels
+        figures = [headline(a) for a in attacks]
         if baseline is not None:
-            found = [_same(a, baseline) for a in attacks]
-            values = [headline(f).value if f else None for f in found]
+            others = [_same(a, baseline) for a in attacks]
+            hollow = {"symbol": f"{SYMBOLS[position]}-open", "size": 10, "color": COLOURS[6]}
             traces.append(
                 go.Scatter(
-                    x=values, y=labels, mode="markers", name=f"{what}, undefended",
-                    marker={"symbol": f"{SYMBOLS[position]}-open", "size": 10, "color": COLOURS[6]},
+                    x=[headline(o).value if o else None for o in others],
+                    y=labels,
+                    mode="markers",
+                    name=f"{plain(name)}, undefended",
+                    marker=hollow,
                 )
-            )  # fmt: skip
-        figures = [headline(a) for a in attacks]
+            )
         traces.append(
             go.Scatter(
-                x=[f.value for f in figures], y=labels, mode="markers", name=what,
+                x=[f.value for f in figures],
+                y=labels,
+                mode="markers",
+                name=plain(name),
                 marker={"symbol": SYMBOLS[position], "size": 9, "color": COLOURS[position]},
                 error_x={
-                    "type": "data", "symmetric": False,
+                    "type": "data",
+                    "symmetric": False,
+                    "thickness": 1.5,
                     "array": [_width(f.high, f.value) for f in figures],
                     "arrayminus": [_width(f.value, f.low) for f in figures],
                 },
             )
-        )  # fmt: skip
+        )
         for attack, f in zip(attacks, figures):
             other = _same(attack, baseline) if baseline else None
-            rows.append((what, rung_label(attack), interval_text(f), interval_text(headline(other)) if other else "–"))
+            rows.append((rung_label(attack), name, interval_text(f), interval_text(headline(other)) if other else "–"))
     if not rows:
         return None
+    names = {_short_label(attack) for attacks in series.values() for attack in attacks}
     spec = figure(
         traces,
-        height=140 + 34 * len(set(names)),
+        height=180 + 38 * len(names),
         xaxis={"title": {"text": "AUC, mAP@R"}, "range": [0, 1.02]},
         yaxis={"autorange": "reversed", "automargin": True, "type": "category", "tickfont": {"size": 11}},
     )
@@ -123,14 +135,13 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
         "Each attack's figure with its 95 % interval (bootstrap over patients); hollow: the same attack on the "
         "undefended images. o→r: a known original against the released set; r→r: two released images.",
         spec,
-        Table(("figure", "attack", "value", "undefended"), tuple(rows)),
+        Table(("attack", "figure", "value", "undefended"), tuple(rows)),
     )
 
 
 def _short_label(attack: Attack) -> str:
     """Two short lines for an axis: a phone is narrow."""
-    parts = (attack.knowledge, SHORT_LINKAGE[attack.linkage], attack.negatives or "")
-    return f"{plain(' '.join(parts).strip())}<br>{plain(attack.attacker)}"
+    return f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}<br>{plain(attack.attacker)}"
 
 
 def _same(attack: Attack, other: Record) -> Attack | None:
@@ -146,7 +157,7 @@ def _drop(attack: Attack, baseline: Record | None) -> float | None:
 
 
 def _notes(attack: Attack) -> str:
-    return "" if attack.training.learned else "training never left its starting loss"
+    return "" if attack.learned else "training never left its starting loss"
 
 
 def _width(upper: float | None, lower: float | None) -> float:
