@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from reidbench.harness.record import Record
@@ -26,11 +26,7 @@ def repeat_command(record: Record) -> str:
         words += ["--defense", "identity"]
     else:
         words += ["--defense", _spec(record.defense.name, record.defense.options)]
-    words += ["--dataset", _spec(record.dataset.name, record.dataset.options)]
-    if "--root" in record.command:
-        words += ["--root", "FOLDER"]
-    words += ["--preset", record.preset]
-    words += ["--seed", str(record.seed)]
+    words += _where(record)
     attackers = [name for name in record.hyperparameters if name not in NO_ATTACKERS]
     if attackers != USUAL_ATTACKERS:
         words += [word for name in attackers for word in ("--attacker", name)]
@@ -38,14 +34,40 @@ def repeat_command(record: Record) -> str:
         climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
         rungs = [str(rung) for rung in full_ladder() if (rung.knowledge, rung.linkage) in climbed]
         words += [word for rung in rungs for word in ("--rung", rung)]
+    words += _settings(record)
+    return shlex.join(words)
+
+
+def explain_command(record: Record, out: str) -> str:
+    """A command line that draws what the attacker looks at, into ``out``."""
+    words = ["reidbench", "explain"]
+    if record.defense.kind != "none":
+        words += ["--defense", _spec(record.defense.name, record.defense.options)]
+    # It takes one attacker: what was set for another is unknown to it.
+    others = {name for name in record.hyperparameters if name not in (*NO_ATTACKERS, USUAL_ATTACKERS[0])}
+    words += [*_where(record), *_settings(record, without={"pairs", *others}), "--out", out]
+    return shlex.join(words)
+
+
+def _where(record: Record) -> list[str]:
+    words = ["--dataset", _spec(record.dataset.name, record.dataset.options)]
+    if "--root" in record.command:
+        words += ["--root", "FOLDER"]
+    return [*words, "--preset", record.preset, "--seed", str(record.seed)]
+
+
+def _settings(record: Record, without: Container[str] = ()) -> list[str]:
+    words = []
     for name, value in record.overrides.items():
+        if name.partition(".")[0] in without:
+            continue
         if name == "size":
             words += ["--size", str(value)]
         elif name == "pairs":
             words += ["--pairs", "FILE"]
         else:
             words += ["--set", f"{name}={value}"]
-    return shlex.join(words)
+    return words
 
 
 def _spec(name: str, options: Mapping[str, Any]) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import shutil
 
 import pytest
 
-from reidbench.report.repeat import repeat_command
+from reidbench.report.repeat import explain_command, repeat_command
+
+# A picture of one white pixel.
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG6Z8xQAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture
@@ -30,6 +34,20 @@ def test_a_report_lies_beside_its_record_or_where_it_is_told(call, runs, tiny_ru
     assert {p.name for p in (tmp_path / "pages").iterdir()} == {
         "static", f"{stem}.html", f"{stem}.json", f"{stem}.png",
     }  # fmt: skip
+
+
+def test_attention_maps_are_shown_where_images_may_be(call, runs, tiny_run):
+    first, second = (record.stem for record in tiny_run["records"][1:])
+    (runs / f"{first}.attention.png").write_bytes(PIXEL)
+    call("report", f"kept/{first}.json", f"kept/{second}.json", "--out=pages", "--quiet")
+    assert (runs.parent / "pages" / f"{first}.attention.png").read_bytes() == PIXEL
+    assert f'<img src="{first}.attention.png"' in (runs.parent / "pages" / f"{first}.html").read_text()
+    without = (runs.parent / "pages" / f"{second}.html").read_text()
+    assert f"--size 32 --out {second}.attention.png" in without
+    # The command that is shown instead is one that works.
+    command = shlex.split(explain_command(tiny_run["records"][2], f"kept/{second}.attention.png"))[1:]
+    call(*command, "--ignorant-only", "--quiet")
+    assert (runs / f"{second}.attention.png").is_file()
 
 
 def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):

@@ -28,6 +28,8 @@ from reidbench.report.terminal import figure
 STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"
 ASSETS = "static"
+# What `reidbench explain` may have written beside a record.
+ATTENTION = ".attention.png"
 _GAP = 4
 
 
@@ -82,19 +84,27 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
     if copy.resolve() != one.path.resolve():
         pages.put(copy, one.path.read_bytes())
     baseline = next((other for other in everything if other.record.id == record.baseline_id), None)
-    if baseline is None and (beside := one.baseline_kept()) is not None:
-        baseline = beside
+    if baseline is None:
+        baseline = one.baseline_kept()
     found = studio.specimens(record)
     image = None
     if isinstance(found, Specimens):
         image = f"{record.stem}.png"
         _draw(found, pages, pages.folder / image)
+    attention = None
+    beside = one.path.with_name(f"{record.stem}{ATTENTION}")
+    # Maps lie over images: they are shown where images may be.
+    if isinstance(found, Specimens) and beside.is_file():
+        attention = beside.name
+        if (pages.folder / attention).resolve() != beside.resolve():
+            pages.put(pages.folder / attention, beside.read_bytes())
     linked = baseline is not None and any(other.record.id == baseline.record.id for other in everything)
     return pages.write(
         f"{record.stem}.html",
         "record.html",
         **record_context(one, baseline),
         image=image,
+        attention=attention,
         specimens=found,
         board=board,
         baseline_page=f"{baseline.record.stem}.html" if baseline is not None and linked else None,

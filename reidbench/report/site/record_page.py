@@ -8,7 +8,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.record import Interval, Record
 from reidbench.harness.scores import RunScores
 from reidbench.report.matching import Kept
-from reidbench.report.repeat import repeat_command
+from reidbench.report.repeat import explain_command, repeat_command
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.summary import Worst, defense_label, drop, utility, worst_retrieval, worst_verification
@@ -48,6 +48,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
         "labels": _labels(record),
         "trainings": evidence.trainings(record),
         "repeat": repeat_command(record),
+        "explain": explain_command(record, f"{record.stem}.attention.png"),
         "number": number,
         "figure": figure,
     }
