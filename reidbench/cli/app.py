@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, report, reproduce, run, submit, sweep
+from reidbench.cli import (
+    audit,
+    compare,
+    data,
+    explain,
+    kit,
+    leaderboard,
+    overlap,
+    plugins,
+    report,
+    reproduce,
+    run,
+    submit,
+    sweep,
+)
 
 app = typer.Typer(
     name="reidbench",

@@ -17,7 +17,7 @@ import numpy as np
 from reidbench import metrics
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness import evaluate
-from reidbench.harness.record import Attack, Record
+from reidbench.harness.record import Attack, Record, VerificationMetrics
 from reidbench.harness.scores import RunScores, attack_key
 from reidbench.harness.threats import full_ladder
 from reidbench.progress import Progress, Silent
@@ -141,7 +141,8 @@ def _verification(attack: Attack, record: Record, scores: RunScores) -> tuple[Fi
     if not scores.ranks:
         # An older file: neither probabilities nor validation scores were kept with it.
         unknown = ["at_half", "calibrated"]
-    if getattr(attack.metrics, "strata", None):
+    if isinstance(attack.metrics, VerificationMetrics) and attack.metrics.strata:
+        # They need the table of the images.
         unknown.append("strata")
     return {name: value for name, value in judged.items() if name not in {*unknown, "strata"}}, unknown
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from reidbench.harness.record import Interval, Record, VerificationMetrics
+from reidbench.harness.record import Attack, Interval, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.matching import key_of
 from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
 from reidbench.report.site.ladder import rung_label
@@ -28,7 +28,7 @@ def strata_charts(record: Record) -> list[Chart]:
     divided, attack = _divided(record)
     charts = []
     for name, part in divided.items():
-        if part.missing is not None or not part.strata:
+        if attack is None or part.missing is not None or not part.strata:
             continue
         shown = [(field, words) for field, words in THRESHOLDS if any(_rate(s, field) for s in part.strata)]
         if not shown:
@@ -64,29 +64,28 @@ def without(record: Record) -> list[str]:
     return [f"{TITLES.get(name, name)}: {part.missing}" for name, part in divided.items() if part.missing]
 
 
-def _divided(record: Record) -> tuple[dict[str, Any], Any]:
-    """The strata of the strongest attack that has some, and that attack."""
-    # Records of older versions have none.
-    having = [
-        attack
+def _divided(record: Record) -> tuple[dict[str, Stratification], Attack | None]:
+    """The strata of the strongest attack that has some, and that attack; records of older versions have none."""
+    having = {
+        key_of(attack): (attack, attack.metrics)
         for attack in record.attacks
-        if isinstance(attack.metrics, VerificationMetrics) and getattr(attack.metrics, "strata", None)
-    ]
-    worst = worst_verification(record)
+        if isinstance(attack.metrics, VerificationMetrics) and attack.metrics.strata
+    }
     if not having:
         return {}, None
-    known = [a for a in having if a.metrics.auc.value is not None] or having  # type: ignore[union-attr]
-    same = [a for a in known if worst is not None and key_of(a) == key_of(worst.attack)]
-    best = same[0] if same else max(known, key=lambda a: a.metrics.auc.value or 0.0)  # type: ignore[union-attr]
-    return best.metrics.strata, best  # type: ignore[union-attr]
+    worst = worst_verification(record)
+    best = key_of(worst.attack) if worst else ""
+    if best not in having:
+        best = max(having, key=lambda key: having[key][1].auc.value or 0.0)
+    attack, judged = having[best]
+    return judged.strata or {}, attack
 
 
-def _rate(stratum: Any, field: str) -> Interval | None:
-    found: Interval | None = getattr(stratum, field)
-    return found
+def _rate(stratum: StratumRates, field: str) -> Interval | None:
+    return stratum.calibrated if field == "calibrated" else stratum.at_half
 
 
-def _trace(strata: list[Any], labels: list[str], field: str, words: str, position: int) -> Any:
+def _trace(strata: list[StratumRates], labels: list[str], field: str, words: str, position: int) -> Any:
     rates = [_rate(stratum, field) for stratum in strata]
     return go.Scatter(
         x=labels,
