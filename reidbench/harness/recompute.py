@@ -80,14 +80,14 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
         for number, attack in enumerate(record.attacks):
             figures, unknown = _figures(attack, record, scores)
             path = f"attacks[{number}].metrics"
-            on_trust += [f"{path}.{name}" for name in unknown]
+            on_trust += [f"attacks[].metrics.{name}" for name in unknown]
             recorded_figures = attack.metrics.model_dump(by_alias=True)
             for field, recorded, expected in _compared(recorded_figures, figures, path):
                 checked += 1
                 if not _agree(recorded, expected):
                     found.append(Mismatch(field, recorded, expected))
             advance(1)
-    return Recomputed(tuple(found), checked, tuple(on_trust))
+    return Recomputed(tuple(found), checked, tuple(dict.fromkeys(on_trust)))
 
 
 def _outline(record: Record, scores: RunScores) -> Iterator[tuple[str, Any, Any]]:
