@@ -41,6 +41,9 @@ Guarantees are those of the mechanism in exact arithmetic; clipping to [0, 1] an
 and cost nothing. **An ε belongs to its unit.** Most of these protect a pixel, or m pixels; the bound for a whole image,
 which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything. The
 figures below are for the default options and an image of {side}×{side} pixels.
+
+*Gradients* says whether a finite gradient passes from the release to the image, whatever the options, for an attacker
+or an anonymizer that trains through the defense; `reidbench check-defense` holds a defense to it.
 """
 
 
@@ -62,11 +65,12 @@ def _overview(classes: list[type[BaseDefense]]) -> str:
             _text(cls)[0],
             _code(cls.model_fields),
             _code(cls.operating_points),
+            "pass" if cls.differentiable else "none promised",
             _privacy(cls),
         ]
         for cls in classes
     ]
-    return _table(["defense", "what it does", "options", "operating points", "differential privacy"], rows)
+    return _table(["defense", "what it does", "options", "operating points", "gradients", "differential privacy"], rows)
 
 
 def _section(cls: type[BaseDefense]) -> str:

@@ -19,6 +19,7 @@ class BlackBox(Defense):
     """
 
     name = "black_box"
+    differentiable = True
     operating_points = {
         "mild": {"where": "corners", "size": 0.1},
         "moderate": {"where": "corners", "size": 0.25},

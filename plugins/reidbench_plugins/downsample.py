@@ -15,6 +15,7 @@ class Downsample(Defense):
     """
 
     name = "downsample"
+    differentiable = True
     operating_points = {
         "mild": {"size": 40},
         "moderate": {"size": 24},

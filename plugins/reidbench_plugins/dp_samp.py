@@ -19,6 +19,7 @@ class DPSamp(Defense):
     """
 
     name = "dp_samp"
+    differentiable = True
     operating_points = {
         "mild": {"cell": 2, "epsilon": 20.0},
         "moderate": {"cell": 4, "epsilon": 10.0},

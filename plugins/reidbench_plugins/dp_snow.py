@@ -14,6 +14,7 @@ class DPSnow(Defense):
     """
 
     name = "dp_snow"
+    differentiable = True
     operating_points = {
         "mild": {"share": 0.25},
         "moderate": {"share": 0.5},

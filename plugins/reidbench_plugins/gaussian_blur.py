@@ -15,6 +15,7 @@ class GaussianBlur(Defense):
     """
 
     name = "gaussian_blur"
+    differentiable = True
     operating_points = {
         "mild": {"sigma": 1.0},
         "moderate": {"sigma": 2.0},

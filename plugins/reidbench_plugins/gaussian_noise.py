@@ -13,6 +13,7 @@ class GaussianNoise(Defense):
     """
 
     name = "gaussian_noise"
+    differentiable = True
     operating_points = {
         "mild": {"sigma": 0.05},
         "moderate": {"sigma": 0.1},

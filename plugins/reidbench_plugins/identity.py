@@ -12,6 +12,7 @@ class Identity(Defense):
     """
 
     name = "identity"
+    differentiable = True
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns the images unchanged: (B, 1, H, W)."""

@@ -14,6 +14,7 @@ class Pixelate(Defense):
     """
 
     name = "pixelate"
+    differentiable = True
     operating_points = {
         "mild": {"cell": 2},
         "moderate": {"cell": 4},

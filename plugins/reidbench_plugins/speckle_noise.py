@@ -13,6 +13,7 @@ class SpeckleNoise(Defense):
     """
 
     name = "speckle_noise"
+    differentiable = True
     operating_points = {
         "mild": {"sigma": 0.1},
         "moderate": {"sigma": 0.25},

@@ -76,6 +76,13 @@ class Attacker(BaseModel, ABC):
     name: ClassVar[str]
     #: Hyperparameters by preset name (``quick``, ``standard``, ``paper``).
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    #: Presets whose recipe has hyperparameters of its own, with the class of the same name that carries it out.
+    recipes: ClassVar[dict[str, type[Attacker]]] = {}
+
+    @classmethod
+    def under(cls, preset: str) -> type[Attacker]:
+        """The class that a preset trains: this one, or that of the preset's own recipe."""
+        return cls.recipes.get(preset, cls)
 
     @abstractmethod
     def fit(

@@ -27,17 +27,20 @@ class BalancedPairs(nn.Module):
         return (genuine.mean() + impostor.mean()) / 2, math.log(2)
 
 
-class _Memory(CrossBatchMemory):  # type: ignore[misc]
+class Memory(CrossBatchMemory):  # type: ignore[misc]
     """A cross-batch memory whose place survives a checkpoint."""
 
     def get_extra_state(self) -> dict[str, Any]:
+        """Where the next embedding goes, and whether all places are taken."""
         return {"place": self.queue_idx, "filled": self.has_been_filled}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Puts back what :meth:`get_extra_state` gave."""
         self.queue_idx, self.has_been_filled = state["place"], state["filled"]
 
     @property
     def held(self) -> int:
+        """How many embeddings are in it."""
         return int(self.memory_size if self.has_been_filled else self.queue_idx)
 
 
@@ -51,7 +54,7 @@ class Contrast(nn.Module):
     def __init__(self, dimensions: int, temperature: float, memory: int = 0) -> None:
         super().__init__()
         self.loss = SupConLoss(temperature)
-        self.memories = nn.ModuleList(_Memory(self.loss, dimensions, memory) for _ in range(2 if memory else 0))
+        self.memories = nn.ModuleList(Memory(self.loss, dimensions, memory) for _ in range(2 if memory else 0))
 
     def forward(self, head: PairHead, batch: Batch) -> tuple[torch.Tensor, float]:
         """The loss, and the log of how many images each is compared with."""
@@ -65,7 +68,7 @@ class Contrast(nn.Module):
 
     def _against(self, side: int, anchors: _Labelled, others: _Labelled) -> tuple[torch.Tensor, int]:
         # The loss of each anchor against the other side and its memory, and how many images that was.
-        memory = cast(_Memory, self.memories[side])
+        memory = cast(Memory, self.memories[side])
         vectors, patients = torch.cat([anchors[0], others[0]]), torch.cat([anchors[1], others[1]])
         enqueued = torch.arange(len(vectors), device=vectors.device) >= len(anchors[0])
         return memory(vectors, patients, enqueue_mask=enqueued), memory.held

@@ -9,8 +9,10 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from reidbench.attackers.base import Attacker
 from reidbench.attackers.learner import PairHead
 from reidbench.attackers.losses import Contrast
+from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.siamese import STANDARD, SiameseAttacker
 from reidbench.plugins import hookimpl
 
@@ -36,6 +38,7 @@ class Retrieval(SiameseAttacker):
 
     name = "retrieval"
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
+    recipes: ClassVar[dict[str, type[Attacker]]] = {"paper": PaperRetrieval}
 
     temperature: float = Field(0.1, gt=0, description="of the contrastive loss")
     memory: int = Field(

@@ -12,8 +12,10 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from reidbench.attackers.base import Attacker
 from reidbench.attackers.learner import PairHead
 from reidbench.attackers.losses import Contrast, PairsAndContrast
+from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.siamese import STANDARD, SiameseAttacker
 from reidbench.plugins import hookimpl
 
@@ -61,6 +63,7 @@ class Verification(SiameseAttacker):
 
     name = "verification"
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
+    recipes: ClassVar[dict[str, type[Attacker]]] = {"paper": PaperVerification}
 
     contrast: float = Field(1.0, ge=0, description="weight of the contrastive loss beside the cross-entropy")
     temperature: float = Field(0.1, gt=0, description="of the contrastive loss")

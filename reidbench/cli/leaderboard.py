@@ -22,7 +22,7 @@ def leaderboard(
     plugins_dir: PluginsDirs = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
 ) -> None:
-    """Write <dataset>.md and <dataset>.csv from records, the worst case first; or a site that opens from disk."""
+    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
     from reidbench.harness.record import read_records
     from reidbench.report.leaderboard import render, write
@@ -40,7 +40,11 @@ def leaderboard(
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     if check:
-        stale = [name for name, text in pages.items() if not (out / name).is_file() or (out / name).read_text() != text]
+        stale = [
+            name
+            for name, text in pages.items()
+            if not (out / name).is_file() or (out / name).read_text("utf-8") != text
+        ]
         for name in stale:
             typer.echo(f"{out / name} is not what the records say; run reidbench leaderboard", err=True)
         raise typer.Exit(1 if stale else 0)

@@ -47,6 +47,9 @@ class BaseDefense(BaseModel, ABC):
     kind: ClassVar[str]
     #: Named operating points, mild to severe: options by name. ``--defense NAME:all`` runs them all.
     operating_points: ClassVar[dict[str, dict[str, Any]]] = {}
+    #: Whether a finite gradient passes from the release back to the image, whatever the options; it may be zero only
+    #: where nothing of the image is left. False promises nothing.
+    differentiable: ClassVar[bool] = False
 
     def privacy(self, height: int, width: int) -> Privacy | None:
         """The formal guarantee for images of this size in pixels, None where there is none."""

@@ -19,6 +19,7 @@ from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_in
 from reidbench.harness.evaluate import BOOTSTRAP_SEED, interval
 from reidbench.harness.published import Published
 from reidbench.harness.record import Classifier, Fidelity, TrainingInfo, Utility
+from reidbench.harness.scores import RunScores, classifier_key
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import StepCache
 from reidbench.progress import Progress
@@ -35,12 +36,13 @@ def diagnose(
     parts: dict[str, Cohort],
     originals: Published,
     published: Published,
+    kept: RunScores,
     *,
     settings: Settings,
     cache: StepCache,
     progress: Progress,
 ) -> Utility | None:
-    """What diagnosis is left in the release; None where the cohort has no findings."""
+    """What diagnosis is left in the release; None where the cohort has no findings. Predictions go into ``kept``."""
     test = parts["test"]
     if not test.labels:
         return None
@@ -52,6 +54,7 @@ def diagnose(
     for trained_on, tested_on in TESTS:
         network, info = _classifier(parts["train"], kinds[trained_on], settings, cache, progress)
         logits = predict(network, kinds[tested_on].images("test").pixels, device=settings.device)
+        kept.predictions[classifier_key(trained_on, tested_on)] = logits
         judged = metrics.bootstrap_macro_auc_patients(
             logits[known], truth[known], patients[known], runs=_runs(settings), seed=BOOTSTRAP_SEED
         )

@@ -96,6 +96,8 @@ class Experiment:
             {},
             {},
             validation_same=np.empty(0, np.bool_) if self.validation_pairs is None else self.validation_pairs.same,
+            findings=_findings(self.parts["test"]),
+            labels=tuple(self.parts["test"].labels),
         )
         linked: dict[Rung, list[Linked]] = {rung: [] for rung in self.settings.ladder}
         for template in self.settings.attackers:
@@ -106,7 +108,7 @@ class Experiment:
         for rung, members in linked.items():
             if fused := Fused.of(members):
                 attacks += timed(f"attack {fused.name} {rung}", partial(self._judge, rung, fused, scores))
-        utility = timed("utility", lambda: self._diagnose(published, progress=self.progress))
+        utility = timed("utility", lambda: self._diagnose(published, scores, progress=self.progress))
         controls = timed(
             "controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], self.ignorant_trainings())
         )
@@ -186,11 +188,15 @@ class Experiment:
         ]
         if any(rung.knowledge == "inverting" for rung in self.settings.ladder):
             jobs.append(self._restored(published).train)
-        run_ahead([*jobs, partial(self._diagnose, published)], progress=self.progress, description="training")
+        run_ahead(
+            [*jobs, partial(self._diagnose, published, RunScores(self.patients["test"], {}, {}, {}))],
+            progress=self.progress,
+            description="training",
+        )
 
-    def _diagnose(self, published: Published, *, progress: Progress) -> Utility | None:
+    def _diagnose(self, published: Published, kept: RunScores, *, progress: Progress) -> Utility | None:
         return diagnose(
-            self.parts, self.originals, published, settings=self.settings, cache=self.cache, progress=progress
+            self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache, progress=progress
         )
 
     def _climb(self, template: Any, rung: Rung, published: Published) -> Linked:
@@ -317,3 +323,8 @@ class Experiment:
             "version": __version__,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _findings(test: Cohort) -> NDArray[np.int8]:
+    truth: NDArray[np.float64] = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
+    return np.nan_to_num(truth, nan=-1).astype(np.int8)

@@ -22,7 +22,7 @@ RANKS = ("r_precision", "precision_at_1", "best_rank", "mean_rank")
 
 @dataclass(frozen=True, eq=False)
 class RunScores:
-    """What the attackers said in one run.
+    """What the attackers and the diagnostic classifiers said in one run.
 
     Attributes:
         patients: (N,) int64, the patient of each test image.
@@ -34,8 +34,11 @@ class RunScores:
             that give one.
         validation: by attack, (V,) scores of the validation pairs that the threshold was calibrated on.
         validation_same: (V,) bool, whether they are of one patient; empty without validation pairs.
+        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown.
+        labels: the names of the L findings.
+        predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images.
 
-    Files that older versions wrote lack the last four, which are then empty.
+    Files that older versions wrote lack what stands below AP@R here, which is then empty.
     """
 
     patients: NDArray[np.int64]
@@ -46,6 +49,9 @@ class RunScores:
     accepted: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     validation: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     validation_same: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    findings: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int8))
+    labels: tuple[str, ...] = ()
+    predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def keep_ranks(self, attack: str, ranks: QueryRanks) -> None:
         """Takes over what the probes of an attack found."""
@@ -78,6 +84,8 @@ class RunScores:
         arrays |= {f"accepted {name}": np.packbits(value) for name, value in self.accepted.items()}
         arrays |= {f"validation {name}": value for name, value in self.validation.items()}
         arrays["validation_same"] = self.validation_same
+        arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
+        arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
         try:
             np.savez_compressed(temporary, allow_pickle=False, **arrays)
@@ -90,6 +98,11 @@ class RunScores:
 def attack_key(attacker: str, knowledge: str, linkage: str, negatives: str | None = None) -> str:
     """The name of one attack's scores."""
     return "/".join(part for part in (attacker, knowledge, linkage, negatives) if part)
+
+
+def classifier_key(trained_on: str, tested_on: str) -> str:
+    """The name of one diagnostic classifier's predictions."""
+    return f"{trained_on}/{tested_on}"
 
 
 def read_scores(path: Path, sha256: str) -> RunScores:
@@ -122,4 +135,10 @@ def read_scores(path: Path, sha256: str) -> RunScores:
             accepted={name: value[: len(grouped["verification"][name])] for name, value in bits.items()},
             validation=grouped["validation"],
             validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
+            predictions=grouped["predictions"],
+            **(
+                {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}
+                if "findings" in stored.files
+                else {}
+            ),
         )

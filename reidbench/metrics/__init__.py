@@ -9,7 +9,13 @@ from reidbench.metrics.bootstrap import (
 )
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
 from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_values
-from reidbench.metrics.multilabel import LabelAucs, MacroAuc, bootstrap_macro_auc_patients, label_aucs
+from reidbench.metrics.multilabel import (
+    LabelAucs,
+    MacroAuc,
+    bootstrap_macro_auc_drop_patients,
+    bootstrap_macro_auc_patients,
+    label_aucs,
+)
 from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_retrieval, rank_queries
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
 from reidbench.metrics.roc_points import RocPoints, bootstrap_roc_patients, roc_points, roc_rates
@@ -46,6 +52,7 @@ __all__ = [
     "bootstrap_auc_drop_patients",
     "bootstrap_auc_pairs",
     "bootstrap_auc_patients",
+    "bootstrap_macro_auc_drop_patients",
     "bootstrap_macro_auc_patients",
     "bootstrap_mean_patients",
     "bootstrap_roc_patients",

@@ -84,27 +84,96 @@ def bootstrap_macro_auc_patients(
             range.
     """
     checked(runs, level)
-    rankings, flags = _rankings(scores, findings)
-    (patient,), count = codes(patients)
-    if len(patient) != len(flags):
-        raise ValueError(f"{len(flags)} images need as many patients, not {len(patient)}")
-    found = label_aucs(scores, findings)
-    owners = [(patient[ranking.genuine], patient[ranking.impostor]) for ranking in rankings]
+    sample = _Sample.of(scores, findings, patients)
+    found = sample.unweighted()
 
     def draw(rng: np.random.Generator, times: int) -> Floats:
-        resampled = np.empty((times, len(rankings) + 1))
+        resampled = np.empty((times, len(found)))
         for run in range(times):
-            counts = patient_counts(rng, count)
-            for label, (ranking, (with_it, without)) in enumerate(zip(rankings, owners)):
-                resampled[run, label] = Curve(ranking, counts[with_it], counts[without]).auc()
-            resampled[run, -1] = _mean(resampled[run, :-1])
+            resampled[run] = sample.aucs(patient_counts(rng, sample.patients))
         return resampled
 
-    draws = resample(draw, runs, seed) if count else np.full((runs, len(rankings) + 1), np.nan)
-    *labels, macro = (
-        percentile_interval(float(value), draws[:, i], level) for i, value in enumerate([*found.auc, found.macro])
-    )
+    draws = resample(draw, runs, seed) if sample.patients else np.full((runs, len(found)), np.nan)
+    *labels, macro = (percentile_interval(float(value), draws[:, i], level) for i, value in enumerate(found))
     return MacroAuc(macro, tuple(labels))
+
+
+def bootstrap_macro_auc_drop_patients(
+    before: ArrayLike,
+    after: ArrayLike,
+    findings: ArrayLike,
+    patients: ArrayLike,
+    *,
+    runs: int = 1_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Fall of the macro AUC between two classifiers' scores of the same images, paired.
+
+    Each resample of patients weighs both scores of an image alike, so what they share cancels: the interval is that of
+    the difference.
+
+    Args:
+        before: (N, L), higher = the finding is more likely.
+        after: (N, L) of the same images.
+        findings: (N, L) booleans, or 0 and 1.
+        patients: (N,) whole numbers or text.
+        runs: resamples.
+        seed: of the resampling.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        Macro AUC before less macro AUC after, and its interval; NaN if no label has an AUC.
+
+    Raises:
+        ValueError: as `bootstrap_macro_auc_patients`.
+    """
+    checked(runs, level)
+    one, other = (_Sample.of(scores, findings, patients) for scores in (before, after))
+    value = float(one.unweighted()[-1] - other.unweighted()[-1])
+    if np.isnan(value):
+        return Interval(value, value, value)
+
+    def draw(rng: np.random.Generator, times: int) -> Floats:
+        falls = np.empty((times, 1))
+        for run in range(times):
+            counts = patient_counts(rng, one.patients)
+            falls[run] = one.aucs(counts)[-1] - other.aucs(counts)[-1]
+        return falls
+
+    return percentile_interval(value, resample(draw, runs, seed)[:, 0], level)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Scored images in order, label by label, with the patients of those with the finding and of those without."""
+
+    rankings: list[Ranking]
+    owners: list[tuple[Indices, Indices]]
+    patients: int
+
+    @classmethod
+    def of(cls, scores: ArrayLike, findings: ArrayLike, patients: ArrayLike) -> _Sample:
+        rankings, flags = _rankings(scores, findings)
+        (patient,), count = codes(patients)
+        if len(patient) != len(flags):
+            raise ValueError(f"{len(flags)} images need as many patients, not {len(patient)}")
+        return cls(rankings, [(patient[ranking.genuine], patient[ranking.impostor]) for ranking in rankings], count)
+
+    def unweighted(self) -> Floats:
+        """The AUC of each label and, last, their mean (L + 1,)."""
+        return self.aucs(np.ones(self.patients))
+
+    def aucs(self, counts: Floats) -> Floats:
+        """The same with every patient counted so many times (K,)."""
+        labels = np.array(
+            [
+                Curve(ranking, counts[with_it], counts[without]).auc()
+                for ranking, (with_it, without) in zip(self.rankings, self.owners)
+            ],
+            dtype=np.float64,
+        )
+        return np.append(labels, _mean(labels))
 
 
 def _rankings(scores: ArrayLike, findings: ArrayLike) -> tuple[list[Ranking], Bools]:

@@ -17,6 +17,8 @@ from reidbench.networks.residual import SmallResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+#: torchvision's name for a network's first ImageNet weights, in ours.
+FIRST = "imagenet_v1"
 _SMALL = re.compile(r"resnet_small(?:_(?P<width>\d+)(?:x(?P<blocks>\d+))?)?")
 
 
@@ -63,7 +65,8 @@ def build_backbone(name: str, weights: str = "random") -> Backbone:
     Args:
         name: ``resnet_small``, ``resnet_small_WIDTH`` or ``resnet_small_WIDTHxBLOCKS``; the name of a convolutional
             network of torchvision (``resnet50``, ``convnext_tiny``, …); or ``timm:NAME``.
-        weights: ``random``; ``imagenet``, the library's own, which it downloads; or a path to a file of the whole
+        weights: ``random``; ``imagenet``, the library's own, which it downloads; ``imagenet_v1``, torchvision's first
+            ones, which papers until 2021 began with; or a path to a file of the whole
             network's state (``.safetensors``, or what ``torch.save`` wrote), read strictly.
 
     Raises:
@@ -91,11 +94,13 @@ def _torchvision(name: str, weights: str) -> Backbone:
     chosen: Any = None
     if weights == "imagenet":
         chosen = models.get_model_weights(name).DEFAULT
+    elif weights == FIRST:
+        chosen = models.get_model_weights(name)["IMAGENET1K_V1"]
     try:
         network = models.get_model(name, weights=chosen)
     except OSError as error:
         raise _no_imagenet(name, error) from error
-    if weights not in ("random", "imagenet"):
+    if weights not in ("random", "imagenet", FIRST):
         _read(network, Path(weights), name)
     return _headless(network, name)
 

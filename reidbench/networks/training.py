@@ -132,7 +132,7 @@ def run(
         )
     # Last of all, so that what the other callbacks know of the epoch is in it.
     callbacks.append(ModelCheckpoint(work_dir, "last", save_on_train_epoch_end=True, enable_version_counter=False))
-    with _quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -171,6 +171,7 @@ class _Keeper(Checkpoint):
         self._identity = {key: str(value) for key, value in identity.items()}
         self._seed = seed
         self._began = 0.0
+        self._iterated = False
         self.history: list[dict[str, float]] = []
 
     def check(self, checkpoint: Path) -> None:
@@ -188,6 +189,11 @@ class _Keeper(Checkpoint):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._began = time.monotonic()
         torch.manual_seed(seed_of(self._seed, "epoch", trainer.current_epoch))
+        # A loader's iterator takes a number from the generator. Lightning makes that of a process's first epoch before
+        # this, and the others after: a resumed epoch takes its number here, so that dropout draws as it would have.
+        if not self._iterated and trainer.current_epoch:
+            torch.empty((), dtype=torch.int64).random_()
+        self._iterated = True
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         row = {"epoch": float(trainer.current_epoch + 1), "seconds": time.monotonic() - self._began}
@@ -225,7 +231,8 @@ class _Bar(Callback):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keeps Lightning from speaking."""
     # Lightning speaks through its loggers and through warnings meant for whoever writes the loop.
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

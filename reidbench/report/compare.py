@@ -7,10 +7,11 @@ worst case over the ladder is what a defense is worth; the largest rise of one r
 when asked for, with an interval that holds for all rungs at once (Bonferroni).
 
 Intervals are paired where both records have their scores: one resampling of patients weighs the old and the new scores
-of the same pairs, and what they share cancels. Else they are made of the records' own intervals as if the runs were
-independent (Zou and Donner 2008, square and add), which is wider. Over several seeds rises are averaged; the
-patients' share of the interval is averaged too, since the patients are the same, and the spread of the seeds' rises is
-added in quadrature (Student's t): it is the noise of training, which one seed alone cannot show.
+of the same pairs, or the old and the new predictions of the same images, and what they share cancels. Else they are
+made of the records' own intervals as if the runs were independent (Zou and Donner 2008, square and add), which is
+wider. Over several seeds rises are averaged; the patients' share of the interval is averaged too, since the patients
+are the same, and the spread of the seeds' rises is added in quadrature (Student's t): it is the noise of training,
+which one seed alone cannot show.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ from scipy.special import stdtrit
 from reidbench import metrics
 from reidbench.errors import ReidbenchError
 from reidbench.harness.record import Attack, Interval, VerificationMetrics
-from reidbench.harness.scores import RunScores
+from reidbench.harness.scores import RunScores, classifier_key
 from reidbench.report.matching import Kept, Match, key_of, match
 from reidbench.report.summary import Worst, utility, worst_verification
 
 LEVEL = 0.95
 RUNS = 2000
 BOOTSTRAP_SEED = 20220926
+
+# The classifiers that the gate judges, both on the release.
+TRAINED_ON = ("originals", "release")
 
 Verdict = Literal["regression", "unclear", "ok"]
 
@@ -60,7 +64,8 @@ class Change:
         where: the attack that reached it before and after; empty for utility.
         worse: the change for the worse; negative where the defense got better.
         low, high: its interval, NaN where there is none.
-        paired: whether the interval comes from the scores of the same pairs and probes.
+        paired: whether the interval comes from the scores of the same pairs and probes, or the predictions of the same
+            images.
         tolerance: how far it may move.
         judged: whether the gate counts it.
     """
@@ -138,7 +143,7 @@ def _compare(found: Match, limits: Tolerances, every_rung: bool, runs: int) -> C
         if track.keys:
             changes.append(track.worst_case())
             rungs.append(track.largest_rise(every_rung))
-    changes += _utilities(found, limits.utility_drop)
+    changes += _utilities(seeds, limits.utility_drop)
     if not changes:
         raise ReidbenchError(f"{found.label}: no figure is defined in both runs")
     return Comparison(found.label, found, (*changes, *rungs), tuple(_notes(found, seeds)))
@@ -153,10 +158,19 @@ class _Seed:
         self._kept = (base, new)
 
     @cached_property
-    def scores(self) -> tuple[RunScores, RunScores] | None:
+    def _read(self) -> tuple[RunScores, RunScores] | None:
+        """What was kept of both runs, if it is of the same images."""
         one, other = (kept.scores() for kept in self._kept)
         if one is None or other is None or not np.array_equal(one.patients, other.patients):
             return None
+        return one, other
+
+    @cached_property
+    def scores(self) -> tuple[RunScores, RunScores] | None:
+        """The same, if its pairs are the same too."""
+        if self._read is None:
+            return None
+        one, other = self._read
         same = one.pairs.keys() == other.pairs.keys() and all(
             np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
         )
@@ -183,6 +197,38 @@ class _Seed:
             runs=self.runs,
             seed=BOOTSTRAP_SEED,
             level=level,
+        )
+
+    def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
+        """What is left for diagnosis before and after, None where it was not measured."""
+        base, new = (utility(kept.record, trained_on) for kept in self._kept)
+        return base, new
+
+    def predictions(self, trained_on: str) -> tuple[RunScores, RunScores] | None:
+        """Both runs' kept predictions of that classifier on the release, if they are of the same findings."""
+        key = classifier_key(trained_on, "release")
+        if self._read is None or not all(key in side.predictions for side in self._read):
+            return None
+        one, other = self._read
+        same = one.labels == other.labels and np.array_equal(one.findings, other.findings)
+        return (one, other) if same else None
+
+    def fall(self, trained_on: str, old: Interval, new: Interval) -> metrics.Interval:
+        """How far the utility fell, with its interval."""
+        kept = self.predictions(trained_on)
+        if kept is None:
+            return _independent(old, new)
+        base, other = kept
+        key = classifier_key(trained_on, "release")
+        known = (base.findings >= 0).all(axis=1)
+        return metrics.bootstrap_macro_auc_drop_patients(
+            base.predictions[key][known],
+            other.predictions[key][known],
+            base.findings[known],
+            base.patients[known],
+            runs=self.runs,
+            seed=BOOTSTRAP_SEED,
+            level=LEVEL,
         )
 
 
@@ -265,13 +311,13 @@ def _independent(new: Interval, old: Interval) -> metrics.Interval:
     return metrics.Interval(n - o, n - o - hypot(n - n_low, o_high - o), n - o + hypot(n_high - n, o - o_low))
 
 
-def _utilities(found: Match, tolerance: float) -> Iterable[Change]:
-    for trained_on in ("originals", "release"):
-        pairs = [tuple(utility(kept.record, trained_on) for kept in pair) for pair in found.seeds]
+def _utilities(seeds: Sequence[_Seed], tolerance: float) -> Iterable[Change]:
+    for trained_on in TRAINED_ON:
+        pairs = [seed.utilities(trained_on) for seed in seeds]
         known = [(old, new) for old, new in pairs if old and new and None not in (old.value, new.value)]
         if len(known) < len(pairs):
             continue
-        falls = over_seeds([_independent(old, new) for old, new in known], LEVEL)
+        falls = over_seeds([seed.fall(trained_on, old, new) for seed, (old, new) in zip(seeds, known)], LEVEL)
         yield Change(
             f"utility, trained on {trained_on}",
             fmean(old.value or 0.0 for old, _ in known),
@@ -280,7 +326,7 @@ def _utilities(found: Match, tolerance: float) -> Iterable[Change]:
             falls.value,
             falls.low,
             falls.high,
-            False,
+            all(seed.predictions(trained_on) is not None for seed in seeds),
             tolerance,
         )
 
@@ -291,6 +337,11 @@ def _notes(found: Match, seeds: Sequence[_Seed]) -> Iterable[str]:
         yield (
             "Scores are missing or of other pairs: point figures are compared, with intervals as if the runs were "
             "independent. Keep *.scores.npz beside both records for the sharper, paired comparison."
+        )
+    elif any(any(seed.utilities(on)) and seed.predictions(on) is None for seed in seeds for on in TRAINED_ON):
+        yield (
+            "No predictions of the same findings were kept beside both records, as by older versions: the interval of "
+            "the utility is made as if the runs were independent."
         )
     if len(found.seeds) == 1:
         yield "One seed: the noise of training is in no interval. Several (--seeds) show it."

@@ -12,25 +12,18 @@ from reidbench.plugins import Found
 
 def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
     """What is known of a plugin, as JSON-ready data."""
-    schema = cls.model_json_schema()
-    options = []
-    for name, option in schema.get("properties", {}).items():
-        options.append(
-            {
-                "name": name,
-                "type": _type(option),
-                "default": option.get("default"),
-                "required": name in schema.get("required", ()),
-                "bounds": _bounds(option),
-                "description": option.get("description", ""),
-            }
-        )
     return {
         **vars(found),
         "doc": inspect.cleandoc(cls.__doc__ or ""),
-        "options": options,
+        "options": _options(cls),
         "operating_points": getattr(cls, "operating_points", {}),
         "presets": getattr(cls, "presets", {}),
+        "recipes": {
+            preset: {"doc": inspect.cleandoc(recipe.__doc__ or ""), "options": _options(recipe)}
+            for preset, recipe in getattr(cls, "recipes", {}).items()
+        },
+        # A promise that only defenses make.
+        **({"differentiable": cls.differentiable} if hasattr(cls, "differentiable") else {}),
     }
 
 
@@ -38,17 +31,39 @@ def as_text(found: Found, cls: type[BaseModel]) -> str:
     """The same for a person."""
     data = as_data(found, cls)
     lines = [f"{found.name}  ({found.kind}, from {found.distribution} {found.version})", "", data["doc"], ""]
+    if "differentiable" in data:
+        lines.append(f"gradients: {'pass to the image' if data['differentiable'] else 'none promised'}")
     lines.append("options:" if data["options"] else "options: none")
-    for option in data["options"]:
-        default = "required" if option["required"] else f"default {option['default']}"
-        facts = ", ".join(fact for fact in (option["type"], default, option["bounds"]) if fact)
-        lines.append(f"  {option['name']}: {option['description']} ({facts})")
+    lines += map(_line, data["options"])
     for title, sets in (("operating points", data["operating_points"]), ("presets", data["presets"])):
         if sets:
             lines.append(f"{title}:")
             for name, values in sets.items():
                 lines.append(f"  {name}: {', '.join(f'{k}={v}' for k, v in values.items()) or 'all defaults'}")
+    for preset, recipe in data["recipes"].items():
+        lines += [f"preset {preset} has options of its own:", *map(_line, recipe["options"])]
     return "\n".join(lines)
+
+
+def _options(cls: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = cls.model_json_schema()
+    return [
+        {
+            "name": name,
+            "type": _type(option),
+            "default": option.get("default"),
+            "required": name in schema.get("required", ()),
+            "bounds": _bounds(option),
+            "description": option.get("description", ""),
+        }
+        for name, option in schema.get("properties", {}).items()
+    ]
+
+
+def _line(option: dict[str, Any]) -> str:
+    default = "required" if option["required"] else f"default {option['default']}"
+    facts = ", ".join(fact for fact in (option["type"], default, option["bounds"]) if fact)
+    return f"  {option['name']}: {option['description']} ({facts})"
 
 
 def _type(option: dict[str, Any]) -> str:

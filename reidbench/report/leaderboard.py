@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import fmean
 
 from reidbench.harness.record import Record, VerificationMetrics
+from reidbench.report.curve import Point
+from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.summary import (
     Worst,
     baseline_of,
@@ -22,6 +24,11 @@ from reidbench.report.summary import (
     worst_verification,
 )
 from reidbench.report.terminal import figure, number
+
+CURVE = (
+    "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
+    "on the release: a line a defense, and their Pareto front. The tables hold the figures."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,12 @@ class Group:
         data = record.dataset
         overrides = " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
         return cls(data.name, data.revision, data.size, record.preset, overrides)
+
+    @property
+    def title(self) -> str:
+        """What its records share, in a line."""
+        extra = f", {self.overrides}" if self.overrides else ""
+        return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
 
     def order(self) -> tuple[int, str, int, str]:
         """Where its table comes among those of its dataset: the strongest preset first."""
@@ -103,7 +116,10 @@ class Row:
 
 
 def render(records: Sequence[Record]) -> dict[str, str]:
-    """The pages of these records by file name: for each dataset ``<name>.md`` and ``<name>.csv``."""
+    """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
+
+    The figure is left out where no record has both a risk and a utility.
+    """
     pages = {}
     groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
@@ -111,8 +127,11 @@ def render(records: Sequence[Record]) -> dict[str, str]:
     for dataset in sorted({group.dataset for group in groups}):
         mine = sorted((group for group in groups if group.dataset == dataset), key=Group.order)
         tables = [(group, rows(groups[group], records)) for group in mine]
-        pages[f"{dataset}.md"] = _markdown(dataset, tables)
+        panels = [panel for panel in (_panel(*table) for table in tables) if panel.points]
+        pages[f"{dataset}.md"] = _markdown(dataset, tables, figured=bool(panels))
         pages[f"{dataset}.csv"] = _csv(tables)
+        if panels:
+            pages[f"{dataset}.svg"] = draw(dataset, panels)
     return pages
 
 
@@ -145,7 +164,21 @@ def _matched(record: Record) -> Worst | None:
     return worst_verification(record, "matched")
 
 
-def _markdown(dataset: str, tables: list[tuple[Group, list[Row]]]) -> str:
+def _panel(group: Group, table: list[Row]) -> Panel:
+    points, missing = [], []
+    for row in table:
+        defense = row.records[0].defense
+        risk, left = row.mean(worst_verification), row.utility("release", "release")
+        if risk is None or left is None:
+            missing.append(row.label)
+            continue
+        sound = all(record.complete and record.valid for record in row.records)
+        options = row.label.removeprefix(defense.name).strip()
+        points.append(Point(defense.name, options, risk, left, sound, defense.kind == "none"))
+    return Panel(group.title, points, missing)
+
+
+def _markdown(dataset: str, tables: list[tuple[Group, list[Row]]], *, figured: bool) -> str:
     lines = [
         f"# Leaderboard: {dataset}",
         "",
@@ -156,6 +189,8 @@ def _markdown(dataset: str, tables: list[tuple[Group, list[Row]]]) -> str:
         "classifier trained on originals, and with one trained on the release. Drops are against the undefended run.",
         "",
     ]
+    if figured:
+        lines += [f"![{CURVE}]({dataset}.svg)", ""]
     for group, table in tables:
         lines += _section(group, table)
     return "\n".join(lines).rstrip() + "\n"
@@ -165,9 +200,8 @@ def _section(group: Group, table: list[Row]) -> list[str]:
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
-    extra = f", {group.overrides}" if group.overrides else ""
     lines = [
-        f"## {group.preset} preset at {group.size}²{extra}, revision {group.revision[:12]}",
+        f"## {group.title}",
         "",
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "

@@ -121,6 +121,9 @@ def test_list_names_everything_and_describe_explains_it(call):
     described = call("describe", "gaussian_noise").stdout
     line = next(line for line in described.splitlines() if line.strip().startswith("sigma: "))
     assert all(fact in line for fact in ("in units of the [0, 1]", "default 0.1", "≥ 0", "≤ 10"))
+    assert "gradients: pass to the image" in described
+    assert "gradients: none promised" in call("describe", "jpeg").stdout
+    assert "gradients" not in call("describe", "retrieval").stdout
     assert "did you mean 'gaussian_noise'" in call("describe", "gausian_noise", check=2).stderr
 
 

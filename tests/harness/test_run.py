@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from reidbench import metrics
 from reidbench.cohorts.phantom import Phantom
 from reidbench.harness.record import Record, read_record
+from reidbench.harness.scores import SUFFIX, attack_key, read_scores
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +93,21 @@ def test_attacks_on_random_negatives_carry_their_strata(records):
     strata = next(a for a in records[("undefended",)].attacks if a.attacker == "verification").metrics.strata
     assert all(by.missing is None for by in strata.values())
     assert any(s.calibrated.value > 0 and s.at_half.value > 0 for s in strata["view"].strata)
+
+
+def test_figures_can_be_computed_again_from_what_is_kept_beside_the_record(small_run, records):
+    record = records[("gaussian_noise", 0.1)]
+    kept = read_scores(small_run["folder"] / "runs" / f"{record.stem}{SUFFIX}", record.scores_sha256)
+    assert list(kept.predictions) == ["originals/release", "release/release", "release/originals"]
+    for classifier, logits in zip(record.utility.classifiers, kept.predictions.values()):
+        found = metrics.label_aucs(logits, kept.findings)
+        assert found.macro == classifier.macro_auc.value
+        areas = [None if np.isnan(area) else area for area in found.auc]
+        assert dict(zip(kept.labels, areas)) == {name: one.value for name, one in classifier.per_label.items()}
+    for attack in record.attacks:
+        key = attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
+        if attack.task == "verification":
+            assert metrics.roc_auc(kept.verification[key], kept.pairs[attack.negatives][2]) == attack.metrics.auc.value
 
 
 def test_more_noise_is_less_like_the_original(records):

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from reidbench.metrics import (
     Interval,
+    bootstrap_macro_auc_drop_patients,
     bootstrap_macro_auc_patients,
     bootstrap_mean_patients,
     chance_retrieval,
@@ -186,6 +187,32 @@ def test_macro_interval_is_that_of_listing_the_drawn_patients_images():
     assert [intervals.macro.low, intervals.macro.high] == pytest.approx(ends)
     ends = np.quantile(np.array(areas)[:, 1], [0.025, 0.975])
     assert [intervals.labels[1].low, intervals.labels[1].high] == pytest.approx(ends)
+
+
+def test_fall_of_the_macro_auc_is_paired():
+    rng = np.random.default_rng(7)
+    patients = np.repeat(np.arange(20), 3)
+    findings = rng.random((60, 2)) < 0.4
+    before = rng.random((60, 2)) + 0.6 * findings
+    after = np.round(before + rng.normal(0, 0.2, before.shape), 1)
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(6).spawn(1)[0]))
+    falls = []
+    for _ in range(50):
+        images = np.concatenate([np.flatnonzero(patients == one) for one in stream.integers(0, 20, 20)])
+        falls.append(roc_auc_score(findings[images], before[images]) - roc_auc_score(findings[images], after[images]))
+    fall = bootstrap_macro_auc_drop_patients(before, after, findings, patients, runs=50, seed=6)
+    assert fall.value == pytest.approx(roc_auc_score(findings, before) - roc_auc_score(findings, after))
+    assert [fall.low, fall.high] == pytest.approx(np.quantile(falls, [0.025, 0.975]))
+    alike = bootstrap_macro_auc_drop_patients(before, before, findings, patients, runs=50)
+    assert (alike.value, alike.low, alike.high) == (0, 0, 0)
+
+
+def test_fall_of_an_undefined_macro_auc_is_nan():
+    for findings in (np.ones((4, 2)), np.empty((0, 2))):
+        fall = bootstrap_macro_auc_drop_patients(findings, findings, findings, range(len(findings)), runs=10)
+        assert np.isnan([fall.value, fall.low, fall.high]).all()
+    with pytest.raises(ValueError, match="both be"):
+        bootstrap_macro_auc_drop_patients(np.zeros((3, 2)), np.zeros((3, 1)), np.zeros((3, 2)), [1, 2, 3])
 
 
 def test_findings_of_nobody_and_wrong_findings():

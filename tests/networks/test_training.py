@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reidbench.networks.siamese import EmbeddingNet, embed_images
-from reidbench.networks.training import length, optimizer, seed_of
+from reidbench.networks.training import length, optimizer, run, seed_of
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,40 @@ def test_equal_images_have_equal_vectors_wherever_they_stand(network, copies, ba
     for i, a in enumerate(copies):
         for j, b in enumerate(copies):
             assert np.array_equal(vectors[i], vectors[j]) == (a == b)
+
+
+class Dropping(lightning.LightningModule):
+    """A network with dropout, which draws from torch's global generator."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Dropout(0.5), torch.nn.Linear(6, 1))
+        self._dies_at = dies_at
+
+    def train_dataloader(self):
+        batches = [torch.full((4, 6), float(self.current_epoch + i)) for i in range(3)]
+        return torch.utils.data.DataLoader(batches, batch_size=None, shuffle=False)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    def training_step(self, batch, number):
+        if self.global_step == self._dies_at:
+            raise InterruptedError
+        return self.layers(batch).square().mean()
+
+
+@pytest.mark.parametrize("dies_at", [4, 8])
+def test_a_resumed_training_drops_out_what_an_unbroken_one_does(dies_at, tmp_path):
+    def trained(module: Dropping, folder: str) -> Dropping:
+        options = {"epochs": 4, "steps": 3, "seed": 1, "identity": {}, "device": torch.device("cpu")}
+        run(module, **options, work_dir=tmp_path / folder)
+        return module
+
+    whole = trained(Dropping(), "a")
+    with pytest.raises(InterruptedError):
+        trained(Dropping(dies_at), "b")
+    resumed = trained(Dropping(), "b")
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)

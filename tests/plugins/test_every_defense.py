@@ -15,6 +15,7 @@ import torch
 
 from reidbench import CohortDefense, Defense, ReidbenchError
 from reidbench.defenses.base import BaseDefense
+from reidbench.defenses.conformance.gradient import check_gradient
 from reidbench.defenses.release import draw_batch, release, to_unit
 from reidbench.errors import PluginError
 
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 LISTED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["reidbench"]
 SEVERITIES = ("mild", "moderate", "strong", "severe")
 CONTROLS = {"identity", "blackout"}
+# Gradients pass with some of their options and not with others, which is no promise.
+SOME_OPTIONS_DIFFERENTIABLE = {"intensity_normalize", "kornia_augment"}
 # Bounds that a small cohort of small images cannot reach: to be refused with a reason, not published.
 REFUSED = {("downsample", "size", 4096), ("k_same_pixel", "k", 10_000), ("k_same_eigen", "k", 10_000)}
 
@@ -198,6 +201,22 @@ def test_an_attacker_can_draw_training_batches(name: str, pixels) -> None:
     twice = draw_batch(defense, images[:1].repeat(8, 1, 1, 1), torch.Generator().manual_seed(1))
     random = not np.array_equal(publish(defense, pixels(9)), publish(defense, pixels(9), seed=2))
     assert random == (not torch.equal(twice[0], twice[1]))
+
+
+@pytest.mark.parametrize(("name", "point"), [*POINTS, *((name, None) for name in LISTED)])
+def test_gradients_pass_exactly_where_they_are_declared(name: str, point: str | None) -> None:
+    cls = CLASSES[name]
+    if not issubclass(cls, Defense):
+        assert not cls.differentiable
+        return
+    finding = check_gradient(cls(**(cls.operating_points[point] if point else {})), torch.device("cpu"))
+    assert finding.passed, finding.message
+    if (name, point) == ("downsample", "mild"):
+        assert "was refused" in finding.message, "the samples are smaller than its size"
+    elif cls.differentiable:
+        assert "finite gradients pass" in finding.message
+    elif name not in SOME_OPTIONS_DIFFERENTIABLE:
+        assert "gradients pass with" not in finding.message
 
 
 @every_image

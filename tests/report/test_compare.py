@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from reidbench import ReidbenchError, metrics
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness import evaluate
 from reidbench.harness.record import Record, read_record
-from reidbench.harness.scores import SUFFIX, RunScores, attack_key
+from reidbench.harness.scores import SUFFIX, RunScores, attack_key, read_scores
+from reidbench.harness.steps import content_digest
 from reidbench.report.compare import Change, Tolerances, compare, over_seeds
 from reidbench.report.compare_page import as_data, as_markdown, as_text
 
@@ -61,6 +63,7 @@ class Maker:
         patients: int = PATIENTS,
         keep_scores: bool = True,
         utility: float | None = None,
+        diagnosis: float | None = None,
         **changes,
     ) -> Path:
         patient, pairs = world(patients)
@@ -92,11 +95,24 @@ class Maker:
         defense = self.template.defense.model_copy(update={"options": {"sigma": sigma}})
         made = {"id": f"{place}{sigma}{seed}{noise}", "seed": seed, "defense": defense, "attacks": attacks}
         record = self.template.model_copy(update={**made, **changes})
+        if diagnosis is not None:
+            kept, utility = _diagnosed(kept, diagnosis)
         if utility is not None:
             record = _with_utility(record, utility)
         folder = self.folder / place
         digest = kept.write(folder / f"{record.stem}{SUFFIX}") if keep_scores else None
         return record.model_copy(update={"scores_sha256": digest}).write(folder)
+
+
+def _diagnosed(kept: RunScores, strength: float) -> tuple[RunScores, float]:
+    """The same with predictions of two findings, one image's unknown; and their macro AUC."""
+    rng = np.random.default_rng(11)
+    truth = (rng.random((len(kept.patients), 2)) < 0.4).astype(np.int8)
+    logits = (rng.normal(size=truth.shape) + strength * truth).astype(np.float32)
+    truth[0, 1] = -1
+    predictions = {f"{on}/release": logits for on in ("originals", "release")}
+    kept = replace(kept, findings=truth, labels=("nodule", "effusion"), predictions=predictions)
+    return kept, metrics.label_aucs(logits[1:], truth[1:]).macro
 
 
 def _with_utility(record: Record, value: float) -> Record:
@@ -246,6 +262,69 @@ def test_utility_is_judged_from_its_intervals(make):
     assert (change.worse, change.low) == pytest.approx((0.1, 0.1 - 0.01 * 2**0.5))
     assert change.verdict == found.verdict == "regression"
     assert judge(make("base", 0.5, utility=0.8), make("better", 0.5, utility=0.9)).verdict == "ok"
+
+
+def test_utility_is_paired_where_predictions_were_kept(make):
+    base, new = make("base", 0.5, diagnosis=1.5), make("new", 0.5, diagnosis=1.2)
+    found = judge(base, new)
+    one, other = (_kept(path) for path in (base, new))
+    fall = metrics.bootstrap_macro_auc_drop_patients(
+        one.predictions["release/release"][1:], other.predictions["release/release"][1:], one.findings[1:],
+        one.patients[1:], runs=RUNS, seed=20220926,
+    )  # fmt: skip
+    for trained_on in ("originals", "release"):
+        change = named(found, f"utility, trained on {trained_on}")
+        assert change.paired
+        assert (change.worse, change.low, change.high) == (fall.value, fall.low, fall.high)
+        assert change.worse == pytest.approx(change.base - change.new)
+        assert change.low > 0
+    assert found.verdict == "regression"
+    assert judge(base, new, tolerances=Tolerances(utility_drop=0.2)).verdict == "ok"
+    assert not any("No predictions" in note for note in found.notes)
+    same = named(judge(base, make("same", 0.5, diagnosis=1.5)), "utility, trained on release")
+    assert (same.worse, same.low, same.high) == (0, 0, 0), "the same predictions pair to an exact zero"
+
+
+def test_scores_without_predictions_still_load_and_the_fallback_is_told(make):
+    base, new = make("base", 0.5, diagnosis=1.5), make("new", 0.5, diagnosis=1.2)
+    _as_older_versions_wrote(base)
+    found = judge(base, new)
+    change = named(found, "utility, trained on release")
+    assert not change.paired
+    assert change.low == pytest.approx(change.worse - 0.01 * 2**0.5)
+    assert named(found, "AUC, worst case").paired
+    assert any("No predictions of the same findings" in note for note in found.notes)
+
+
+def test_predictions_of_other_findings_are_not_paired(make):
+    base, new = make("base", 0.5, diagnosis=1.5), make("new", 0.5, diagnosis=1.2)
+    kept = _kept(new)
+    _keep(new, replace(kept, labels=("nodule", "pneumonia")))
+    assert not named(judge(base, new), "utility, trained on release").paired
+
+
+def _kept(path: Path) -> RunScores:
+    return read_scores(path.with_name(path.stem + SUFFIX), read_record(path).scores_sha256)
+
+
+def _keep(path: Path, scores: RunScores) -> None:
+    record = read_record(path)
+    path.unlink()
+    digest = scores.write(path.with_name(path.stem + SUFFIX))
+    record.model_copy(update={"scores_sha256": digest}).write(path.parent)
+
+
+def _as_older_versions_wrote(path: Path) -> None:
+    """Takes out of the scores what was not kept at first."""
+    file = path.with_name(path.stem + SUFFIX)
+    with np.load(file) as stored:
+        arrays = {
+            name: stored[name] for name in stored.files if name.startswith(("patients", "pairs", "verif", "aver"))
+        }
+    np.savez_compressed(file, **arrays)
+    record = read_record(path)
+    path.unlink()
+    record.model_copy(update={"scores_sha256": content_digest(file)}).write(path.parent)
 
 
 def test_seeds_are_averaged_and_their_spread_widens_the_interval(make):

@@ -99,7 +99,23 @@ def test_revisions_presets_and_overrides_never_share_a_table(template):
 def test_a_dataset_has_a_page_of_its_own(template):
     other = template.dataset.model_copy(update={"name": "other"})
     pages = render([made(template, "a", 0.7), made(template, "b", 0.7, dataset=other)])
-    assert set(pages) == {f"{template.dataset.name}.md", f"{template.dataset.name}.csv", "other.md", "other.csv"}
+    assert set(pages) == {f"{n}.{end}" for n in (template.dataset.name, "other") for end in ("md", "csv", "svg")}
+
+
+def test_the_curve_is_embedded_with_its_text_and_left_out_where_nothing_is_left_to_draw(template):
+    name = template.dataset.name
+    pages = render([made(template, "a", 0.7), made(template, "b", 0.6, preset="standard")])
+    (line,) = (line for line in pages[f"{name}.md"].splitlines() if line.startswith("!["))
+    assert line.endswith(f"]({name}.svg)")
+    assert "Pareto front" in line
+    assert pages[f"{name}.svg"].count('class="frame"') == 2, "tables that do not compare share no axes"
+    without = render([made(template, "a", 0.7, utility=None)])
+    assert set(without) == {f"{name}.md", f"{name}.csv"}
+    assert "![" not in without[f"{name}.md"]
+
+
+def test_an_incomplete_run_is_hollow_in_the_curve(template):
+    assert 'class="mark hollow"' in render([made(template, "a", 0.7, complete=False)])[f"{template.dataset.name}.svg"]
 
 
 def test_the_csv_holds_the_same_rows_as_numbers(template):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,16 +20,21 @@ SMALL = ("--dataset=example_stripes", "--attacker=example_pixels", "--size=32", 
 
 
 @pytest.fixture(scope="module")
-def installed(fresh):
-    fresh.install(EXAMPLE)
-    return fresh
+def reidbench_in(command, tmp_path_factory):
+    """Runs the command line that is installed here, in a folder."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def call(folder: Path, *arguments: str, check: int = 0) -> str:
+        return command(*arguments, cwd=folder, cache=cache, check=check).stdout
+
+    return call
 
 
 @pytest.fixture(scope="module")
-def runs(installed, tmp_path_factory):
+def runs(reidbench_in, tmp_path_factory):
     """A folder with records of the defense, strong in one and weak in another."""
     folder = tmp_path_factory.mktemp("third_party")
-    installed.run("reidbench", "run", "--defense=example_fade:all", *SMALL, "--out=both", cwd=folder)
+    reidbench_in(folder, "run", "--defense=example_fade:all", *SMALL, "--out=both")
     for path in (folder / "both").glob("example_fade-*.json"):
         strength = json.loads(path.read_text())["defense"]["options"]["strength"]
         place = folder / ("strong" if strength > 0.5 else "weak")
@@ -34,8 +44,18 @@ def runs(installed, tmp_path_factory):
     return folder
 
 
-def test_what_it_brings_is_listed_with_its_package_and_version(installed, tmp_path):
-    rows = json.loads(installed.run("reidbench", "list", "--json", cwd=tmp_path).stdout)["plugins"]
+def test_both_packages_are_installed_as_users_have_them():
+    for name, module in (("reidbench", "reidbench"), ("reidbench-example", "reidbench_example")):
+        found = distribution(name)
+        spec = find_spec(module)
+        assert spec is not None
+        assert spec.origin is not None
+        assert Path(spec.origin).is_relative_to(sysconfig.get_path("purelib")), "a checkout is on the path"
+        assert "editable" not in (found.read_text("direct_url.json") or "")
+
+
+def test_what_it_brings_is_listed_with_its_package_and_version(reidbench_in, tmp_path):
+    rows = json.loads(reidbench_in(tmp_path, "list", "--json"))["plugins"]
     found = {(row["kind"], row["name"], row["version"]) for row in rows if row["distribution"] == "reidbench-example"}
     assert found == {
         ("defense", "example_fade", "1.2.3"),
@@ -53,13 +73,14 @@ def test_it_is_recorded_under_its_own_name_and_version(runs):
     assert record["complete"]
 
 
-def test_its_own_tests_pass_there_with_both_lines_of_the_kit(installed, runs):
-    installed.run("pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={EXAMPLE}", str(EXAMPLE), cwd=runs)
+def test_its_own_tests_pass_there_with_both_lines_of_the_kit(runs):
+    arguments = ["-q", "-p", "no:cacheprovider", f"--rootdir={EXAMPLE}", str(EXAMPLE)]
+    done = subprocess.run([sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, cwd=runs)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
 
 
-def test_compare_catches_the_weaker_one_and_passes_the_same(installed, runs):
-    same = installed.run("reidbench", "compare", "strong", "strong", cwd=runs)
-    assert "no regression" in same.stdout
-    weaker = installed.run("reidbench", "compare", "strong", "weak", "--markdown", "pr.md", cwd=runs, check=1)
-    assert "regression" in weaker.stdout
+def test_compare_catches_the_weaker_one_and_passes_the_same(reidbench_in, runs):
+    assert "no regression" in reidbench_in(runs, "compare", "strong", "strong")
+    assert "regression" in reidbench_in(runs, "compare", "strong", "weak", "--markdown", "pr.md", check=1)
     assert "**regression**" in (runs / "pr.md").read_text()

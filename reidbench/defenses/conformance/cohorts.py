@@ -34,7 +34,11 @@ def check_cohort(defense: CohortDefense) -> list[Finding]:
     kept = f"on {len(tried) - len(refusals)} sets"
     if refusals:
         kept += f"; {len(refusals)} were refused: {refusals[0]}"
-    return each(defense, found, dict.fromkeys(STRUCTURE, kept))
+    findings = each(defense, found, dict.fromkeys(STRUCTURE, kept))
+    if type(defense).differentiable:
+        what = "declared differentiable, but a cohort defense works on arrays, through which no gradient passes"
+        findings.append(failed(defense, "gradient", what))
+    return findings
 
 
 def _violations(defense: CohortDefense, images: Sample) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import torch
 from reidbench.defenses.base import Defense
 from reidbench.defenses.conformance.finding import Finding, broken, each, failed, short
 from reidbench.defenses.conformance.generators import scramble, states
+from reidbench.defenses.conformance.gradient import check_gradient
 from reidbench.defenses.conformance.samples import SEED, Sample, all_kinds, difference, publish, textured
 from reidbench.defenses.random import ReleaseRandom
 from reidbench.defenses.release import TOLERANCE, draw_batch, to_unit
@@ -30,6 +31,7 @@ def check_images(defense: Defense, device: torch.device) -> list[Finding]:
             _check_draws(defense, accepted, device),
             _check_global(defense, accepted, device),
             *_check_streams(defense, accepted, device),
+            check_gradient(defense, device),
         ]
     except PluginError as error:
         # All of these images went well once: it broke another time, as what keeps a state may do.
