@@ -1,6 +1,6 @@
 """A record's figures computed again from the scores beside it: an edited figure does not agree with them.
 
-What no score tells (utility, controls, strata, trainings, timings) is taken on trust, and named. Whoever edits figures
+What no score tells (likeness, controls, strata, trainings, timings) is taken on trust, and named. Whoever edits figures
 and scores alike is not found out by this; only a repetition of the run does that.
 """
 
@@ -17,14 +17,15 @@ import numpy as np
 from reidbench import metrics
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness import evaluate
-from reidbench.harness.record import Attack, Record, VerificationMetrics
-from reidbench.harness.scores import RunScores, attack_key
+from reidbench.harness.diagnosis import utility_runs
+from reidbench.harness.record import Attack, Classifier, Record, VerificationMetrics
+from reidbench.harness.scores import RunScores, attack_key, classifier_key
 from reidbench.harness.threats import full_ladder
 from reidbench.progress import Progress, Silent
 
 # Ranks are kept in single precision; figures from them agree to about seven digits, and nobody gains from the eighth.
 TOLERANCE = 1e-6
-ON_TRUST = ("utility.classifiers[].per_label", "utility.fidelity", "controls", "attacks[].training", "timings")
+ON_TRUST = ("utility.fidelity", "controls", "attacks[].training", "timings")
 
 Figures = Mapping[str, Any]
 
@@ -87,6 +88,16 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
                 if not _agree(recorded, expected):
                     found.append(Mismatch(field, recorded, expected))
             advance(1)
+    for number, classifier in enumerate(record.utility.classifiers if record.utility else ()):
+        judged = _utility(classifier, record, scores)
+        if not judged:
+            on_trust.append("utility.classifiers[].per_label")
+        for field, recorded, expected in _compared(
+            classifier.model_dump(by_alias=True), judged, f"utility.classifiers[{number}]"
+        ):
+            checked += 1
+            if not _agree(recorded, expected):
+                found.append(Mismatch(field, recorded, expected))
     return Recomputed(tuple(found), checked, tuple(dict.fromkeys(on_trust)))
 
 
@@ -105,6 +116,8 @@ def _outline(record: Record, scores: RunScores) -> Iterator[tuple[str, Any, Any]
         # Older versions had fewer rungs.
         yield "complete", record.complete, whole
     for number, classifier in enumerate(record.utility.classifiers if record.utility else ()):
+        if scores.predictions:
+            break
         known = [figure.value for figure in classifier.per_label.values() if figure.value is not None]
         stated = classifier.macro_auc.value
         mean = fmean(known) if known else None
@@ -165,6 +178,27 @@ def _retrieval(key: str, record: Record, scores: RunScores) -> tuple[Figures, li
     }
     counts = {"probes": int((~np.isnan(precision)).sum()), "gallery": len(precision)}
     return {**means, **counts}, ["r_precision", "precision_at_1", "chance", "risk"]
+
+
+def _utility(classifier: Classifier, record: Record, scores: RunScores) -> Figures:
+    """A classifier's figures from its predictions; none where an older version did not keep them."""
+    key = classifier_key(classifier.trained_on, classifier.tested_on)
+    if key not in scores.predictions:
+        return {}
+    known = (scores.findings >= 0).all(axis=1)
+    judged = metrics.bootstrap_macro_auc_patients(
+        scores.predictions[key][known],
+        scores.findings[known].astype(np.float64),
+        scores.patients[known],
+        runs=utility_runs(record.bootstrap_runs),
+        seed=evaluate.BOOTSTRAP_SEED,
+    )
+    return {
+        "macro_auc": evaluate.interval(judged.macro).model_dump(),
+        "per_label": {
+            name: evaluate.interval(figure).model_dump() for name, figure in zip(scores.labels, judged.labels)
+        },
+    }
 
 
 def _compared(recorded: Any, found: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

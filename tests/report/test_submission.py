@@ -35,6 +35,7 @@ EDITS = {
     "attacks[2].metrics.risk.best_rank.0.05": 1.0,
     "attacks[2].metrics.risk.found_by_every_image.value": 0.1,
     "utility.classifiers[1].macro_auc.value": 0.05,
+    "utility.classifiers[0].macro_auc.low": -0.05,
     "dataset.images.test": 1,
 }
 
