@@ -48,6 +48,52 @@ def small_run(command, tmp_path_factory):
     return {"folder": folder, "records": json.loads(done.stdout), "stderr": done.stderr, "arguments": SMALL}
 
 
+EXAMPLE = Path(__file__).parent / "third_party" / "example"
+# An attacker with a probability that trains for two steps, and one that only compares pixels.
+LITTLE = {
+    "bootstrap_runs": "40",
+    **{f"verification.{name}": "2" for name in ("min_steps", "max_steps", "warm_min_steps", "warm_max_steps")},
+    **{f"{owner}.{name}": "4" for owner in ("classifier", "restorer") for name in ("min_steps", "max_steps")},
+    "restorer.width": "8",
+    "verification.batch_size": "16",
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """Real records with their scores in seconds: a noise at two strengths, on a phantom of 60 patients; in process."""
+    import torch
+
+    from reidbench.harness.run import choose_dataset, choose_defenses, run
+    from reidbench.harness.settings import make_settings
+    from reidbench.plugins import Registry
+    from reidbench.progress import Silent
+
+    folder = tmp_path_factory.mktemp("tiny_run")
+    registry = Registry([EXAMPLE])
+    settings = make_settings(
+        registry,
+        preset="quick",
+        device=torch.device("cpu"),
+        cache=folder / "cache",
+        attackers=("verification", "example_pixels"),
+        overrides=LITTLE,
+        size=32,
+        command="reidbench run --defense gaussian_noise:all",
+    )
+    records = run(
+        choose_dataset(registry, "phantom:patients=60", None),
+        choose_defenses(registry, ["gaussian_noise:sigma=0.1", "gaussian_noise:sigma=0.5"]),
+        settings,
+        seeds=[0],
+        out=folder / "runs",
+        strict=False,
+        progress=Silent(),
+        done=lambda record, path: None,
+    )
+    return {"runs": folder / "runs", "cache": folder / "cache", "records": records, "plugins": EXAMPLE}
+
+
 class Fresh:
     """A virtual environment that sees this one's packages and has what is installed into it besides.
 

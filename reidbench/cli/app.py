@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from reidbench.cli import audit, compare, data, explain, kit, leaderboard, overlap, plugins, reproduce, run, sweep
+from reidbench.cli import (
+    audit,
+    compare,
+    data,
+    explain,
+    kit,
+    leaderboard,
+    overlap,
+    plugins,
+    report,
+    reproduce,
+    run,
+    submit,
+    sweep,
+)
 
 app = typer.Typer(
     name="reidbench",
@@ -26,9 +40,11 @@ app.command("audit")(audit.audit)
 app.command("overlap")(overlap.overlap)
 app.command("explain")(explain.explain)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)
 app.add_typer(data.app, name="data")
+app.add_typer(submit.app, name="submit")
 
 
 @app.callback(invoke_without_command=True)

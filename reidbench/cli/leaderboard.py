@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from reidbench.cli.plugins import PluginsDirs
+
 
 def leaderboard(
     records: Annotated[
@@ -14,8 +16,13 @@ def leaderboard(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("leaderboards"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a page differs.")] = False,
+    site: Annotated[
+        Path | None, typer.Option(help="Write a static site into this folder, in place of the other pages.")
+    ] = None,
+    plugins_dir: PluginsDirs = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
 ) -> None:
-    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, the worst case first."""
+    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
     from reidbench.harness.record import read_records
     from reidbench.report.leaderboard import render, write
@@ -24,6 +31,11 @@ def leaderboard(
     for place in places:
         if not place.exists():
             raise ReidbenchError(f"{place}: no such file or folder")
+    if site is not None:
+        if check:
+            raise ReidbenchError("--site and --check: a site is not compared; give one of them")
+        _write_site(places, site, plugins_dir or [], quiet=quiet)
+        return
     pages = render(read_records(places))
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
@@ -38,3 +50,24 @@ def leaderboard(
         raise typer.Exit(1 if stale else 0)
     for path in write(pages, out):
         typer.echo(str(path))
+
+
+def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quiet: bool) -> None:
+    from reidbench.cli.console import Terminal
+    from reidbench.errors import ReidbenchError
+    from reidbench.harness.environment import cache_folder
+    from reidbench.harness.specimens import Studio
+    from reidbench.plugins import Registry
+    from reidbench.progress import Silent
+    from reidbench.report.matching import read_kept
+    from reidbench.report.site import write_site
+
+    if site.exists() and not site.is_dir():
+        raise ReidbenchError(f"--site {site}: a file of this name is in the way")
+    kept = read_kept(places)
+    if not kept:
+        raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
+    progress = Silent() if quiet else Terminal()
+    studio = Studio(Registry(plugins_dir), cache_folder(), progress)
+    written = write_site(kept, site, studio, progress)
+    typer.echo(f"{written[0]} and {len(written) - 1} more pages")

@@ -48,6 +48,7 @@ def run(
     strata: Annotated[
         bool, typer.Option("--strata", help="Also print true positive rates by age gap, new finding, view, sex …")
     ] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write a page beside each record, for a browser.")] = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
@@ -86,12 +87,19 @@ def run(
     chosen = choose_defenses(registry, defense)
     source = choose_dataset(registry, dataset, root)
 
+    paths = []
+
     def done(record: Record, path: Path) -> None:
+        paths.append(path)
         progress.say(f"recorded in {path}")
 
     records = run_all(
         source, chosen, settings, seeds=range(seed, seed + seeds), out=out, strict=strict, progress=progress, done=done
     )
+    if report:
+        from reidbench.cli.report import write
+
+        write(paths, None, plugins_dir or [], quiet=quiet, err=True)
     if as_json:
         typer.echo("[" + ",\n".join(record.model_dump_json(by_alias=True) for record in records) + "]")
     else:

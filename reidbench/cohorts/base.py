@@ -68,6 +68,8 @@ class Dataset(BaseModel, ABC):
     chunk: ClassVar[int] = 1
     #: Whether :meth:`read` may run in several processes at once.
     parallel: ClassVar[bool] = True
+    #: Whether the images are made up and show nobody: only such images are put into reports.
+    generated: ClassVar[bool] = False
 
     @abstractmethod
     def source(self) -> Source:

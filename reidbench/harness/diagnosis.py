@@ -56,7 +56,11 @@ def diagnose(
         logits = predict(network, kinds[tested_on].images("test").pixels, device=settings.device)
         kept.predictions[classifier_key(trained_on, tested_on)] = logits
         judged = metrics.bootstrap_macro_auc_patients(
-            logits[known], truth[known], patients[known], runs=_runs(settings), seed=BOOTSTRAP_SEED
+            logits[known],
+            truth[known],
+            patients[known],
+            runs=utility_runs(settings.bootstrap_runs),
+            seed=BOOTSTRAP_SEED,
         )
         classifiers.append(
             Classifier(
@@ -71,9 +75,12 @@ def diagnose(
     return Utility(classifiers=classifiers, fidelity=Fidelity(ssim=ssim, psnr=psnr))
 
 
-def _runs(settings: Settings) -> int:
-    # A tenth of the pairs' resamplings: fourteen labels each time, and no claim at low rates hangs on them.
-    return max(1, settings.bootstrap_runs // 10)
+def utility_runs(bootstrap_runs: int) -> int:
+    """Resamplings behind the utility's intervals.
+
+    A tenth of the pairs': fourteen labels each time, and no claim at low rates hangs on them.
+    """
+    return max(1, bootstrap_runs // 10)
 
 
 def _classifier(

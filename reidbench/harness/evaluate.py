@@ -87,29 +87,26 @@ def verification(
     )
 
 
-def retrieval(
-    score_block: Callable[[slice], Scores], patients: NDArray[np.int64], *, runs: int
-) -> tuple[record.RetrievalMetrics, NDArray[np.float32]]:
-    """Judges rankings: every image asks for its patient's other images among all others.
+def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int64]) -> metrics.QueryRanks:
+    """Ranks all images for every image, which asks for its patient's other images.
 
     Args:
         score_block: rows of the (N, N) matrix of scores, probes by gallery; higher = more alike.
         patients: (N,) each image's patient; probe i and gallery i are versions of one image, which is excluded.
-        runs: bootstrap resamplings.
-
-    Returns:
-        The figures, and AP@R of each probe (N,).
     """
-    ranks = rank_images(score_block, patients)
-    images = np.arange(len(patients))
-    guessed = metrics.chance_retrieval(patients, patients, images, images)
-    return judge_ranks(ranks, guessed, runs=runs), ranks.average_precision.astype(np.float32)
-
-
-def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int64]) -> metrics.QueryRanks:
-    """What every image finds among all others; arguments as in :func:`retrieval`."""
     images = np.arange(len(patients))
     return metrics.rank_queries(score_block, patients, patients, images, images)
+
+
+def retrieval(ranks: metrics.QueryRanks, *, runs: int) -> record.RetrievalMetrics:
+    """Judges rankings, beside what guessing finds.
+
+    Args:
+        ranks: what each of the N images found among the others.
+        runs: bootstrap resamplings.
+    """
+    patients, images = ranks.patients, np.arange(len(ranks.patients))
+    return judge_ranks(ranks, metrics.chance_retrieval(patients, patients, images, images), runs=runs)
 
 
 def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int) -> record.RetrievalMetrics:

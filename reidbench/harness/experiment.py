@@ -95,6 +95,7 @@ class Experiment:
             {negatives: np.stack([p.a, p.b, p.same.astype(np.int64)]) for negatives, p in self.pairs.items()},
             {},
             {},
+            validation_same=np.empty(0, np.bool_) if self.validation_pairs is None else self.validation_pairs.same,
             findings=_findings(self.parts["test"]),
             labels=tuple(self.parts["test"].labels),
         )
@@ -221,25 +222,31 @@ class Experiment:
         where = (links.name, rung.knowledge, rung.linkage)
         shared: dict[str, Any] = dict(zip(("attacker", "knowledge", "linkage"), where))
         shared |= {"training": links.training, "restoration": links.restoration}
+        validation = None
+        if links.validation is not None:
+            validation = np.asarray(links.validation[0], dtype=np.float32), links.validation[1]
+            kept.validation[attack_key(*where)] = validation[0]
         attacks = []
         for negatives, pairs in self.pairs.items():
-            scores = links.scores(pairs)
-            kept.verification[attack_key(*where, negatives)] = np.asarray(scores, dtype=np.float32)
+            # Judged in the precision that is kept: so figures can be computed again from the file.
+            scores = np.asarray(links.scores(pairs), dtype=np.float32)
+            probabilities = links.probability(scores)
+            kept.verification[attack_key(*where, negatives)] = scores
+            if not np.isnan(probabilities).any():
+                kept.accepted[attack_key(*where, negatives)] = probabilities >= evaluate.HALF
             judged = evaluate.verification(
                 scores,
                 pairs,
                 self.patients["test"],
-                probabilities=links.probability(scores),
-                validation=links.validation,
+                probabilities=probabilities,
+                validation=validation,
                 runs=self.settings.bootstrap_runs,
                 strata=self.strata.get(negatives),
             )
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
-        ranked, kept.average_precision[attack_key(*where)] = evaluate.retrieval(
-            links.block,
-            self.patients["test"],
-            runs=self.settings.bootstrap_runs,
-        )
+        ranks = evaluate.rank_images(links.block, self.patients["test"])
+        kept.keep_ranks(attack_key(*where), ranks)
+        ranked = evaluate.retrieval(ranks, runs=self.settings.bootstrap_runs)
         attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
         return attacks
 

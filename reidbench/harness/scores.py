@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from reidbench.errors import ReidbenchError
 from reidbench.harness.steps import content_digest
+from reidbench.metrics import QueryRanks
 
 SUFFIX = ".scores.npz"
+# The rows of an attack's ranks, as QueryRanks names them; AP@R lies apart, where older files have it too.
+RANKS = ("r_precision", "precision_at_1", "best_rank", "mean_rank")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,19 +29,48 @@ class RunScores:
         pairs: by kind of negatives, (3, P) int64: both rows of each pair, and 1 where they are of one patient.
         verification: by attack (:func:`attack_key`), (P,) float32, higher = more alike.
         average_precision: by attack, (N,) float32, AP@R of each probe; NaN where it asks nothing.
-        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown. Empty, as the two below, in
-            files written before they were kept.
+        ranks: by attack, (4, N) float32, what else each probe found, a row each of :data:`RANKS`.
+        accepted: by attack, (P,) bool, whether the attacker's own probability is at least one half; only of attackers
+            that give one.
+        validation: by attack, (V,) scores of the validation pairs that the threshold was calibrated on.
+        validation_same: (V,) bool, whether they are of one patient; empty without validation pairs.
+        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown.
         labels: the names of the L findings.
         predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images.
+
+    Files that older versions wrote lack what stands below AP@R here, which is then empty.
     """
 
     patients: NDArray[np.int64]
     pairs: dict[str, NDArray[np.int64]]
     verification: dict[str, NDArray[np.float32]]
     average_precision: dict[str, NDArray[np.float32]]
+    ranks: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    accepted: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    validation: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    validation_same: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     findings: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int8))
     labels: tuple[str, ...] = ()
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def keep_ranks(self, attack: str, ranks: QueryRanks) -> None:
+        """Takes over what the probes of an attack found."""
+        self.average_precision[attack] = ranks.average_precision.astype(np.float32)
+        self.ranks[attack] = np.stack([getattr(ranks, name) for name in RANKS]).astype(np.float32)
+
+    def query_ranks(self, attack: str) -> QueryRanks | None:
+        """What the probes of an attack found, in single precision; None if it was not kept."""
+        if attack not in self.ranks:
+            return None
+        images = np.bincount(self.patients)
+        rows = dict(zip(RANKS, self.ranks[attack].astype(np.float64)))
+        return QueryRanks(
+            patients=self.patients,
+            relevant=(images[self.patients] - 1).astype(np.intp),
+            candidates=np.full(len(self.patients), len(self.patients) - 1, dtype=np.intp),
+            average_precision=self.average_precision[attack].astype(np.float64),
+            **rows,
+        )
 
     def write(self, path: Path) -> str:
         """Writes them, whole or not at all; returns the file's SHA-256."""
@@ -46,6 +79,11 @@ class RunScores:
         arrays |= {f"pairs {name}": value.astype(np.int32) for name, value in self.pairs.items()}
         arrays |= {f"verification {name}": value for name, value in self.verification.items()}
         arrays |= {f"average_precision {name}": value for name, value in self.average_precision.items()}
+        arrays |= {f"ranks {name}": value for name, value in self.ranks.items()}
+        # A decision is a bit; the length is that of the attack's pairs.
+        arrays |= {f"accepted {name}": np.packbits(value) for name, value in self.accepted.items()}
+        arrays |= {f"validation {name}": value for name, value in self.validation.items()}
+        arrays["validation_same"] = self.validation_same
         arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
         arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
@@ -82,17 +120,21 @@ def read_scores(path: Path, sha256: str) -> RunScores:
     if content_digest(path) != sha256:
         raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
     with np.load(path, allow_pickle=False) as stored:
-        kinds = ("pairs", "verification", "average_precision", "predictions")
-        grouped: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in kinds}
+        grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
         for name in stored.files:
             kind, _, rest = name.partition(" ")
             if rest:
                 grouped[kind][rest] = stored[name]
+        bits = {name: np.unpackbits(value).astype(np.bool_) for name, value in grouped["accepted"].items()}
         return RunScores(
             patients=stored["patients"].astype(np.int64),
             pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
             verification=grouped["verification"],
             average_precision=grouped["average_precision"],
+            ranks=grouped["ranks"],
+            accepted={name: value[: len(grouped["verification"][name])] for name, value in bits.items()},
+            validation=grouped["validation"],
+            validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
             predictions=grouped["predictions"],
             **(
                 {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}

@@ -121,12 +121,10 @@ class Study:
             build_pairs(frame, negatives="random", seed=PAIR_SEED, max_pairs=2)
         except ReidbenchError as error:
             return str(error)
-        ranked, _ = evaluate.retrieval(
-            lambda block: trained.attacker.score_block(vectors[block], vectors),
-            frame["patient"].to_numpy(),
-            runs=self.settings.bootstrap_runs,
+        ranks = evaluate.rank_images(
+            lambda block: trained.attacker.score_block(vectors[block], vectors), frame["patient"].to_numpy()
         )
-        return retrieval_cells(ranked)
+        return retrieval_cells(evaluate.retrieval(ranks, runs=self.settings.bootstrap_runs))
 
     def _verify(
         self, trained: Trained, part: Cohort, vectors: NDArray[np.float32], *, whole: bool

@@ -54,6 +54,11 @@ class Group:
         extra = f", {self.overrides}" if self.overrides else ""
         return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
 
+    def order(self) -> tuple[int, str, int, str]:
+        """Where its table comes among those of its dataset: the strongest preset first."""
+        presets = {"paper": 0, "standard": 1, "quick": 2}
+        return presets.get(self.preset, 3), self.revision, -self.size, self.overrides
+
 
 @dataclass(frozen=True)
 class Row:
@@ -120,7 +125,7 @@ def render(records: Sequence[Record]) -> dict[str, str]:
     for record in records:
         groups[Group.of(record)].append(record)
     for dataset in sorted({group.dataset for group in groups}):
-        mine = sorted((group for group in groups if group.dataset == dataset), key=lambda group: _order(group))
+        mine = sorted((group for group in groups if group.dataset == dataset), key=Group.order)
         tables = [(group, rows(groups[group], records)) for group in mine]
         panels = [panel for panel in (_panel(*table) for table in tables) if panel.points]
         pages[f"{dataset}.md"] = _markdown(dataset, tables, figured=bool(panels))
@@ -218,7 +223,7 @@ def _section(group: Group, table: list[Row]) -> list[str]:
                     _with_mean(row, worst_verification, auc),
                     number(row.drop(worst_verification)) if row.records[0].defense.kind != "none" else "",
                     number(matched.value if matched else None),
-                    number(_highest_tpr(row)),
+                    number(highest_tpr(row)),
                     _with_mean(row, worst_retrieval, ranking),
                     number(row.drop(worst_retrieval)) if row.records[0].defense.kind != "none" else "",
                     auc.rung if auc else "–",
@@ -243,7 +248,8 @@ def _with_mean(row: Row, find: Callable[[Record], Worst | None], worst: Worst | 
     return text if len(row.records) == 1 else f"{number(row.mean(find))}, max {text}"
 
 
-def _highest_tpr(row: Row) -> float | None:
+def highest_tpr(row: Row) -> float | None:
+    """The highest true positive rate at 1 % false positives over the ladder and the seeds."""
     rates = [
         attack.metrics.tpr_at_fpr_1.value
         for record in row.records
@@ -302,7 +308,7 @@ def _csv_row(group: Group, row: Row) -> list[object]:
         group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, len(row.records),
         row.status,
         *_values(row.mean(worst_verification), auc), row.drop(worst_verification), matched.value if matched else None,
-        _highest_tpr(row), *_values(row.mean(worst_retrieval), ranking), row.drop(worst_retrieval),
+        highest_tpr(row), *_values(row.mean(worst_retrieval), ranking), row.drop(worst_retrieval),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         row.utility("release", "release"), row.utility("release", "originals"), row.ssim(),
         claimed.epsilon if claimed else None, claimed.delta if claimed else None, claimed.unit if claimed else None,
@@ -318,8 +324,3 @@ def _mean(values: Iterable[float | None]) -> float | None:
     known = list(values)
     # A seed without the figure makes the mean unknown: an average must not skip what is missing.
     return fmean(value for value in known if value is not None) if known and None not in known else None
-
-
-def _order(group: Group) -> tuple[int, str, int, str]:
-    presets = {"paper": 0, "standard": 1, "quick": 2}
-    return presets.get(group.preset, 3), group.revision, -group.size, group.overrides

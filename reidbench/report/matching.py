@@ -37,8 +37,27 @@ class Kept:
 
     def baseline(self) -> Record | None:
         """The undefended run that the record names, if it lies beside it."""
+        found = self.baseline_kept()
+        return found.record if found else None
+
+    def baseline_kept(self) -> Kept | None:
+        """The same with its place."""
         found = sorted(self.path.parent.glob(f"*-{self.record.baseline_id}.json"))
-        return read_record(found[0]) if found else None
+        return Kept(read_record(found[0]), found[0]) if found else None
+
+
+def read_kept(places: Iterable[Path]) -> list[Kept]:
+    """Records from files and from folders (``*.json`` directly in them) with their places, each once, by path.
+
+    Raises:
+        ReidbenchError: a file is no record.
+    """
+    paths = [path for place in places for path in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
+    found: dict[str, Kept] = {}
+    for path in dict.fromkeys(paths):
+        kept = Kept(read_record(path), path)
+        found.setdefault(kept.record.id, kept)
+    return list(found.values())
 
 
 @dataclass(frozen=True)

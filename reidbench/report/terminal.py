@@ -1,8 +1,8 @@
-"""The table at the end of a run: at most 100 columns wide."""
+"""The table at the end of a run: at most 100 columns wide, and whole in 80."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -19,6 +19,9 @@ from reidbench.report.summary import (
 )
 
 WIDTH = 100
+# Below this a table with intervals would lose the names of its defenses, and below that one any table would.
+WITH_INTERVALS = 96
+NARROWEST = 78
 
 
 def print_summary(records: Sequence[Record], console: Console | None = None) -> None:
@@ -27,6 +30,8 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
         console = Console(highlight=False)
     if console.width > WIDTH or not console.is_terminal:
         console.width = WIDTH
+    console.width = max(console.width, NARROWEST)
+    wide = console.width >= WITH_INTERVALS
     first = records[0]
     data = first.dataset
     title = (
@@ -35,11 +40,14 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False)
     table.add_column("defense", overflow="fold", max_width=20)
-    for heading in ("AUC worst case", "drop", "mAP@R worst case", "drop", "utility*", "retrained*"):
+    worst = " worst case" if wide else ""
+    for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", "utility*", "retrained*"):
         table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
-        table.add_row(*_row(record, records))
+        table.add_row(*_row(record, records, figure if wide else _value_text))
     console.print(table)
+    if not wide:
+        console.print(f"  AUC and mAP@R: the worst case; with intervals on {WITH_INTERVALS} columns and more.")
     console.print(
         "* macro AUC on the release of a classifier trained on originals, and of one trained on the release.",
         "  Intervals: 95 %, bootstrap over patients. Drops: against the undefended run.",
@@ -50,7 +58,7 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
             console.print(f"  {defense_label(record)}: {line}", markup=False)
 
 
-def _row(record: Record, records: Sequence[Record]) -> list[str]:
+def _row(record: Record, records: Sequence[Record], figure: Callable[[Interval | None], str]) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     baseline = baseline_of(record, records)
     seed = f" (seed {record.seed})" if len({r.seed for r in records}) > 1 else ""
@@ -89,6 +97,10 @@ def figure(interval: Interval | None) -> str:
 def number(value: float | None) -> str:
     """Three digits; a dash where it is undefined."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def _value_text(interval: Interval | None) -> str:
+    return number(_value(interval))
 
 
 def _value(interval: Interval | None) -> float | None:

@@ -29,6 +29,7 @@ class Phantom(Dataset):
 
     name: ClassVar[str] = "phantom"
     chunk: ClassVar[int] = 32
+    generated: ClassVar[bool] = True
 
     patients: int = Field(
         600, ge=10, le=99_999, description="how many patients; adding some changes none of the others"

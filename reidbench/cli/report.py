@@ -1,0 +1,47 @@
+"""`reidbench report`: the page of one record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reidbench.cli.plugins import PluginsDirs
+
+
+def report(
+    records: Annotated[list[Path], typer.Argument(help="Records, or folders of them.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pages; beside each record if left out.")] = None,
+    plugins_dir: PluginsDirs = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+) -> None:
+    """Write a record's page (figures, ladder, curves, images, provenance): it opens from disk and asks no network."""
+    from reidbench.errors import ReidbenchError
+    from reidbench.report.matching import read_kept
+
+    for place in records:
+        if not place.exists():
+            raise ReidbenchError(f"{place}: no such file or folder")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+    kept = read_kept(records)
+    if not kept:
+        raise ReidbenchError(f"no record in {', '.join(map(str, records))}")
+    write([one.path for one in kept], out, plugins_dir or [], quiet=quiet)
+
+
+def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> None:
+    """Writes the pages of these records and names them."""
+    from reidbench.cli.console import Terminal
+    from reidbench.harness.environment import cache_folder
+    from reidbench.harness.specimens import Studio
+    from reidbench.plugins import Registry
+    from reidbench.progress import Silent
+    from reidbench.report.matching import read_kept
+    from reidbench.report.site import write_pages
+
+    studio = Studio(Registry(plugins_dir), cache_folder(), Silent() if quiet else Terminal())
+    for page in write_pages(read_kept(paths), out, studio):
+        if not (err and quiet):
+            typer.echo(str(page), err=err)

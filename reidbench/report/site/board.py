@@ -1,0 +1,241 @@
+"""A leaderboard's page: one dataset revision, one preset, one track; its rows, and risk against utility."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from reidbench.harness.record import Record
+from reidbench.harness.threats import full_ladder
+from reidbench.report.leaderboard import Group, Row, highest_tpr, rows
+from reidbench.report.pareto import pareto_front
+from reidbench.report.site.charts import plain
+from reidbench.report.summary import Worst, worst_retrieval, worst_verification
+from reidbench.report.terminal import figure, number
+
+# What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
+TRACKS = {"images": "released images", "models": "published models or embeddings"}
+
+_matched = partial(worst_verification, negatives="matched")
+
+
+def track_of(record: Record) -> str:
+    """Which track a record belongs to."""
+    return "models" if record.defense.kind == "model" else "images"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the table: its text, and what it sorts by (None sorts last)."""
+
+    text: str
+    value: float | str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table, ready to show.
+
+    Attributes:
+        row: what it comes from.
+        cells: one for each of :data:`COLUMNS`.
+        front: whether it lies on the Pareto front (worst-case AUC, utility of a retrained classifier).
+        sound: whether its ladder is complete and its controls hold.
+    """
+
+    row: Row
+    cells: tuple[Cell, ...]
+    front: bool
+    sound: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table.
+
+    Attributes:
+        group: what its records have in common.
+        track: a key of :data:`TRACKS`.
+        lines: the highest worst case first.
+        chart: data of the risk–utility plot, JSON-ready.
+    """
+
+    group: Group
+    track: str
+    lines: tuple[Line, ...]
+    chart: dict[str, Any]
+
+    @property
+    def any_record(self) -> Record:
+        """A record of the board, for what all have in common."""
+        return self.lines[0].row.records[0]
+
+    @property
+    def title(self) -> str:
+        """Dataset, preset and size in a few words."""
+        extra = ", other settings" if self.group.overrides else ""
+        track = "" if self.track == "images" else f", {TRACKS[self.track]}"
+        return f"{self.group.dataset}, {self.group.preset} preset at {self.group.size}²{extra}{track}"
+
+    @property
+    def slug(self) -> str:
+        """A file's name that no other board has."""
+        group = self.group
+        marks = hashlib.sha256(f"{group.revision} {group.overrides}".encode()).hexdigest()[:8]
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{group.dataset}-{group.preset}-{group.size}")
+        return f"{name}-{self.track}-{marks}"
+
+
+COLUMNS = (
+    ("defense", "name and options"),
+    ("AUC, worst case", "highest over attackers, knowledge, linkage and negatives; 95 % interval over patients"),
+    ("drop", "of the worst-case AUC against the undefended run"),
+    ("AUC, matched", "highest on impostor pairs of the same sex, age and view"),
+    ("TPR at 1 % FPR", "highest over the ladder"),
+    ("mAP@R, worst case", "highest over the ladder; 95 % interval over patients"),
+    ("drop of mAP@R", "against the undefended run"),
+    ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
+    ("utility, originals", "the same, classifier trained on originals"),
+    ("SSIM", "structural similarity of release and original; likeness is not utility"),
+    ("ε", "formal guarantee, with what it protects"),
+    ("rungs", "how many of the ladder were climbed"),
+    ("seeds", "how often it was repeated"),
+    ("Pareto front", "no other defense has less risk (worst-case AUC) at as much utility (retrained)"),
+    ("status", "what is missing or wrong"),
+)
+
+RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
+    "auc": ("AUC, worst case", lambda row: (row.mean(worst_verification), row.worst(worst_verification))),
+    "matched": ("AUC, worst case on matched negatives", lambda row: (row.mean(_matched), row.worst(_matched))),
+    "map": ("mAP@R, worst case", lambda row: (row.mean(worst_retrieval), row.worst(worst_retrieval))),
+    "tpr": ("TPR at 1 % FPR, highest", lambda row: (highest_tpr(row), None)),
+}
+UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
+    "release": ("macro AUC (trained on release)", lambda row: row.utility("release", "release")),
+    "originals": ("macro AUC (trained on originals)", lambda row: row.utility("originals", "release")),
+    "back": (
+        "macro AUC on originals (trained on release)",
+        lambda row: row.utility("release", "originals"),
+    ),
+    "ssim": ("SSIM", lambda row: row.ssim()),
+}
+
+
+def boards(records: Sequence[Record]) -> list[Board]:
+    """All tables of these records; what does not compare never shares one."""
+    groups: dict[tuple[Group, str], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[Group.of(record), track_of(record)].append(record)
+    order = sorted(groups, key=lambda key: (key[0].dataset, *key[0].order(), key[1]))
+    return [_board(group, track, rows(groups[group, track], records)) for group, track in order]
+
+
+def _board(group: Group, track: str, table: list[Row]) -> Board:
+    chart = _chart(table)
+    front = set(chart["fronts"]["auc release"])
+    lines = tuple(
+        Line(row, tuple(_cells(row, position in front)), position in front, _sound(row))
+        for position, row in enumerate(table)
+    )
+    return Board(group, track, lines, chart)
+
+
+def _sound(row: Row) -> bool:
+    return all(record.complete and record.valid for record in row.records)
+
+
+def _cells(row: Row, front: bool) -> list[Cell]:
+    auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
+    defended = row.records[0].defense.kind != "none"
+    claimed = row.records[0].defense.privacy
+    climbed = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in row.records)
+    rungs = len(full_ladder())
+    return [
+        Cell(row.label, row.label),
+        _worst_cell(row, worst_verification, auc),
+        _cell(row.drop(worst_verification) if defended else None),
+        _cell(row.mean(_matched) if matched else None),
+        _cell(highest_tpr(row)),
+        _worst_cell(row, worst_retrieval, ranking),
+        _cell(row.drop(worst_retrieval) if defended else None),
+        _cell(row.utility("release", "release")),
+        _cell(row.utility("originals", "release")),
+        _cell(row.ssim()),
+        Cell(f"{claimed.epsilon:g} ({claimed.unit})" if claimed else "–", claimed.epsilon if claimed else None),
+        Cell(f"{climbed} of {rungs}", float(climbed)),
+        Cell(str(len(row.records)), float(len(row.records))),
+        Cell("yes" if front else "no", float(front)),
+        Cell(row.status, row.status),
+    ]
+
+
+def _cell(value: float | None) -> Cell:
+    return Cell(number(value), value)
+
+
+def _worst_cell(row: Row, find: Callable[[Record], Worst | None], worst: Worst | None) -> Cell:
+    if worst is None:
+        return Cell("–", None)
+    mean = row.mean(find)
+    text = figure(worst.figure)
+    return Cell(text if len(row.records) == 1 else f"{number(mean)}, max {text}", mean)
+
+
+def _chart(table: list[Row]) -> dict[str, Any]:
+    risks = {name: [find(row) for row in table] for name, (_, find) in RISKS.items()}
+    utilities = {name: [find(row) for row in table] for name, (_, find) in UTILITIES.items()}
+    sound = [_sound(row) for row in table]
+    fronts = {}
+    for risk, found in risks.items():
+        for utility, values in utilities.items():
+            # What was not attacked in full, or by attackers that failed on originals, has no claim to a front.
+            points = [(r if ok else None, u) for (r, _), u, ok in zip(found, values, sound)]
+            fronts[f"{risk} {utility}"] = pareto_front(points)
+    return {
+        "rows": [
+            {
+                "label": plain(row.label),
+                "family": plain(row.records[0].defense.name),
+                "page": f"../records/{row.records[0].stem}.html",
+                "sound": sound[i],
+                "risk": {name: _point(*found[i]) for name, found in risks.items()},
+                "utility": {name: values[i] for name, values in utilities.items()},
+            }
+            for i, row in enumerate(table)
+        ],
+        "axes": {
+            "risk": {name: title for name, (title, _) in RISKS.items()},
+            "utility": {name: title for name, (title, _) in UTILITIES.items()},
+        },
+        "fronts": fronts,
+        "families": _families(table),
+    }
+
+
+def _point(value: float | None, worst: Worst | None) -> dict[str, float | None]:
+    figure_ = worst.figure if worst else None
+    return {"value": value, "low": figure_.low if figure_ else None, "high": figure_.high if figure_ else None}
+
+
+def _families(table: list[Row]) -> list[dict[str, Any]]:
+    """Rows of one defense, in the order of the option that varies: its severity curve."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for position, row in enumerate(table):
+        members[row.records[0].defense.name].append(position)
+    return [
+        {"name": plain(name), "rows": _by_severity(table, positions)} for name, positions in sorted(members.items())
+    ]
+
+
+def _by_severity(table: list[Row], positions: list[int]) -> list[int]:
+    options = [table[i].records[0].defense.options for i in positions]
+    varying = [name for name in options[0] if len({str(each.get(name)) for each in options}) > 1]
+    if len(varying) == 1 and all(isinstance(each.get(varying[0]), int | float) for each in options):
+        return sorted(positions, key=lambda i: table[i].records[0].defense.options[varying[0]])
+    # Several options vary, or one that has no order: from the least risk to the most.
+    return positions[::-1]

@@ -1,0 +1,199 @@
+"""Pages to files: a whole site from many records, or the page of one record beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from reidbench import __version__
+from reidbench.errors import ReidbenchError
+from reidbench.harness.specimens import Specimens, Studio
+from reidbench.progress import Progress, Silent
+from reidbench.report.matching import Kept
+from reidbench.report.site.board import COLUMNS, TRACKS, Board, boards
+from reidbench.report.site.record_page import record_context
+from reidbench.report.summary import worst_retrieval, worst_verification
+from reidbench.report.terminal import figure
+
+STATIC = ("style.css", "table.js", "charts.js")
+PLOTLY = "plotly.min.js"
+ASSETS = "static"
+# What `reidbench explain` may have written beside a record.
+ATTENTION = ".attention.png"
+_GAP = 4
+
+
+def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Progress | None = None) -> list[Path]:
+    """Writes a site of these records: an index, a page a leaderboard, a page a record, and what they need.
+
+    Args:
+        kept: the records, with the places they were read from; scores beside them give curves.
+        folder: of the site; pages of the same name are replaced.
+        studio: makes images before and after, where they may be shown.
+
+    Returns:
+        The pages.
+
+    Raises:
+        ReidbenchError: the folder cannot be written.
+    """
+    progress = progress or Silent()
+    made = boards([one.record for one in kept])
+    board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
+    pages = _Pages(folder, root="")
+    written = [pages.write("index.html", "index.html", boards=made, tracks=TRACKS, undefended=_undefended)]
+    pages.assets(folder / ASSETS)
+    for board in made:
+        below = _Pages(folder / "boards", root="../")
+        written.append(below.write(f"{board.slug}.html", "board.html", board=board, columns=COLUMNS, tracks=TRACKS))
+    with progress.task("pages of records", len(kept)) as advance:
+        for one in kept:
+            below = _Pages(folder / "records", root="../")
+            written.append(_record_page(one, kept, below, studio, board_of[one.record.id]))
+            advance(1)
+    return written
+
+
+def write_pages(kept: Sequence[Kept], folder: Path | None, studio: Studio) -> list[Path]:
+    """Writes the page of each record, beside it or into ``folder``.
+
+    Returns:
+        The pages.
+    """
+    written = []
+    for one in kept:
+        pages = _Pages(folder or one.path.parent, root="")
+        pages.assets(pages.folder / ASSETS)
+        written.append(_record_page(one, kept, pages, studio, None))
+    return written
+
+
+def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: Studio, board: Board | None) -> Path:
+    record = one.record
+    copy = pages.folder / f"{record.stem}.json"
+    if copy.resolve() != one.path.resolve():
+        pages.put(copy, one.path.read_bytes())
+    baseline = next((other for other in everything if other.record.id == record.baseline_id), None)
+    if baseline is None:
+        baseline = one.baseline_kept()
+    found = studio.specimens(record)
+    image = None
+    if isinstance(found, Specimens):
+        image = f"{record.stem}.png"
+        _draw(found, pages, pages.folder / image)
+    attention = None
+    beside = one.path.with_name(f"{record.stem}{ATTENTION}")
+    # Maps lie over images: they are shown where images may be.
+    if isinstance(found, Specimens) and beside.is_file():
+        attention = beside.name
+        if (pages.folder / attention).resolve() != beside.resolve():
+            pages.put(pages.folder / attention, beside.read_bytes())
+    linked = baseline is not None and any(other.record.id == baseline.record.id for other in everything)
+    return pages.write(
+        f"{record.stem}.html",
+        "record.html",
+        **record_context(one, baseline),
+        image=image,
+        attention=attention,
+        specimens=found,
+        board=board,
+        baseline_page=f"{baseline.record.stem}.html" if baseline is not None and linked else None,
+    )
+
+
+class _Pages:
+    """Templates to files of one folder.
+
+    Args:
+        folder: where the pages go.
+        root: the way from there to the site's own folder, with the files that all pages share.
+    """
+
+    def __init__(self, folder: Path, root: str) -> None:
+        self.folder = folder
+        self._root = root
+
+    def write(self, name: str, template: str, **context: Any) -> Path:
+        """Writes a page, whole or not at all."""
+        path = self.folder / name
+        self.put(path, _environment().get_template(template).render(root=self._root, **context).encode())
+        return path
+
+    def put(self, path: Path, content: bytes) -> None:
+        """Writes a file, whole or not at all."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError as error:
+            raise ReidbenchError(f"{path}: cannot be written: {error.strerror}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def assets(self, folder: Path) -> None:
+        """Writes style and scripts; plotly.js comes out of the plotly package, once for all pages."""
+        here = resources.files("reidbench.report.site") / "static"
+        for name in STATIC:
+            self.put(folder / name, (here / name).read_bytes())
+        source = resources.files("plotly") / "package_data" / PLOTLY
+        target = folder / PLOTLY
+        with resources.as_file(source) as path:
+            if not target.is_file() or target.stat().st_size != path.stat().st_size:
+                self.put(target, path.read_bytes())
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("reidbench.report.site"),
+        # Names and texts come from plugins and records: nothing of theirs may become markup.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"version": __version__, "assets": ASSETS, "plotly": PLOTLY}
+    made.policies["json.dumps_function"] = _strict_json
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    return made
+
+
+def _strict_json(value: Any, **options: Any) -> str:
+    return json.dumps(value, allow_nan=False, **options)
+
+
+def _draw(found: Specimens, pages: _Pages, path: Path) -> None:
+    """Originals above, what is published of them below."""
+    count, height, width = found.before.shape
+    scale = max(1, 128 // width)
+    sheet = np.full((2 * height * scale + _GAP, count * (width * scale + _GAP) - _GAP), 255, np.uint8)
+    for line, images in enumerate((found.before, found.after)):
+        for column, image in enumerate(images):
+            top, left = line * (height * scale + _GAP), column * (width * scale + _GAP)
+            sheet[top : top + height * scale, left : left + width * scale] = np.kron(
+                image, np.ones((scale, scale), np.uint8)
+            )
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, format="PNG", optimize=True)
+    pages.put(path, stream.getvalue())
+
+
+def _undefended(board: Board) -> tuple[str, str]:
+    """Worst-case AUC and mAP@R of a board's undefended run; dashes where it has none."""
+    for line in board.lines:
+        record = line.row.records[0]
+        if record.defense.kind == "none":
+            auc, ranking = worst_verification(record), worst_retrieval(record)
+            return figure(auc.figure if auc else None), figure(ranking.figure if ranking else None)
+    return "–", "–"

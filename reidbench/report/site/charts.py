@@ -1,0 +1,92 @@
+"""Figures for plotly.js. What they show stands in a table beside each, and no line differs by its colour alone."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+
+# At least 3:1 against the light and the dark background alike (WCAG 1.4.11).
+COLOURS = ("#2f7fc1", "#d5591b", "#1d9a6c", "#b8609f", "#8567d0", "#9a7420", "#808a91", "#cc4b5c")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a figure shows, in numbers.
+
+    Attributes:
+        head: column headings.
+        body: rows of ready text.
+    """
+
+    head: tuple[str, ...]
+    body: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of a page.
+
+    Attributes:
+        name: unique on its page.
+        title: its heading.
+        caption: what a reader must know of it.
+        spec: data and layout for plotly.js, JSON-ready.
+        table: the same in numbers.
+    """
+
+    name: str
+    title: str
+    caption: str
+    spec: dict[str, Any]
+    table: Table
+
+
+def plain(text: str) -> str:
+    """Text for plotly.js, which takes some markup (links among it) in names and labels."""
+    return html.escape(text, quote=False)
+
+
+def figure(traces: Sequence[Any], *, height: int = 420, **layout: Any) -> dict[str, Any]:
+    """Data and layout, JSON-ready; fonts and grid are set in the browser, to the reader's colour scheme."""
+    made = go.Figure(
+        list(traces),
+        go.Layout(template={}, height=height, margin={"l": 60, "r": 16, "t": 16, "b": 50}, hovermode="closest"),
+    )
+    made.update_layout(legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}, **layout)
+    # Through plotly's own writer: numpy's numbers and NaN are no JSON.
+    spec: dict[str, Any] = json.loads(plotly.io.to_json(made, validate=True, engine="json"))
+    return {"data": spec["data"], "layout": spec["layout"]}
+
+
+def line(name: str, x: Sequence[float], y: Sequence[float], number: int, **more: Any) -> Any:
+    """A line, the ``number``-th of its figure."""
+    style = {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[(number // 2) % len(DASHES)], "width": 2}
+    style |= more.pop("line", {})
+    return go.Scatter(x=_rounded(x), y=_rounded(y), name=plain(name), mode="lines", line=style, **more)
+
+
+def band(x: Sequence[float], low: Sequence[float], high: Sequence[float], number: int, **more: Any) -> Any:
+    """The area between two lines, for an interval."""
+    red, green, blue = (int(COLOURS[number % len(COLOURS)][i : i + 2], 16) for i in (1, 3, 5))
+    return go.Scatter(
+        x=[*_rounded(x), *_rounded(x)[::-1]],
+        y=[*_rounded(high), *_rounded(low)[::-1]],
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},0.2)",
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        **more,
+    )
+
+
+def _rounded(values: Sequence[float]) -> list[float | None]:
+    return [None if value != value else float(f"{value:.5g}") for value in values]

@@ -1,0 +1,244 @@
+"""What lies behind a record's figures: ROC, rank curve, risk by patient, training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import plotly.graph_objects as go
+
+from reidbench.harness.record import Record, RetrievalMetrics, TrainingInfo
+from reidbench.harness.scores import RunScores
+from reidbench.report.matching import key_of
+from reidbench.report.site import curves
+from reidbench.report.site.charts import COLOURS, DASHES, SYMBOLS, Chart, Table, band, figure, line
+from reidbench.report.site.ladder import headline as ladder_figure
+from reidbench.report.site.ladder import rung_label
+from reidbench.report.summary import worst_retrieval, worst_verification
+from reidbench.report.terminal import number
+
+# A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
+MOST_CURVES = 12
+SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)
+SHOWN_RANKS = (1, 5, 10, 20, 50)
+
+
+def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) -> list[Chart]:
+    """ROC curves on a linear and on a logarithmic axis; the worst cases carry a band and what they were undefended."""
+    found = (worst_verification(record, "random"), worst_verification(record, "matched"), worst_verification(record))
+    worst = {key_of(w.attack) for w in found if w is not None}
+    traces, rows, floor = [], [], 1.0
+    ranked = sorted(
+        (a for a in record.attacks if a.task == "verification"),
+        key=lambda a: (key_of(a) not in worst, -(ladder_figure(a).value or 0.0)),
+    )
+    keys = [key_of(a) for a in ranked[:MOST_CURVES]]
+    for position, key in enumerate(keys):
+        curve = curves.roc(scores, key, band=key in worst)
+        if curve is None:
+            continue
+        _, _, same = scores.pairs[key.rsplit("/", 1)[1]]
+        floor = min(floor, 1 / max(1, int((same == 0).sum())))
+        name = key.replace("/", ", ")
+        # A legend's entry switches a curve on and off; all at once are a thicket.
+        visible = True if key in worst else "legendonly"
+        if curve.low is not None and curve.high is not None:
+            traces.append(band(curves.GRID.tolist(), curve.low.tolist(), curve.high.tolist(), position))
+        traces.append(line(name, curves.GRID.tolist(), curve.tpr.tolist(), position, visible=visible))
+        rows.append((name, *(_at(curve, rate) for rate in SHOWN_RATES)))
+        before = curves.roc(undefended, key) if undefended is not None and key in worst else None
+        if before is not None:
+            same_style = {"dash": "dot", "width": 1.5}
+            traces.append(
+                line(f"{name}, undefended", curves.GRID.tolist(), before.tpr.tolist(), position, line=same_style)
+            )
+            rows.append((f"{name}, undefended", *(_at(before, rate) for rate in SHOWN_RATES)))
+    if not rows:
+        return []
+    guess = [0.0, *curves.GRID.tolist()]
+    traces.append(line("chance", guess, guess, 6, line={"dash": "longdash", "width": 1}))
+    table = Table(("attack", *(f"TPR at {100 * rate:g} % FPR" for rate in SHOWN_RATES)), tuple(rows))
+    caption = (
+        "Bands: 95 %, each rate by itself, bootstrap over patients "
+        f"({curves.BAND_RUNS} resamplings), for the worst cases. "
+    )
+    draw = partial(figure, traces, height=560, yaxis={"title": {"text": "true positive rate"}, "range": [0, 1.01]})
+    title = {"text": "false positive rate"}
+    linear = draw(xaxis={"title": title, "range": [0, 1]})
+    low = max(float(np.log10(floor)), -4.0)
+    log = draw(xaxis={"title": title, "type": "log", "range": [low, 0], "dtick": 1})
+    return [
+        Chart(
+            "roc",
+            "ROC",
+            caption + f"The {len(keys)} strongest attacks; the legend switches them on and off.",
+            linear,
+            table,
+        ),
+        Chart(
+            "log-roc",
+            "ROC at low false positive rates",
+            caption + f"There are {round(1 / floor):,} impostor pairs at most: lower rates cannot be told.",
+            log,
+            table,
+        ),
+    ]
+
+
+def rank_chart(record: Record, scores: RunScores, undefended: RunScores | None) -> Chart | None:
+    """Cumulative match: how soon the patient is found."""
+    worst = worst_retrieval(record)
+    traces, rows = [], []
+    attacks = [a for a in record.attacks if a.task == "retrieval"]
+    top = key_of(worst.attack) if worst else None
+    attacks.sort(key=lambda a: (key_of(a) != top, -(ladder_figure(a).value or 0.0)))
+    chance: list[float] = []
+    for position, attack in enumerate(attacks[:MOST_CURVES]):
+        key = key_of(attack)
+        ranks = scores.query_ranks(key)
+        if ranks is None or not ranks.asked.any():
+            continue
+        chance = chance or curves.chance_match(ranks).tolist()
+        mine = curves.cumulative_match(ranks).tolist()
+        for name, shares, style in _versions(key, mine, undefended if key == top else None):
+            places = list(range(1, len(shares) + 1))
+            traces.append(line(name, places, shares, position, visible=True if key == top else "legendonly", **style))
+            rows.append((name, *_at_ranks(shares)))
+    if not rows:
+        return None
+    traces.append(line("chance", range(1, len(chance) + 1), chance, 6, line={"dash": "longdash", "width": 1}))
+    rows.append(("chance", *_at_ranks(chance)))
+    spec = figure(
+        traces,
+        height=480,
+        xaxis={"title": {"text": "rank"}},
+        yaxis={"title": {"text": "share of probes found"}, "range": [0, 1.01]},
+    )
+    return Chart(
+        "rank-curve",
+        "Rank curve (cumulative match)",
+        "Share of probes that find an image of their patient at this rank or before. Under ties a rank is an "
+        "expectation.",
+        spec,
+        Table(("attack", *(f"rank {rank}" for rank in SHOWN_RANKS)), tuple(rows)),
+    )
+
+
+def risk_chart(record: Record) -> Chart | None:
+    """How the risk of the worst retrieval attack spreads over patients."""
+    worst = worst_retrieval(record)
+    if worst is None or not isinstance(worst.attack.metrics, RetrievalMetrics):
+        return None
+    risk = worst.attack.metrics.risk
+    named = (("best rank", risk.best_rank), ("mean rank", risk.mean_rank), ("mAP@R", risk.map_at_r))
+    levels = list(risk.best_rank)
+    rows = tuple((name, *(number(values.get(level)) for level in levels)) for name, values in named)
+    at = [f"{float(level):.0%}" for level in levels]
+    traces = [
+        go.Scatter(
+            x=at, y=[risk.map_at_r.get(level) for level in levels], name="mAP@R (right axis)", yaxis="y2",
+            mode="lines+markers", line={"color": COLOURS[1], "dash": DASHES[1]}, marker={"symbol": SYMBOLS[1]},
+        ),
+        *(
+            go.Scatter(
+                x=at, y=[values.get(level) for level in levels], name=name, mode="lines+markers",
+                line={"color": COLOURS[i], "dash": DASHES[i]}, marker={"symbol": SYMBOLS[i]},
+            )
+            for i, (name, values) in ((0, named[0]), (2, named[1]))
+        ),
+    ]  # fmt: skip
+    spec = figure(
+        traces,
+        xaxis={"title": {"text": "quantile over patients"}, "type": "category"},
+        yaxis={"title": {"text": "rank"}, "type": "log", "dtick": 1},
+        yaxis2={"title": {"text": "mAP@R"}, "range": [0, 1], "overlaying": "y", "side": "right", "showgrid": False},
+        margin={"l": 60, "r": 60, "t": 16, "b": 50},
+    )
+    every = risk.found_by_every_image.value
+    share = "" if every is None else f" {every:.1%} of them are found at rank 1 by every one of their images."
+    return Chart(
+        "patient-risk",
+        "Risk by patient",
+        f"{risk.patients} patients, attacked by {rung_label(worst.attack)}. A low rank and a high mAP@R are the "
+        f"patients most at risk.{share}",
+        spec,
+        Table(("quantile", *at), rows),
+    )
+
+
+def loss_chart(record: Record) -> Chart | None:
+    """Training losses by epoch, each as a share of what a network that knows nothing has."""
+    traces, rows = [], []
+    for position, (name, training) in enumerate(trainings(record).items()):
+        history = [epoch for epoch in training.history if epoch.get("train_loss") is not None]
+        if not history:
+            continue
+        # Losses of different objectives share no scale; against their uninformed values they share one.
+        relative = [_share(epoch) for epoch in history]
+        epochs = [float(epoch.get("epoch") or i + 1) for i, epoch in enumerate(history)]
+        mode = "lines+markers" if len(history) < 3 else "lines"
+        traces.append(line(name, epochs, relative, position).update(mode=mode))
+        rows.append((name, str(training.epochs), f"{relative[0]:.3f}", f"{relative[-1]:.3f}"))
+    if not rows:
+        return None
+    spec = figure(
+        traces, height=480, xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": "loss / uninformed loss"}}
+    )
+    return Chart(
+        "loss",
+        "Loss curves",
+        "Training loss as a share of the loss of a network that knows nothing. A curve that stays at 1 has learned "
+        "nothing, which is no privacy.",
+        spec,
+        Table(("training", "epochs", "first", "last"), tuple(rows)),
+    )
+
+
+def trainings(record: Record) -> dict[str, TrainingInfo]:
+    """Every training of a record once, by a name that says what was trained on what."""
+    found: dict[str, TrainingInfo] = {}
+    known = set()
+
+    def add(name: str, training: TrainingInfo | None) -> None:
+        if training is not None and training.checkpoint_sha256 not in known:
+            known.add(training.checkpoint_sha256)
+            found[name] = training
+
+    for attack in record.attacks:
+        # The inverting attacker is the ignorant one behind a restorer; a fusion trains nothing.
+        where = f", {attack.linkage}" if attack.knowledge == "informed" else ""
+        knowledge = "ignorant" if attack.knowledge == "inverting" else attack.knowledge
+        add(f"{attack.attacker}, {knowledge}{where}", attack.training)
+        add("restorer", attack.restoration)
+    for classifier in record.utility.classifiers if record.utility else ():
+        add(f"classifier, trained on {classifier.trained_on}", classifier.training)
+    return found
+
+
+def _share(epoch: dict[str, float | None]) -> float:
+    loss, uninformed = epoch.get("train_loss"), epoch.get("uninformed_loss")
+    return float("nan") if loss is None else loss / uninformed if uninformed else loss
+
+
+def _versions(
+    key: str, mine: list[float], undefended: RunScores | None
+) -> list[tuple[str, list[float], dict[str, dict[str, object]]]]:
+    name = key.replace("/", ", ")
+    found: list[tuple[str, list[float], dict[str, dict[str, object]]]] = [(name, mine, {})]
+    before = undefended.query_ranks(key) if undefended is not None else None
+    if before is not None:
+        style: dict[str, object] = {"dash": "dot", "width": 1.5}
+        found.append((f"{name}, undefended", curves.cumulative_match(before).tolist(), {"line": style}))
+    return found
+
+
+def _at(curve: curves.Roc, rate: float) -> str:
+    place = int(np.argmin(np.abs(curves.GRID - rate)))
+    if curve.low is None or curve.high is None:
+        return number(float(curve.tpr[place]))
+    return f"{curve.tpr[place]:.3f} [{curve.low[place]:.2f}, {curve.high[place]:.2f}]"
+
+
+def _at_ranks(shares: Sequence[float]) -> tuple[str, ...]:
+    return tuple(number(shares[rank - 1]) if rank <= len(shares) else "–" for rank in SHOWN_RANKS)

@@ -1,0 +1,164 @@
+"""The attack ladder rung by rung, beside the undefended run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.report.matching import key_of
+from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
+from reidbench.report.summary import SHORT_LINKAGE
+from reidbench.report.terminal import figure as interval_text
+from reidbench.report.terminal import number
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attack as a table shows it; cells are ready text.
+
+    Attributes:
+        attack: the attack itself.
+        cells: its figures.
+        drop: how far its headline figure fell against the undefended run.
+        notes: what a reader must know, such as a training that never left its starting loss.
+    """
+
+    attack: Attack
+    cells: tuple[str, ...]
+    drop: str
+    notes: str
+
+
+VERIFICATION_HEAD = ("AUC", "AUC, pairs", "EER", "TPR at 1 % FPR", "TPR at 0.1 % FPR", "precision*", "recall*")
+RETRIEVAL_HEAD = ("mAP@R", "by patient", "R-Precision", "Precision@1", "found by every image")
+
+
+def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
+    """The verification attacks, with their figures."""
+    steps = []
+    for attack in record.attacks:
+        m = attack.metrics
+        if isinstance(m, VerificationMetrics):
+            decided = m.calibrated
+            cells = (
+                interval_text(m.auc), interval_text(m.auc_pairs), interval_text(m.eer), interval_text(m.tpr_at_fpr_1),
+                interval_text(m.tpr_at_fpr_01), number(decided.precision if decided else None),
+                number(decided.recall if decided else None),
+            )  # fmt: skip
+            steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
+    return steps
+
+
+def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:
+    """The retrieval attacks, with their figures."""
+    steps = []
+    for attack in record.attacks:
+        m = attack.metrics
+        if isinstance(m, RetrievalMetrics):
+            cells = (
+                interval_text(m.map_at_r), interval_text(m.map_at_r_patients), interval_text(m.r_precision),
+                interval_text(m.precision_at_1), interval_text(m.risk.found_by_every_image),
+            )  # fmt: skip
+            steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
+    return steps
+
+
+def headline(attack: Attack) -> Interval:
+    """AUC of a verification attack, mAP@R of a retrieval attack."""
+    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r
+
+
+def rung_label(attack: Attack) -> str:
+    """``informed, original-released, random, by retrieval``."""
+    parts = (attack.knowledge, attack.linkage, attack.negatives, f"by {attack.attacker}")
+    return ", ".join(part for part in parts if part)
+
+
+def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
+    """Every attack's headline figure with its interval, and what the same attack reaches without a defense."""
+    series: dict[str, list[Attack]] = defaultdict(list)
+    for attack in record.attacks:
+        if headline(attack).value is not None:
+            name = "mAP@R" if attack.task == "retrieval" else f"AUC, {attack.negatives} impostors"
+            series[name].append(attack)
+    traces, rows = [], []
+    for position, (name, attacks) in enumerate(series.items()):
+        labels = [_short_label(a) for a in attacks]
+        figures = [headline(a) for a in attacks]
+        if baseline is not None:
+            others = [_same(a, baseline) for a in attacks]
+            hollow = {"symbol": f"{SYMBOLS[position]}-open", "size": 10, "color": COLOURS[6]}
+            traces.append(
+                go.Scatter(
+                    x=[headline(o).value if o else None for o in others],
+                    y=labels,
+                    mode="markers",
+                    name=f"{plain(name)}, undefended",
+                    marker=hollow,
+                )
+            )
+        traces.append(
+            go.Scatter(
+                x=[f.value for f in figures],
+                y=labels,
+                mode="markers",
+                name=plain(name),
+                marker={"symbol": SYMBOLS[position], "size": 9, "color": COLOURS[position]},
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "thickness": 1.5,
+                    "array": [_width(f.high, f.value) for f in figures],
+                    "arrayminus": [_width(f.value, f.low) for f in figures],
+                },
+            )
+        )
+        for attack, f in zip(attacks, figures):
+            other = _same(attack, baseline) if baseline else None
+            rows.append((rung_label(attack), name, interval_text(f), interval_text(headline(other)) if other else "–"))
+    if not rows:
+        return None
+    names = {_short_label(attack) for attacks in series.values() for attack in attacks}
+    spec = figure(
+        traces,
+        height=180 + 38 * len(names),
+        xaxis={"title": {"text": "AUC, mAP@R"}, "range": [0, 1.02]},
+        yaxis={"autorange": "reversed", "automargin": True, "type": "category", "tickfont": {"size": 11}},
+    )
+    return Chart(
+        "ladder",
+        "The ladder",
+        "Each attack's figure with its 95 % interval (bootstrap over patients); hollow: the same attack on the "
+        "undefended images. o→r: a known original against the released set; r→r: two released images.",
+        spec,
+        Table(("attack", "figure", "value", "undefended"), tuple(rows)),
+    )
+
+
+def _short_label(attack: Attack) -> str:
+    """Two short lines for an axis: a phone is narrow."""
+    return f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}<br>{plain(attack.attacker)}"
+
+
+def _same(attack: Attack, other: Record) -> Attack | None:
+    candidates: Iterable[Attack] = other.attacks
+    return next((a for a in candidates if a.task == attack.task and key_of(a) == key_of(attack)), None)
+
+
+def _drop(attack: Attack, baseline: Record | None) -> float | None:
+    before = _same(attack, baseline) if baseline else None
+    now = headline(attack).value
+    then = headline(before).value if before else None
+    return None if now is None or then is None else then - now
+
+
+def _notes(attack: Attack) -> str:
+    return "" if attack.learned else "training never left its starting loss"
+
+
+def _width(upper: float | None, lower: float | None) -> float:
+    return 0.0 if upper is None or lower is None else max(0.0, upper - lower)

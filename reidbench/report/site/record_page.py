@@ -1,0 +1,105 @@
+"""What a record's own page says, ready for its template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reidbench.errors import ReidbenchError
+from reidbench.harness.record import Interval, Record
+from reidbench.harness.scores import RunScores
+from reidbench.report.matching import Kept
+from reidbench.report.repeat import explain_command, repeat_command
+from reidbench.report.site import evidence, ladder, strata
+from reidbench.report.site.charts import Chart
+from reidbench.report.summary import Worst, defense_label, drop, utility, worst_retrieval, worst_verification
+from reidbench.report.terminal import figure, number
+
+
+def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
+    """Everything that the template ``record.html`` takes, but for images and the way back to a leaderboard.
+
+    Args:
+        kept: the record; its scores are read where they lie beside it.
+        baseline: the undefended run with its scores, if it is at hand.
+    """
+    record, other = kept.record, baseline.record if baseline else None
+    scores, missing = _scores(kept)
+    undefended, _ = _scores(baseline) if baseline and baseline.record.id != record.id else (None, "")
+    charts: list[Chart | None] = [ladder.ladder_chart(record, other)]
+    if scores is not None:
+        charts += evidence.roc_charts(record, scores, undefended)
+        charts.append(evidence.rank_chart(record, scores, undefended))
+    charts += [evidence.risk_chart(record), *strata.strata_charts(record), evidence.loss_chart(record)]
+    drawn = {chart.name: chart for chart in charts if chart is not None}
+    return {
+        "record": record,
+        "label": defense_label(record),
+        "headline": _headline(record, other),
+        "verification_head": ladder.VERIFICATION_HEAD,
+        "verification": ladder.verification_steps(record, other),
+        "retrieval_head": ladder.RETRIEVAL_HEAD,
+        "retrieval": ladder.retrieval_steps(record, other),
+        "charts": drawn,
+        "no_scores": missing,
+        "no_ranks": scores is not None and not scores.ranks,
+        "baseline": other,
+        "strata_missing": strata.without(record),
+        "utility": _utility(record),
+        "labels": _labels(record),
+        "trainings": evidence.trainings(record),
+        "repeat": repeat_command(record),
+        "explain": explain_command(record, f"{record.stem}.attention.png"),
+        "number": number,
+        "figure": figure,
+    }
+
+
+def _scores(kept: Kept) -> tuple[RunScores | None, str]:
+    if kept.record.scores_sha256 is None:
+        return None, "no scores were kept with this record"
+    try:
+        scores = kept.scores()
+    except ReidbenchError as error:
+        # The file beside the record is another one: its curves would be another run's.
+        return None, str(error)
+    return scores, "" if scores is not None else f"{kept.record.stem}.scores.npz does not lie beside the record"
+
+
+def _headline(record: Record, baseline: Record | None) -> list[tuple[str, str, str]]:
+    """The few figures at the top: name, value, and what to know of it."""
+
+    def worst_line(name: str, worst: Worst | None, before: Worst | None) -> tuple[str, str, str]:
+        if worst is None:
+            return name, "–", "undefined"
+        fallen = drop(worst, before)
+        text = "" if fallen is None else f"; drop {number(fallen)} against the undefended run"
+        return name, figure(worst.figure), f"{ladder.rung_label(worst.attack)}{text}"
+
+    shown = baseline if record.defense.kind != "none" else None
+    lines = [
+        worst_line("AUC, worst case", worst_verification(record), worst_verification(shown) if shown else None),
+        worst_line(
+            "AUC, worst case on matched negatives",
+            worst_verification(record, "matched"),
+            worst_verification(shown, "matched") if shown else None,
+        ),
+        worst_line("mAP@R, worst case", worst_retrieval(record), worst_retrieval(shown) if shown else None),
+    ]
+    for trained_on in ("release", "originals"):
+        left = utility(record, trained_on)
+        lines.append((f"utility, classifier trained on {trained_on}", figure(left), "macro AUC of the findings"))
+    return lines
+
+
+def _utility(record: Record) -> list[tuple[str, str, str]]:
+    classifiers = record.utility.classifiers if record.utility else []
+    return [(c.trained_on, c.tested_on, figure(c.macro_auc)) for c in classifiers]
+
+
+def _labels(record: Record) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """AUC by finding: the columns' headings, and a row a finding."""
+    classifiers = record.utility.classifiers if record.utility else []
+    heads = [f"{c.trained_on} → {c.tested_on}" for c in classifiers]
+    names: dict[str, None] = dict.fromkeys(name for c in classifiers for name in c.per_label)
+    nothing = Interval(value=None, low=None, high=None)
+    return heads, [(name, [figure(c.per_label.get(name, nothing)) for c in classifiers]) for name in names]

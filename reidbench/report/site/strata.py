@@ -1,0 +1,106 @@
+"""Stratified analyses of a record, where it has them: who is found, by what lies between two visits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from reidbench.harness.record import Attack, Interval, Record, Stratification, StratumRates, VerificationMetrics
+from reidbench.report.matching import key_of
+from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
+from reidbench.report.site.ladder import rung_label
+from reidbench.report.summary import worst_verification
+from reidbench.report.terminal import figure as interval_text
+
+TITLES = {
+    "age_gap": "Years between the visits",
+    "new_finding": "Findings that came or went",
+    "view": "Views",
+    "sex": "Sex",
+    "foreign_material": "Foreign material",
+}
+THRESHOLDS = (("calibrated", "at 1 % FPR on validation pairs"), ("at_half", "at probability 0.5"))
+
+
+def strata_charts(record: Record) -> list[Chart]:
+    """Genuine pairs found at each threshold, by stratum, of the strongest attack that has strata."""
+    divided, attack = _divided(record)
+    charts = []
+    for name, part in divided.items():
+        if attack is None or part.missing is not None or not part.strata:
+            continue
+        shown = [(field, words) for field, words in THRESHOLDS if any(_rate(s, field) for s in part.strata)]
+        if not shown:
+            continue
+        title = TITLES.get(name, name.replace("_", " "))
+        labels = [plain(stratum.name) for stratum in part.strata]
+        traces = [_trace(part.strata, labels, field, words, i) for i, (field, words) in enumerate(shown)]
+        rows = tuple(
+            (s.name, str(s.pairs), str(s.patients), *(interval_text(_rate(s, field)) for field, _ in shown))
+            for s in part.strata
+        )
+        unknown = f" Of {part.unknown} pairs it is unknown." if part.unknown else ""
+        charts.append(
+            Chart(
+                f"strata-{name.replace('_', '-')}",
+                title,
+                f"Share of genuine pairs found by {rung_label(attack)}, with 95 % intervals over patients; from "
+                f"{part.source}.{unknown}",
+                figure(
+                    traces,
+                    xaxis={"type": "category"},
+                    yaxis={"title": {"text": "true positive rate"}, "range": [0, 1.02]},
+                ),
+                Table(("stratum", "pairs", "patients", *(f"TPR {words}" for _, words in shown)), rows),
+            )
+        )
+    return charts
+
+
+def without(record: Record) -> list[str]:
+    """The strata that a record could not have, with the reason."""
+    divided, _ = _divided(record)
+    return [f"{TITLES.get(name, name)}: {part.missing}" for name, part in divided.items() if part.missing]
+
+
+def _divided(record: Record) -> tuple[dict[str, Stratification], Attack | None]:
+    """The strata of the strongest attack that has some, and that attack; records of older versions have none."""
+    having = {
+        key_of(attack): (attack, attack.metrics)
+        for attack in record.attacks
+        if isinstance(attack.metrics, VerificationMetrics) and attack.metrics.strata
+    }
+    if not having:
+        return {}, None
+    worst = worst_verification(record)
+    best = key_of(worst.attack) if worst else ""
+    if best not in having:
+        best = max(having, key=lambda key: having[key][1].auc.value or 0.0)
+    attack, judged = having[best]
+    return judged.strata or {}, attack
+
+
+def _rate(stratum: StratumRates, field: str) -> Interval | None:
+    return stratum.calibrated if field == "calibrated" else stratum.at_half
+
+
+def _trace(strata: list[StratumRates], labels: list[str], field: str, words: str, position: int) -> Any:
+    rates = [_rate(stratum, field) for stratum in strata]
+    return go.Scatter(
+        x=labels,
+        y=[rate.value if rate else None for rate in rates],
+        name=words,
+        mode="markers",
+        marker={"symbol": SYMBOLS[position], "size": 9, "color": COLOURS[position]},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [_width(rate.high, rate.value) if rate else 0.0 for rate in rates],
+            "arrayminus": [_width(rate.value, rate.low) if rate else 0.0 for rate in rates],
+        },
+    )
+
+
+def _width(upper: float | None, lower: float | None) -> float:
+    return 0.0 if upper is None or lower is None else max(0.0, upper - lower)

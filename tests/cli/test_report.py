@@ -1,0 +1,93 @@
+"""Pages and checks on the command line: what is written where, exit codes, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import shutil
+
+import pytest
+
+from reidbench.report.repeat import explain_command, repeat_command
+
+# A picture of one white pixel.
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG6Z8xQAAAABJRU5ErkJggg==")
+
+
+@pytest.fixture
+def runs(tiny_run, tmp_path):
+    """A copy of real records with their scores, and the cache that they were made with."""
+    (tmp_path / "cache").symlink_to(tiny_run["cache"])
+    return shutil.copytree(tiny_run["runs"], tmp_path / "kept")
+
+
+def test_a_report_lies_beside_its_record_or_where_it_is_told(call, runs, tiny_run, tmp_path):
+    stem = tiny_run["records"][1].stem
+    done = call("report", f"kept/{stem}.json", "--quiet")
+    assert done.stdout.split() == [f"kept/{stem}.html"]
+    assert done.stderr == ""
+    assert {p.name for p in (runs / "static").iterdir()} == {"charts.js", "plotly.min.js", "style.css", "table.js"}
+    # The undefended run lies beside the record, and is found there.
+    assert "Drops are against the undefended run" in (runs / f"{stem}.html").read_text()
+    call("report", f"kept/{stem}.json", "--out=pages", "--quiet")
+    assert {p.name for p in (tmp_path / "pages").iterdir()} == {
+        "static", f"{stem}.html", f"{stem}.json", f"{stem}.png",
+    }  # fmt: skip
+
+
+def test_attention_maps_are_shown_where_images_may_be(call, runs, tiny_run):
+    first, second = (record.stem for record in tiny_run["records"][1:])
+    (runs / f"{first}.attention.png").write_bytes(PIXEL)
+    call("report", f"kept/{first}.json", f"kept/{second}.json", "--out=pages", "--quiet")
+    assert (runs.parent / "pages" / f"{first}.attention.png").read_bytes() == PIXEL
+    assert f'<img src="{first}.attention.png"' in (runs.parent / "pages" / f"{first}.html").read_text()
+    without = (runs.parent / "pages" / f"{second}.html").read_text()
+    assert f"--size 32 --out {second}.attention.png" in without
+    # The command that is shown instead is one that works.
+    command = shlex.split(explain_command(tiny_run["records"][2], f"kept/{second}.attention.png"))[1:]
+    call(*command, "--ignorant-only", "--quiet")
+    assert (runs / f"{second}.attention.png").is_file()
+
+
+def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):
+    done = call("leaderboard", "kept", "--site=public", "--quiet")
+    assert done.stdout == "public/index.html and 4 more pages\n"
+    assert not (tmp_path / "leaderboards").exists()
+    assert "no such file or folder" in refused("leaderboard", "nowhere", "--site=public")
+    assert "give one of them" in refused("leaderboard", "kept", "--site=public", "--check")
+    (tmp_path / "empty").mkdir()
+    assert "no record in empty" in refused("leaderboard", "empty", "--site=public")
+    assert "no such file or folder" in refused("report", "nowhere.json")
+    (tmp_path / "taken").write_text("")
+    assert "is in the way" in refused("report", "kept", "--out=taken")
+    assert "is in the way" in refused("leaderboard", "kept", "--site=taken")
+
+
+def test_the_command_of_a_page_makes_the_same_record_and_report_writes_its_page(call, runs, tiny_run, tmp_path):
+    record = next(r for r in tiny_run["records"] if r.defense.kind != "none")
+    command = shlex.split(repeat_command(record))[1:]
+    more = ("--plugins-dir", str(tiny_run["plugins"]), "--out=kept", "--report", "--json", "--quiet")
+    before = set(runs.iterdir())
+    done = call(*command, *more)
+    # The same id: it is read, not judged again.
+    assert record.id in {made["id"] for made in json.loads(done.stdout)}
+    assert done.stderr == ""
+    new = {path.name for path in set(runs.iterdir()) - before}
+    assert {f"{record.stem}.html", "static"} < new
+    assert not [name for name in new if name.endswith(".json")]
+
+
+def test_submit_check_tells_by_its_exit_code(call, runs, tiny_run, tmp_path):
+    assert call("submit", "check", "kept", "--quiet").stdout.count("agree with the scores") == 3
+    path = runs / f"{tiny_run['records'][1].stem}.json"
+    data = json.loads(path.read_text())
+    data["attacks"][0]["metrics"]["auc"]["value"] -= 0.1
+    path.write_text(json.dumps(data))
+    refused = call("submit", "check", str(path), "--quiet", check=1)
+    assert "attacks[0].metrics.auc.value: the record says" in refused.stdout
+    (found,) = json.loads(call("submit", "check", str(path), "--json", "--quiet", check=1).stdout)
+    assert (found["accepted"], [m["field"] for m in found["mismatches"]]) == (False, ["attacks[0].metrics.auc.value"])
+    data["attacks"][0]["metrics"]["auc"]["value"] = "high"
+    path.write_text(json.dumps(data))
+    assert "no reidbench record" in call("submit", "check", str(path), check=2).stderr

@@ -1,0 +1,166 @@
+"""The site as files: sound HTML, links that resolve, nothing from the network, nobody's text as markup."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import html5lib
+import numpy as np
+import pytest
+
+from reidbench.harness.scores import SUFFIX, read_scores
+from reidbench.metrics import tpr_at_fpr
+from reidbench.report.pareto import pareto_front
+from reidbench.report.site import curves
+from reidbench.report.site.charts import COLOURS
+
+X = "{http://www.w3.org/1999/xhtml}"
+
+
+@pytest.fixture(scope="module")
+def parsed(site):
+    """Every page by its path; parsing is strict, as the standard has it."""
+    return {path: html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8")) for path in site["pages"]}
+
+
+def test_there_is_a_page_for_every_table_and_record(site):
+    names = [path.relative_to(site["folder"]).parts[0] for path in site["pages"]]
+    assert names.count("index.html") == 1
+    assert names.count("boards") == 2
+    assert names.count("records") == 5
+
+
+def test_ids_are_unique_and_every_link_resolves(parsed):
+    ids = {path: [e.get("id") for e in tree.iter() if e.get("id")] for path, tree in parsed.items()}
+    links = 0
+    for path, tree in parsed.items():
+        assert len(ids[path]) == len(set(ids[path])), path
+        for element in tree.iter():
+            for name in ("href", "src"):
+                target = element.get(name)
+                if target is None or target == "data:,":
+                    continue
+                address = urlsplit(target)
+                assert not address.scheme, f"{path.name}: {target}"
+                assert not address.netloc, f"{path.name}: {target}"
+                place = (path.parent / unquote(address.path)).resolve() if address.path else path
+                assert place.is_file(), f"{path.name}: {target}"
+                if address.fragment:
+                    assert address.fragment in ids[place], f"{path.name}: {target}"
+                links += 1
+    assert links > 100
+
+
+def test_labels_captions_and_alternatives_are_there(parsed):
+    for path, tree in parsed.items():
+        assert tree.get("lang") == "en"
+        for element in tree.iter():
+            for name in ("aria-labelledby", "for", "data-chart", "data-tradeoff"):
+                if element.get(name):
+                    assert any(e.get("id") == element.get(name) for e in tree.iter()), f"{path.name}: {name}"
+        for table in tree.iter(f"{X}table"):
+            assert table.find(f"{X}caption") is not None
+            assert all(head.get("scope") == "col" for head in table.find(f"{X}thead").iter(f"{X}th"))
+        assert all(image.get("alt") for image in tree.iter(f"{X}img"))
+        heads = [int(e.tag[-1]) for e in tree.iter() if re.fullmatch(rf"{re.escape(X)}h[1-6]", str(e.tag))]
+        assert heads[0] == 1
+        assert all(after - before <= 1 for before, after in pairwise(heads))
+
+
+def test_text_from_plugins_and_records_is_no_markup(site, parsed):
+    shown = 0
+    for path, tree in parsed.items():
+        text = path.read_text(encoding="utf-8")
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text
+        assert not [e for e in tree.iter() if e.get("onerror") or e.get("onclick")]
+        shown += text.count("&lt;script&gt;alert")
+    # It is shown as what it is: summary, options, unit, note, problem, command.
+    assert shown > 12
+
+
+def test_plotly_ships_once_and_scripts_are_files(site, parsed):
+    assert len(list(site["folder"].rglob("plotly*.js"))) == 1
+    for tree in parsed.values():
+        for script in tree.iter(f"{X}script"):
+            assert script.get("src") or script.get("type") == "application/json"
+
+
+def test_tables_say_what_the_records_say(site):
+    board = next(p for p in site["pages"] if p.parent.name == "boards" and p.name.startswith("phantom"))
+    text = board.read_text()
+    assert text.count('<tr data-front="') == 3
+    for record in site["records"]:
+        assert f"../records/{record.stem}.html" in text
+    page = (site["folder"] / "records" / f"{site['records'][1].stem}.html").read_text()
+    assert "reidbench run --defense gaussian_noise:sigma=0.1 --dataset" in page
+    for chart in ("ladder", "roc", "log-roc", "rank-curve", "patient-risk", "loss"):
+        assert f'id="{chart}-data"' in page
+    assert f'<img src="{site["records"][1].stem}.png"' in page
+    assert site["records"][1].environment.packages["torch"] in page
+
+
+def test_images_of_real_patients_and_curves_without_scores_are_said_to_be_missing(site):
+    page = next(iter((site["folder"] / "records").glob("hostile-*.html"))).read_text()
+    assert "images of real patients are never put into a report" in page
+    assert "does not lie beside the record" in page
+    assert "<img" not in page
+
+
+def test_a_roc_curve_of_the_page_is_the_metric(site, tiny_run):
+    record = site["records"][1]
+    scores = read_scores(tiny_run["runs"] / f"{record.stem}{SUFFIX}", record.scores_sha256)
+    key = "example_pixels/informed/original-released/random"
+    for band in (False, True):
+        found = curves.roc(scores, key, band=band)
+        for place in (5, 20, 40):
+            expected = tpr_at_fpr(scores.verification[key], scores.pairs["random"][2], curves.GRID[place])
+            assert found.tpr[place] == pytest.approx(expected, abs=1e-9)
+    assert (found.low <= found.high).all()
+    ranks = scores.query_ranks("example_pixels/informed/original-released")
+    match = curves.cumulative_match(ranks)
+    assert (np.diff(match) >= 0).all()
+    attack = next(a for a in record.attacks if (a.attacker, a.task) == ("example_pixels", "retrieval"))
+    assert curves.chance_match(ranks)[0] == pytest.approx(attack.metrics.chance["precision_at_1"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([], []),
+        ([(0.9, 0.8)], [0]),
+        ([(0.9, 0.8), (0.5, 0.5), (0.7, 0.4)], [1, 0]),
+        ([(0.5, 0.5), (0.5, 0.6)], [1]),
+        ([(0.5, 0.6), (0.7, 0.6)], [0]),
+        ([(0.5, 0.6), (0.5, 0.6)], [0, 1]),
+        ([(None, 0.9), (0.4, None), (0.6, 0.1)], [2]),
+    ],
+)
+def test_the_front_holds_what_nothing_beats(points, front):
+    assert pareto_front(points) == front
+
+
+def test_lines_stand_out_from_both_backgrounds():
+    style = (Path(curves.__file__).parent / "static" / "style.css").read_text()
+    pages = re.findall(r"--page: (#[0-9a-f]{6})", style)
+    assert len(pages) == 2
+    for colour in COLOURS:
+        assert all(contrast(colour, page) >= 3 for page in pages), colour
+    for light_or_dark in range(2):
+        for name in ("ink", "quiet", "link"):
+            text = re.findall(rf"--{name}: (#[0-9a-f]{{6}})", style)[light_or_dark]
+            assert contrast(text, pages[light_or_dark]) >= 4.5, name
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 defines it, 1 to 21."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])

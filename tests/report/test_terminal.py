@@ -1,0 +1,54 @@
+"""The table at the end of a run: whole in 80 columns, never wider than 100, no colour where none is wanted."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from reidbench.harness.record import read_record
+from reidbench.report.summary import worst_retrieval, worst_verification
+from reidbench.report.terminal import figure, number, print_summary
+
+SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+
+
+@pytest.fixture(scope="module")
+def record():
+    sample = read_record(next(SAMPLES.glob("*.json")))
+    options = {"sigma": 0.1, "mode": "a_long_value_of_an_option"}
+    named = sample.defense.model_copy(update={"name": "a_defense_with_a_long_name", "options": options})
+    return sample.model_copy(update={"defense": named, "complete": False, "baseline_id": sample.id})
+
+
+def printed(record, width: int, **options) -> str:
+    stream = io.StringIO()
+    base = record.model_copy(update={"id": record.baseline_id})
+    print_summary([base, record], Console(file=stream, width=width, force_terminal=True, highlight=False, **options))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 96, 100, 250])
+def test_the_table_is_whole_and_at_most_100_wide(record, width):
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed(record, width))
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= min(100, max(width, 78))
+    # No figure and no name is cut short.
+    assert "…" not in text
+    auc, ranking = worst_verification(record).figure, worst_retrieval(record).figure
+    shown = figure if width >= 96 else (lambda interval: number(interval.value))
+    row = next(line for line in lines if line.strip().startswith("a_defense"))
+    assert shown(auc) in row
+    assert shown(ranking) in row
+    assert "0.000" in row
+    assert "incomplete" in text
+
+
+def test_no_color_has_none(record, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    codes = set(re.findall(r"\x1b\[([0-9;]*)m", printed(record, 100)))
+    # Bold and italics are no colours.
+    assert codes <= {"0", "1", "3"}
