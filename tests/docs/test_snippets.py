@@ -22,7 +22,8 @@ EXAMPLE = ROOT / "tests" / "third_party" / "example"
 SMALL = {
     "run": (
         "--dataset=phantom:patients=60", "--attacker=example_pixels", "--set=bootstrap_runs=100",
-        *(f"--set=classifier.{o}" for o in ("epochs=1", "min_steps=4", "max_steps=4")), "--quiet",
+        *(f"--set={n}.{o}" for n in ("classifier", "restorer") for o in ("epochs=1", "min_steps=4", "max_steps=4")),
+        "--quiet",
     )
 }  # fmt: skip
 SMALL["sweep"] = SMALL["run"]
