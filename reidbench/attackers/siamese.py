@@ -62,7 +62,7 @@ class SiameseAttacker(Attacker):
     batch_size: int = Field(128, ge=8, description="images through the network at a time")
     images_per_patient: int = Field(4, ge=2, description="at most so many images of a patient in a batch")
     singles: int = Field(0, ge=0, description="images a batch of patients who have only one")
-    epochs: float = Field(40, gt=0, description="passes over the images, within min_steps and max_steps")
+    epochs: float = Field(30, gt=0, description="passes over the images, within min_steps and max_steps")
     min_steps: int = Field(300, ge=1, description="batches at least, so that a small cohort trains long enough")
     max_steps: int = Field(20_000, ge=1, description="batches at most")
     lr: float = Field(4e-3, gt=0, description="peak learning rate of the 1cycle schedule")
