@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 import numpy as np
@@ -441,8 +442,9 @@ def test_figures_measure_speed_and_memory() -> None:
 
 def test_peak_memory_is_that_of_the_call() -> None:
     cost = measure(lambda: torch.ones(64 * 2**20, dtype=torch.uint8), torch.device("cpu"))
-    if cost.peak_bytes is None:
+    if cost.peak_bytes is None and not sys.platform.startswith("linux"):
         pytest.skip("this system does not tell a process's peak memory")
+    assert cost.peak_bytes is not None
     assert 60 * 2**20 < cost.peak_bytes < 96 * 2**20
 
 
