@@ -46,7 +46,7 @@ def roc(scores: RunScores, attack: str, *, band: bool = False) -> Roc | None:
         return None
     if not band:
         curve = Ranking.of(values, same).unweighted()
-        return Roc(np.array([curve.tpr_at(fpr) for fpr in GRID.tolist()]))
+        return Roc(np.array([float(curve.tpr_at(fpr)) for fpr in GRID.tolist()]))
     found = metrics.bootstrap_verification_patients(
         values,
         same,
