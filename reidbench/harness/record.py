@@ -199,7 +199,7 @@ class Attack(Model):
     metrics: VerificationMetrics | RetrievalMetrics
     training: TrainingInfo | None = Field(description="null where the attacker is made of others: fusion")
     restoration: TrainingInfo | None = Field(
-        None, exclude_if=_unsaid, description="of the network that undoes the defense: inverting"
+        None, exclude_if=_unsaid, description="of the network in front that undoes the defense, where one stands there"
     )
 
     @property

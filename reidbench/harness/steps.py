@@ -16,6 +16,8 @@ from typing import Any
 from filelock import FileLock
 
 DONE = "step.json"
+# What decides a step beside its inputs: code, and weights that ship with it.
+SOURCES = (".py", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,16 @@ def _finished(path: Path, digest: str, *, fresh: bool) -> Step:
 
 @cache
 def code_version(*packages: str) -> str:
-    """SHA-256 over the source files of packages or modules: the code version of the steps that they carry out."""
+    """SHA-256 over the files of packages or modules, shipped weights too: the code version of what they carry out."""
     digest = hashlib.sha256()
     for name in packages:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(name)
         origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+        files = [origin]
+        if origin.name == "__init__.py":
+            files = sorted(path for path in origin.parent.rglob("*") if path.suffix in SOURCES)
         for path in files:
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
