@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from reidbench.harness.record import Record, VerificationMetrics
+from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.summary import (
@@ -67,10 +68,12 @@ class Row:
     Attributes:
         records: a record a seed, all of one group.
         baselines: the undefended record of each, None where it is not among the records.
+        problems: why it is invalid, each reason once; empty for a valid one.
     """
 
     records: tuple[Record, ...]
     baselines: tuple[Record | None, ...]
+    problems: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -83,11 +86,16 @@ class Row:
         marks = []
         if not all(record.complete for record in self.records):
             marks.append("incomplete ladder")
-        if not all(record.valid for record in self.records):
+        if self.problems:
             marks.append("invalid controls")
         if any(b is None and r.defense.kind != "none" for r, b in zip(self.records, self.baselines)):
             marks.append("no undefended run")
         return ", ".join(marks) or "complete"
+
+    @property
+    def sound(self) -> bool:
+        """Whether every ladder is complete and the controls hold: else the worst case may be worse."""
+        return not self.problems and all(record.complete for record in self.records)
 
     def worst(self, find: Callable[[Record], Worst | None]) -> Worst | None:
         """The highest worst case over the seeds."""
@@ -126,8 +134,11 @@ def render(records: Sequence[Record]) -> dict[str, str]:
         groups[Group.of(record)].append(record)
     for dataset in sorted({group.dataset for group in groups}):
         mine = sorted((group for group in groups if group.dataset == dataset), key=Group.order)
-        tables = [(group, rows(groups[group], records)) for group in mine]
-        panels = [panel for panel in (_panel(*table) for table in tables) if panel.points]
+        tables = []
+        for group in mine:
+            controls = board_controls(groups[group], records)
+            tables.append((group, rows(groups[group], records, controls), controls))
+        panels = [panel for panel in (_panel(group, table) for group, table, _ in tables) if panel.points]
         pages[f"{dataset}.md"] = _markdown(dataset, tables, figured=bool(panels))
         pages[f"{dataset}.csv"] = _csv(tables)
         if panels:
@@ -135,7 +146,7 @@ def render(records: Sequence[Record]) -> dict[str, str]:
     return pages
 
 
-def rows(members: Sequence[Record], everything: Sequence[Record]) -> list[Row]:
+def rows(members: Sequence[Record], everything: Sequence[Record], controls: BoardControls) -> list[Row]:
     """A table's rows, the highest worst-case AUC first: from what gives patients away to what keeps them."""
     by_defense: dict[str, list[Record]] = defaultdict(list)
     for record in members:
@@ -143,7 +154,9 @@ def rows(members: Sequence[Record], everything: Sequence[Record]) -> list[Row]:
     made = []
     for seeds in by_defense.values():
         ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
-        made.append(Row(tuple(ordered), tuple(baseline_of(record, everything) for record in ordered)))
+        problems = dict.fromkeys(reason for record in ordered for reason in controls.of(record))
+        baselines = tuple(baseline_of(record, everything) for record in ordered)
+        made.append(Row(tuple(ordered), baselines, tuple(problems)))
     return sorted(made, key=lambda row: (-(row.mean(worst_verification) or -1.0), row.label))
 
 
@@ -172,13 +185,12 @@ def _panel(group: Group, table: list[Row]) -> Panel:
         if risk is None or left is None:
             missing.append(row.label)
             continue
-        sound = all(record.complete and record.valid for record in row.records)
         options = row.label.removeprefix(defense.name).strip()
-        points.append(Point(defense.name, options, risk, left, sound, defense.kind == "none"))
+        points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none"))
     return Panel(group.title, points, missing)
 
 
-def _markdown(dataset: str, tables: list[tuple[Group, list[Row]]], *, figured: bool) -> str:
+def _markdown(dataset: str, tables: list[tuple[Group, list[Row], BoardControls]], *, figured: bool) -> str:
     lines = [
         f"# Leaderboard: {dataset}",
         "",
@@ -191,12 +203,12 @@ def _markdown(dataset: str, tables: list[tuple[Group, list[Row]]], *, figured: b
     ]
     if figured:
         lines += [f"![{CURVE}]({dataset}.svg)", ""]
-    for group, table in tables:
-        lines += _section(group, table)
+    for group, table, controls in tables:
+        lines += _section(group, table, controls)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(group: Group, table: list[Row]) -> list[str]:
+def _section(group: Group, table: list[Row], board: BoardControls) -> list[str]:
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
@@ -208,6 +220,8 @@ def _section(group: Group, table: list[Row]) -> list[str]:
         f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
         f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R.",
         "",
+        *(line for reason in board.reasons for line in (f"**Invalid board**: {_cell(reason)}.", "")),
+        *([f"Controls: {board.line}.", ""] if board.line else []),
         "| defense | AUC, worst case | drop | matched | TPR at 1 % FPR | mAP@R, worst case | drop | by (AUC) "
         "| utility: originals | utility: release | SSIM | ε | seeds | status |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -238,7 +252,8 @@ def _section(group: Group, table: list[Row]) -> list[str]:
             + " |"
         )
     lines.append("")
-    return lines
+    invalid = [f"- {_cell(row.label)} is invalid: {_cell('; '.join(row.problems))}." for row in table if row.problems]
+    return [*lines, *invalid, ""] if invalid else lines
 
 
 def _with_mean(row: Row, find: Callable[[Record], Worst | None], worst: Worst | None) -> str:
@@ -284,18 +299,19 @@ def _cell(text: str) -> str:
 
 
 CSV_COLUMNS = (
-    "dataset", "revision", "size", "preset", "overrides", "defense", "seeds", "status", "auc", "auc_low", "auc_high",
-    "auc_drop", "auc_matched", "tpr_at_fpr_0.01", "map_at_r", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
+    "dataset", "revision", "size", "preset", "overrides", "defense", "seeds", "status", "problems",
+    "auc", "auc_low", "auc_high", "auc_drop", "auc_matched", "tpr_at_fpr_0.01",
+    "map_at_r", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
     "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_originals",
     "ssim", "epsilon", "delta", "privacy_unit", "records",
 )  # fmt: skip
 
 
-def _csv(tables: list[tuple[Group, list[Row]]]) -> str:
+def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for group, table in tables:
+    for group, table, _ in tables:
         for row in table:
             writer.writerow(["" if value is None else value for value in _csv_row(group, row)])
     return stream.getvalue()
@@ -306,7 +322,7 @@ def _csv_row(group: Group, row: Row) -> list[object]:
     claimed = row.records[0].defense.privacy
     return [
         group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, len(row.records),
-        row.status,
+        row.status, "; ".join(row.problems),
         *_values(row.mean(worst_verification), auc), row.drop(worst_verification), matched.value if matched else None,
         highest_tpr(row), *_values(row.mean(worst_retrieval), ranking), row.drop(worst_retrieval),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reidbench.harness.record import Interval, Record
+from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.summary import (
     baseline_of,
     defense_label,
@@ -43,8 +44,9 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
     worst = " worst case" if wide else ""
     for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", "utility*", "retrained*"):
         table.add_column(heading, justify="right", no_wrap=True)
+    controls = board_controls(records, records)
     for record in records:
-        table.add_row(*_row(record, records, figure if wide else _value_text))
+        table.add_row(*_row(record, records, controls, figure if wide else _value_text))
     console.print(table)
     if not wide:
         console.print(f"  AUC and mAP@R: the worst case; with intervals on {WITH_INTERVALS} columns and more.")
@@ -54,15 +56,22 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
         sep="\n",
     )
     for record in records:
-        for line in _notes(record):
+        for line in _notes(record, controls):
             console.print(f"  {defense_label(record)}: {line}", markup=False)
+    if controls.line:
+        console.print(f"  controls: {controls.line}", markup=False)
 
 
-def _row(record: Record, records: Sequence[Record], figure: Callable[[Interval | None], str]) -> list[str]:
+def _row(
+    record: Record,
+    records: Sequence[Record],
+    controls: BoardControls,
+    figure: Callable[[Interval | None], str],
+) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     baseline = baseline_of(record, records)
     seed = f" (seed {record.seed})" if len({r.seed for r in records}) > 1 else ""
-    marks = ("" if record.valid else " INVALID") + ("" if record.complete else " incomplete")
+    marks = (" INVALID" if controls.of(record) else "") + ("" if record.complete else " incomplete")
     return [
         defense_label(record) + seed + marks,
         figure(auc.figure if auc else None),
@@ -74,8 +83,8 @@ def _row(record: Record, records: Sequence[Record], figure: Callable[[Interval |
     ]
 
 
-def _notes(record: Record) -> list[str]:
-    lines = [f"invalid: {problem}" for problem in record.controls.problems]
+def _notes(record: Record, controls: BoardControls) -> list[str]:
+    lines = [f"invalid: {problem}" for problem in controls.of(record)]
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")

@@ -12,6 +12,7 @@ from typing import Any
 
 from reidbench.harness.record import Record
 from reidbench.harness.threats import full_ladder
+from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.leaderboard import Group, Row, highest_tpr, rows
 from reidbench.report.pareto import pareto_front
 from reidbench.report.site.charts import plain
@@ -45,13 +46,11 @@ class Line:
         row: what it comes from.
         cells: one for each of :data:`COLUMNS`.
         front: whether it lies on the Pareto front (worst-case AUC, utility of a retrained classifier).
-        sound: whether its ladder is complete and its controls hold.
     """
 
     row: Row
     cells: tuple[Cell, ...]
     front: bool
-    sound: bool
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,14 @@ class Board:
         group: what its records have in common.
         track: a key of :data:`TRACKS`.
         lines: the highest worst case first.
+        controls: how its controls came out.
         chart: data of the risk–utility plot, JSON-ready.
     """
 
     group: Group
     track: str
     lines: tuple[Line, ...]
+    controls: BoardControls
     chart: dict[str, Any]
 
     @property
@@ -132,21 +133,21 @@ def boards(records: Sequence[Record]) -> list[Board]:
     for record in records:
         groups[Group.of(record), track_of(record)].append(record)
     order = sorted(groups, key=lambda key: (key[0].dataset, *key[0].order(), key[1]))
-    return [_board(group, track, rows(groups[group, track], records)) for group, track in order]
+    made = []
+    for group, track in order:
+        # Controls publish images; on the board of another track they speak for the runs beside the same undefended one.
+        controls = board_controls(groups[group, track], records)
+        made.append(_board(group, track, rows(groups[group, track], records, controls), controls))
+    return made
 
 
-def _board(group: Group, track: str, table: list[Row]) -> Board:
+def _board(group: Group, track: str, table: list[Row], controls: BoardControls) -> Board:
     chart = _chart(table)
     front = set(chart["fronts"]["auc release"])
     lines = tuple(
-        Line(row, tuple(_cells(row, position in front)), position in front, _sound(row))
-        for position, row in enumerate(table)
+        Line(row, tuple(_cells(row, position in front)), position in front) for position, row in enumerate(table)
     )
-    return Board(group, track, lines, chart)
-
-
-def _sound(row: Row) -> bool:
-    return all(record.complete and record.valid for record in row.records)
+    return Board(group, track, lines, controls, chart)
 
 
 def _cells(row: Row, front: bool) -> list[Cell]:
@@ -189,7 +190,7 @@ def _worst_cell(row: Row, find: Callable[[Record], Worst | None], worst: Worst |
 def _chart(table: list[Row]) -> dict[str, Any]:
     risks = {name: [find(row) for row in table] for name, (_, find) in RISKS.items()}
     utilities = {name: [find(row) for row in table] for name, (_, find) in UTILITIES.items()}
-    sound = [_sound(row) for row in table]
+    sound = [row.sound for row in table]
     fronts = {}
     for risk, found in risks.items():
         for utility, values in utilities.items():

@@ -19,6 +19,7 @@ from reidbench import __version__
 from reidbench.errors import ReidbenchError
 from reidbench.harness.specimens import Specimens, Studio
 from reidbench.progress import Progress, Silent
+from reidbench.report.controls import board_controls
 from reidbench.report.matching import Kept
 from reidbench.report.site.board import COLUMNS, TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
@@ -106,6 +107,7 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
         image=image,
         attention=attention,
         specimens=found,
+        problems=board_controls([record], [other.record for other in everything]).of(record),
         board=board,
         baseline_page=f"{baseline.record.stem}.html" if baseline is not None and linked else None,
     )
