@@ -38,6 +38,7 @@ class Paired:
         self.base, self.new = ({key_of(attack): attack for attack in kept.record.attacks} for kept in (base, new))
         self.runs = runs
         self._kept = (base, new)
+        self.records = (base.record, new.record)
 
     @cached_property
     def _read(self) -> tuple[RunScores, RunScores] | None:

@@ -10,7 +10,10 @@ from rich.table import Table
 
 from reidbench.harness.record import Interval, Record
 from reidbench.report.controls import BoardControls, board_controls
+from reidbench.report.drops import Find
+from reidbench.report.rows import Row, rows
 from reidbench.report.summary import (
+    Worst,
     baseline_of,
     defense_label,
     drop,
@@ -58,6 +61,10 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
     for record in records:
         for line in _notes(record, controls):
             console.print(f"  {defense_label(record)}: {line}", markup=False)
+    for row in rows(records, records, controls):
+        if row.seeds > 1:
+            for line in _over_seeds(row):
+                console.print(f"  {row.label} over {row.seeds} seeds: {line}", markup=False)
     if controls.line:
         console.print(f"  controls: {controls.line}", markup=False)
 
@@ -92,6 +99,21 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
     return lines
+
+
+def _over_seeds(row: Row) -> list[str]:
+    found = (("AUC", worst_verification), ("mAP@R", worst_retrieval))
+    return [f"{name} {over_the_seeds(row, find, row.worst(find))}" for name, find in found]
+
+
+def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
+    """A worst case with its interval; of several seeds mean, standard deviation and maximum."""
+    if worst is None:
+        return "–"
+    text = figure(worst.figure)
+    if len(row.records) == 1:
+        return text
+    return f"{number(row.mean(find))} ± {number(row.spread(find))}, max {text}"
 
 
 def figure(interval: Interval | None) -> str:

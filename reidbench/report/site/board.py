@@ -13,11 +13,13 @@ from typing import Any
 from reidbench.harness.record import Record
 from reidbench.harness.threats import full_ladder
 from reidbench.report.controls import BoardControls, board_controls
-from reidbench.report.leaderboard import Group, Row, highest_tpr, rows
+from reidbench.report.drops import UNPAIRED, Drops, Find
+from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
+from reidbench.report.rows import Row, highest_tpr, rows
 from reidbench.report.site.charts import plain
 from reidbench.report.summary import Worst, worst_retrieval, worst_verification
-from reidbench.report.terminal import figure, number
+from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
 TRACKS = {"images": "released images", "models": "published models or embeddings"}
@@ -95,17 +97,17 @@ class Board:
 COLUMNS = (
     ("defense", "name and options"),
     ("AUC, worst case", "highest over attackers, knowledge, linkage and negatives; 95 % interval over patients"),
-    ("drop", "of the worst-case AUC against the undefended run"),
+    ("drop", f"of the worst-case AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}"),
     ("AUC, matched", "highest on impostor pairs of the same sex, age and view"),
     ("TPR at 1 % FPR", "highest over the ladder"),
     ("mAP@R, worst case", "highest over the ladder; 95 % interval over patients"),
-    ("drop of mAP@R", "against the undefended run"),
+    ("drop of mAP@R", "against the undefended run, as that of the AUC"),
     ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
     ("utility, originals", "the same, classifier trained on originals"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
     ("ε", "formal guarantee, with what it protects"),
     ("rungs", "how many of the ladder were climbed"),
-    ("seeds", "how often it was repeated"),
+    ("seeds", "how often it was repeated; if more than once, figures are mean ± standard deviation, and the maximum"),
     ("Pareto front", "no other defense has less risk (worst-case AUC) at as much utility (retrained)"),
     ("status", "what is missing or wrong"),
 )
@@ -127,8 +129,13 @@ UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 }
 
 
-def boards(records: Sequence[Record]) -> list[Board]:
-    """All tables of these records; what does not compare never shares one."""
+def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]:
+    """All tables of these records; what does not compare never shares one.
+
+    Args:
+        records: of any datasets.
+        drops: those with a paired interval.
+    """
     groups: dict[tuple[Group, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[Group.of(record), track_of(record)].append(record)
@@ -137,7 +144,7 @@ def boards(records: Sequence[Record]) -> list[Board]:
     for group, track in order:
         # Controls publish images; on the board of another track they speak for the runs beside the same undefended one.
         controls = board_controls(groups[group, track], records)
-        made.append(_board(group, track, rows(groups[group, track], records, controls), controls))
+        made.append(_board(group, track, rows(groups[group, track], records, controls, drops), controls))
     return made
 
 
@@ -152,24 +159,23 @@ def _board(group: Group, track: str, table: list[Row], controls: BoardControls) 
 
 def _cells(row: Row, front: bool) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
-    defended = row.records[0].defense.kind != "none"
     claimed = row.records[0].defense.privacy
     climbed = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in row.records)
     rungs = len(full_ladder())
     return [
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),
-        _cell(row.drop(worst_verification) if defended else None),
+        _drop_cell(row, worst_verification),
         _cell(row.mean(_matched) if matched else None),
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
-        _cell(row.drop(worst_retrieval) if defended else None),
+        _drop_cell(row, worst_retrieval),
         _cell(row.utility("release", "release")),
         _cell(row.utility("originals", "release")),
         _cell(row.ssim()),
         Cell(f"{claimed.epsilon:g} ({claimed.unit})" if claimed else "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
-        Cell(str(len(row.records)), float(len(row.records))),
+        Cell(str(row.seeds), float(row.seeds)),
         Cell("yes" if front else "no", float(front)),
         Cell(row.status, row.status),
     ]
@@ -179,12 +185,13 @@ def _cell(value: float | None) -> Cell:
     return Cell(number(value), value)
 
 
-def _worst_cell(row: Row, find: Callable[[Record], Worst | None], worst: Worst | None) -> Cell:
-    if worst is None:
-        return Cell("–", None)
-    mean = row.mean(find)
-    text = figure(worst.figure)
-    return Cell(text if len(row.records) == 1 else f"{number(mean)}, max {text}", mean)
+def _worst_cell(row: Row, find: Find, worst: Worst | None) -> Cell:
+    return Cell(over_the_seeds(row, find, worst), row.mean(find))
+
+
+def _drop_cell(row: Row, find: Find) -> Cell:
+    found = row.drop(find) if row.records[0].defense.kind != "none" else None
+    return Cell(figure(found), found.value if found else None)
 
 
 def _chart(table: list[Row]) -> dict[str, Any]:
