@@ -10,6 +10,7 @@ from reidbench.harness.reproduce import Line, Reproduction
 from reidbench.harness.settings import Settings
 from reidbench.harness.study import Cell
 from reidbench.report import roc, strata
+from reidbench.report.attention import draw_attention
 from reidbench.report.leaderboard import write as write_pages
 from reidbench.report.terminal import figure, number
 
@@ -83,11 +84,15 @@ def figures(made: Reproduction) -> dict[str, Figure]:
 
 
 def write(made: Reproduction, settings: Settings, folder: Path) -> list[Path]:
-    """Writes the Markdown and the plots (HTML that needs no network), each whole or not at all."""
+    """Writes the Markdown, the plots (HTML that needs no network) and maps (PNG), each whole or not at all."""
     pages = {f"{made.what}.md": markdown(made, settings)}
     for stem, plot in figures(made).items():
         pages[f"{stem}.html"] = plot.to_html(include_plotlyjs=True, full_html=True)
-    return write_pages(pages, folder)
+    paths = write_pages(pages, folder)
+    if made.maps:
+        paths.append(folder / f"{made.what}.png")
+        draw_attention(made.maps, paths[-1])
+    return paths
 
 
 def _mark_published(made: Reproduction, plot: Figure) -> None:

@@ -13,9 +13,8 @@ from reidbench.harness.scores import RunScores
 from reidbench.report.matching import key_of
 from reidbench.report.site import curves
 from reidbench.report.site.charts import COLOURS, DASHES, SYMBOLS, Chart, Table, band, figure, line
-from reidbench.report.site.ladder import headline as ladder_figure
 from reidbench.report.site.ladder import rung_label
-from reidbench.report.summary import worst_retrieval, worst_verification
+from reidbench.report.summary import headline, worst_retrieval, worst_verification
 from reidbench.report.terminal import number
 
 # A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
@@ -31,7 +30,7 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
     traces, rows, floor = [], [], 1.0
     ranked = sorted(
         (a for a in record.attacks if a.task == "verification"),
-        key=lambda a: (key_of(a) not in worst, -(ladder_figure(a).value or 0.0)),
+        key=lambda a: (key_of(a) not in worst, -(headline(a).value or 0.0)),
     )
     keys = [key_of(a) for a in ranked[:MOST_CURVES]]
     for position, key in enumerate(keys):
@@ -92,7 +91,7 @@ def rank_chart(record: Record, scores: RunScores, undefended: RunScores | None) 
     traces, rows = [], []
     attacks = [a for a in record.attacks if a.task == "retrieval"]
     top = key_of(worst.attack) if worst else None
-    attacks.sort(key=lambda a: (key_of(a) != top, -(ladder_figure(a).value or 0.0)))
+    attacks.sort(key=lambda a: (key_of(a) != top, -(headline(a).value or 0.0)))
     chance: list[float] = []
     for position, attack in enumerate(attacks[:MOST_CURVES]):
         key = key_of(attack)
