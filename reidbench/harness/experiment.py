@@ -163,7 +163,7 @@ class Experiment:
     def link(self, template: Any, rung: Rung, published: Published) -> Linked:
         """One attacker on one rung: trained for it, every test image embedded."""
         trained, restoration = self.ignorant(template), None
-        probe, gallery = self._sides(template, rung, published)
+        probe, gallery = self.sides(template, rung, published)
         if isinstance(gallery, Restored):
             restoration = gallery.train(progress=self.progress)
         if rung.knowledge == "informed":
@@ -171,25 +171,25 @@ class Experiment:
         held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
         return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
 
-    def _sides(self, template: Any, rung: Rung, published: Published) -> tuple[Published, Published]:
+    def sides(self, template: Any, rung: Rung, published: Published) -> tuple[Published, Published]:
         """What an attacker on a rung holds, and what it searches.
 
         An informed attacker goes on from the ignorant one, or from the inverting one where that does better on the
         validation patients: what a network cannot be trained to see through, a restoration in front may undo.
         """
 
-        def sides(gallery: Published) -> tuple[Published, Published]:
+        def of(gallery: Published) -> tuple[Published, Published]:
             return (self.originals if rung.linkage == "original-released" else gallery), gallery
 
-        restored = sides(self._restored(published))
+        restored = of(self._restored(published))
         if rung.knowledge == "inverting":
             return restored
         if rung.knowledge == "informed" and published is not self.originals:
             ignorant = self.ignorant(template)
-            plain, undone = (self._validation_auc(ignorant, *pair) for pair in (sides(published), restored))
+            plain, undone = (self._validation_auc(ignorant, *pair) for pair in (of(published), restored))
             if undone > plain:
                 return restored
-        return sides(published)
+        return of(published)
 
     def _validation_auc(self, trained: Trained, probe: Published, gallery: Published) -> float:
         judged = self._validation_scores(trained, probe, gallery)
@@ -224,7 +224,7 @@ class Experiment:
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
                 if rung.knowledge == "informed":
-                    probe, gallery = self._sides(template, rung, published)
+                    probe, gallery = self.sides(template, rung, published)
                     job = partial(self._train, template, probe, gallery, self.ignorant(template))
                     informed[json.dumps([template.name, probe.key, gallery.key], sort_keys=True)] = job
         run_ahead(list(informed.values()), progress=self.progress, description="training")

@@ -169,7 +169,9 @@ def explain_pairs(
         text = defense_text(defense.defense)
         seen.append((f"{text}, ignorant attacker", published, experiment.link(template, IGNORANT, published)))
         if informed:
-            seen.append((f"{text}, informed attacker", published, experiment.link(template, INFORMED, published)))
+            # What this attacker sees: the release, or the release with the defense undone.
+            _, searched = experiment.sides(template, INFORMED, published)
+            seen.append((f"{text}, informed attacker", searched, experiment.link(template, INFORMED, published)))
     patients = experiment.patients["test"]
     names = experiment.parts["test"].frame["image_id"]
     examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][2])

@@ -39,6 +39,7 @@ class Restorer(nn.Module):
         nn.init.zeros_(self.last.weight)
         if self.last.bias is not None:
             nn.init.zeros_(self.last.bias)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) in [0, 1] to the same, nearly in [0, 1]; any size."""
@@ -51,7 +52,9 @@ class Restorer(nn.Module):
         multiple = 4 * self.fold
         padding = (0, -width % multiple, 0, -height % multiple)
         padded = functional.pad(torch.cat(seen, dim=1), padding, mode="replicate")
-        first = self.first(functional.pixel_unshuffle(padded, self.fold))
+        # Channels last: half as fast again on a CPU.
+        folded = functional.pixel_unshuffle(padded, self.fold).contiguous(memory_format=torch.channels_last)
+        first = self.first(folded)
         second = self.second(functional.avg_pool2d(first, 2))
         third = self.third(functional.avg_pool2d(second, 2))
         second = self.up_second(torch.cat([second, _twice(third)], dim=1))
