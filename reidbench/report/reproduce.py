@@ -12,6 +12,7 @@ from reidbench.harness.study import Cell
 from reidbench.report import roc, strata
 from reidbench.report.attention import draw_attention
 from reidbench.report.leaderboard import write as write_pages
+from reidbench.report.matching import key_of
 from reidbench.report.terminal import figure, number
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def figures(made: Reproduction) -> dict[str, Figure]:
         return {}
     found = made.attack.metrics
     if made.what == "fig2":
-        return {"fig2": roc.plot({"this run": roc.curve(made.attack, made.scores)})}
+        drawn = roc.curve(made.scores, key_of(made.attack))
+        return {"fig2": roc.plot({"this run": drawn})} if drawn else {}
     if made.what == "fig3":
         known = {"threshold 0.5": found.at_half, "1 % false positives on validation": found.calibrated}
         return {"fig3": roc.plot_confusion({name: decision for name, decision in known.items() if decision})}
