@@ -150,7 +150,7 @@ def release_of(experiment: Experiment, chosen: Chosen) -> Release:
 
 def record_path(experiment: Experiment, published: Published, out: Path) -> Path:
     """Where the record of a run lies, or will lie."""
-    return out / f"{published.info().name}-{experiment.identity(published)}.json"
+    return out / f"{published.name}-{experiment.identity(published)}.json"
 
 
 def record_run(experiment: Experiment, published: Published, baseline: Record | None, out: Path) -> tuple[Record, Path]:
