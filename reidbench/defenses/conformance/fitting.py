@@ -15,7 +15,7 @@ from reidbench.defenses.fitted import FitData, FittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.errors import PluginError, ReidbenchError
 
-# Two images a patient, and two findings of which some are unknown; few and small, since an author's budget is in passes.
+# Two images a patient, and two findings of which some are unknown. Few and small: an author's budget is in passes.
 PATIENTS, SIDE = 12, 32
 GOOD = {
     "fit": "trains on a small set",
