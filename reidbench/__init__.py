@@ -30,6 +30,7 @@ _WHERE = {
     "ReidbenchError": "reidbench.errors",
     "UnreadableImage": "reidbench.errors",
     "hookimpl": "reidbench.plugins",
+    "learn": "reidbench.networks.learn",
     "train": "reidbench.networks.training:run",
 }
 
@@ -53,6 +54,7 @@ __all__ = [
     "UnreadableImage",
     "__version__",
     "hookimpl",
+    "learn",
     "train",
 ]
 
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from reidbench.defenses.fitted import FitData, FittedDefense, History
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+    from reidbench.networks.learn import learn
     from reidbench.networks.siamese import EmbeddingNet
     from reidbench.networks.training import run as train
     from reidbench.plugins import hookimpl

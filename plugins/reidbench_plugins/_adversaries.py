@@ -27,7 +27,7 @@ class AdversarialDefense(FittedDefense):
     differentiable = True
     epochs: int = Field(4, ge=1, le=1000, description="passes over the training images, against the verifier")
     warmup: int = Field(
-        4, ge=0, le=1000, description="passes before that, in which all networks learn from originals, each for itself"
+        3, ge=0, le=1000, description="passes before that, in which all networks learn from originals, each for itself"
     )
     batch_size: int = Field(32, ge=4, le=1024, description="images a step")
     lr: float = Field(1e-3, ge=1e-6, le=0.1, description="learning rate of Adam, for all networks")
@@ -144,33 +144,45 @@ class Adversaries(lightning.LightningModule):
         pairs = torch.from_numpy(rows[0][:, None] != rows[1]).to(self.device)
         labels = torch.from_numpy(self._data.labels[rows[0]]).to(self.device)
         made = self.options.anonymize(self.network, images)
+        reconstruction = F.mse_loss(made, images)
+        self._tell("reconstruction_loss", reconstruction)
         optimizers: Any = self.optimizers()
         if self.current_epoch < self.options.warmup:
-            self._step(optimizers[0], "reconstruction_loss", F.mse_loss(made, images))
+            self._step(optimizers[0], reconstruction)
             made = images
         else:
-            self._step(optimizers[0], "train_loss", self._fooled(made, others, labels, same, pairs))
+            # In evaluation mode, and not updated: the network learns from its critics as they are.
+            self.toggle_optimizer(optimizers[0])
+            loss = self._fooled(made, others, labels, same, pairs)
+            self._tell("train_loss", loss)
+            self._step(optimizers[0], loss)
+            self.untoggle_optimizer(optimizers[0])
         made = made.detach()
         logits = self.verifier.train()(made, others)
-        loss = F.binary_cross_entropy_with_logits(logits, same.float(), reduction="none")
-        self._step(optimizers[1], "verifier_loss", _balanced(loss, same, pairs))
+        errors = F.binary_cross_entropy_with_logits(logits, same.float(), reduction="none")
+        loss = _balanced(errors, same, pairs)
+        self._tell("verifier_loss", loss)
+        self._step(optimizers[1], loss)
         if self.classifier is not None:
-            self._step(optimizers[2], "classifier_loss", _known(self.classifier.train()(made), labels))
+            loss = _known(self.classifier.train()(made), labels)
+            self._tell("classifier_loss", loss)
+            self._step(optimizers[2], loss)
 
     def _fooled(
         self, made: torch.Tensor, others: torch.Tensor, labels: torch.Tensor, same: torch.Tensor, pairs: torch.Tensor
     ) -> torch.Tensor:
-        # In evaluation mode, and not updated: the network learns from its critics as they are.
         recognized = F.softplus(self.verifier.eval()(made, others))
         loss = self.options.verifier_weight * _balanced(recognized, same, pairs)
         if self.classifier is not None:
             loss = loss + self.options.classifier_weight * _known(self.classifier.eval()(made), labels)
         return loss
 
-    def _step(self, optimizer: Any, name: str, loss: torch.Tensor) -> None:
+    def _step(self, optimizer: Any, loss: torch.Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
+
+    def _tell(self, name: str, loss: torch.Tensor) -> None:
         self.log(name, loss.detach(), on_epoch=True, on_step=False, batch_size=1)
 
     def _images(self, rows: NDArray[np.int64]) -> torch.Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
+from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
 from reidbench.harness.record import Record
@@ -67,6 +68,8 @@ class Studio:
             if not issubclass(cls, BaseDefense):
                 return f"{record.defense.name} is no defense here"
             defense = build("defense", cls, record.defense.options)
+            if isinstance(defense, FittedDefense):
+                return "it was trained first, and its weights are not part of the record"
             if isinstance(defense, CohortDefense):
                 after = _release(defense, part, np.arange(len(part)), record.seed)[rows]
             elif isinstance(defense, Defense):
