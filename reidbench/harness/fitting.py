@@ -19,6 +19,7 @@ from reidbench.harness.record import FittingInfo
 from reidbench.harness.steps import StepCache, code_version, content_digest
 from reidbench.progress import Progress
 
+STEP = "fit"
 WEIGHTS = "weights.safetensors"
 FITTING = "fitting.json"
 CHECKPOINTS = "checkpoints"
@@ -75,7 +76,7 @@ def fit(
         (folder / FITTING).write_text(json.dumps(history, indent=1))
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
-    step = cache.run("fit", key, make)
+    step = cache.run(STEP, key, make)
     # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
     history = json.loads((step.path / FITTING).read_text())
     info = FittingInfo(
@@ -87,3 +88,13 @@ def fit(
         history=history,
     )
     return Fit(defense.load(step.path / WEIGHTS, device=device), info)
+
+
+def recall(
+    defense: FittedDefense, key: Mapping[str, Any], sha256: str, *, cache: StepCache, device: torch.device
+) -> FittedDefense | None:
+    """A defense with the weights that a record names, None where they are no longer in the cache; never trains."""
+    step = cache.known(STEP, key)
+    if step is None or content_digest(step.path / WEIGHTS) != sha256:
+        return None
+    return defense.load(step.path / WEIGHTS, device=device)

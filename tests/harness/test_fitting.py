@@ -19,6 +19,7 @@ from reidbench.harness.published import ArraySide, MechanismSide, Release
 from reidbench.harness.record import read_record
 from reidbench.harness.run import Chosen, choose_defenses, record_path, record_run, release_of
 from reidbench.harness.settings import make_settings
+from reidbench.harness.specimens import Studio
 from reidbench.harness.steps import StepCache, content_digest
 from reidbench.harness.threats import parse_ladder
 from reidbench.plugins import Found, Registry
@@ -182,6 +183,16 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     assert read_record(path) == record
     assert record.defense.fitting.history[-1]["train_loss"] > 0
     assert [attack.knowledge for attack in record.attacks] == ["informed"] * len(record.attacks)
+    # Its images for a report are made again with the weights that were kept, the very ones that were published.
+    studio = Studio(registry, settings.cache, Silent())
+    told = record.model_copy(update={"dataset": record.dataset.model_copy(update={"options": {"patients": 40}})})
+    specimens = studio.specimens(told)
+    published = release.images("test").pixels
+    assert all((image == published).all(axis=(1, 2)).any() for image in specimens.after)
+    assert (specimens.after != specimens.before).any()
+    (weights,) = (settings.cache / "steps" / "fit").glob("*/weights.safetensors")
+    weights.write_bytes(b"others")
+    assert studio.specimens(told) == "it was trained first, and its weights are no longer in the cache"
     # Another seed is another training.
     other = Experiment(small, {}, replace(settings, seed=1), Silent())
     again = release_of(other, Chosen(chosen.defense, chosen.found)).info()
