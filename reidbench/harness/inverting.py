@@ -54,6 +54,7 @@ class Restored(Published):
     ) -> None:
         self._originals = originals
         self._published = published
+        self.name = published.name
         self._patients = patients
         self._settings = settings
         self._cache = cache

@@ -82,6 +82,21 @@ class PrivacyInfo(Model):
     epsilon: float
     delta: float
     unit: str
+    whole_image_epsilon: float | None = Field(
+        None, exclude_if=_unsaid, description="the bound for a whole image, where the unit is a part of one"
+    )
+    whole_image_delta: float | None = Field(None, exclude_if=_unsaid, description="and its probability of failure")
+
+
+class FittingInfo(Model):
+    """How a defense was trained before it published anything. Its own figures are no measure of privacy."""
+
+    images: int = Field(description="of the train split, all that it saw")
+    patients: int = Field(description="whom they are of")
+    epochs: int
+    seconds: float
+    checkpoint_sha256: str
+    history: list[dict[str, float | None]]
 
 
 class DefenseInfo(Model):
@@ -94,6 +109,9 @@ class DefenseInfo(Model):
     summary: str
     options: dict[str, Any]
     privacy: PrivacyInfo | None = None
+    fitting: FittingInfo | None = Field(
+        None, exclude_if=_unsaid, description="of a defense that trains on the train split first"
+    )
 
 
 class TrainingInfo(Model):

@@ -53,9 +53,7 @@ class StepCache:
         ``make`` writes into the folder it is given. After a kill it gets the same folder with what lay there, so it may
         go on from a checkpoint. Of two processes that want the same step one makes it and the other waits.
         """
-        text = json.dumps(key, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:32]
-        final = self.root / kind / digest
+        digest, final = self._place(kind, key)
         if (final / DONE).is_file():
             return _finished(final, digest, fresh=False)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +70,16 @@ class StepCache:
                 shutil.rmtree(final)
             partial.replace(final)
         return _finished(final, digest, fresh=True)
+
+    def known(self, kind: str, key: Mapping[str, Any]) -> Step | None:
+        """The finished step for this key, None where it was never made or is no longer there."""
+        digest, final = self._place(kind, key)
+        return _finished(final, digest, fresh=False) if (final / DONE).is_file() else None
+
+    def _place(self, kind: str, key: Mapping[str, Any]) -> tuple[str, Path]:
+        text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:32]
+        return digest, self.root / kind / digest
 
 
 def _finished(path: Path, digest: str, *, fresh: bool) -> Step:
