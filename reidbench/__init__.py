@@ -15,6 +15,11 @@ _WHERE = {
     "Attacker": "reidbench.attackers.base",
     "Cohort": "reidbench.cohorts.base",
     "Dataset": "reidbench.cohorts.base",
+    "Fitted": "reidbench.defenses.model",
+    "LabelledImages": "reidbench.defenses.model",
+    "ModelDefense": "reidbench.defenses.model",
+    "PublishedNetwork": "reidbench.defenses.model",
+    "Progress": "reidbench.progress",
     "CohortDefense": "reidbench.defenses.base",
     "Defense": "reidbench.defenses.base",
     "Privacy": "reidbench.defenses.base",
@@ -35,8 +40,13 @@ __all__ = [
     "Dataset",
     "Defense",
     "Field",
+    "Fitted",
+    "LabelledImages",
+    "ModelDefense",
     "PluginError",
     "Privacy",
+    "Progress",
+    "PublishedNetwork",
     "ReidbenchError",
     "ReleaseRandom",
     "Source",
@@ -53,8 +63,10 @@ if TYPE_CHECKING:
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
     from reidbench.defenses.random import ReleaseRandom
+    from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
     from reidbench.plugins import hookimpl
+    from reidbench.progress import Progress
 
 
 def __getattr__(name: str) -> Any:

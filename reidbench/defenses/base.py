@@ -23,11 +23,20 @@ class Privacy:
         delta: the probability that the bound does not hold; 0 for pure differential privacy.
         unit: what one more or one less of changes the release by at most epsilon: a pixel, m pixels, an image, a
             patient. Never empty: an epsilon without a unit says nothing.
+        clipping_norm, noise_multiplier, sample_rate, steps: of a training with differential privacy: the norm that one
+            unit's gradient is clipped to, the noise's deviation in units of it, the probability that a step takes a
+            unit, and how many steps there were.
+        accountant: what added the steps up.
     """
 
     epsilon: float
     delta: float
     unit: str
+    clipping_norm: float | None = None
+    noise_multiplier: float | None = None
+    sample_rate: float | None = None
+    steps: int | None = None
+    accountant: str | None = None
 
     def __post_init__(self) -> None:
         if not self.unit:
