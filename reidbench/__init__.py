@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from reidbench.attackers.base import Attacker, Training
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
-    from reidbench.defenses.random import ReleaseRandom
     from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
+    from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
     from reidbench.plugins import hookimpl
     from reidbench.progress import Progress

@@ -12,6 +12,8 @@ from reidbench import LabelledImages, PublishedNetwork
 
 #: Added to an image's standard deviation: a constant image becomes zeros.
 FLAT = 0.02
+#: Cells a side that the last map is averaged to, so that place is kept.
+GRID = 4
 #: Channels that are normalized together.
 GROUPS = 4
 
@@ -47,10 +49,9 @@ class DiagnosticNetwork(PublishedNetwork):
     Args:
         width: channels of the stem; the last block has twice as many.
         side: images are averaged down to this width and height.
-        grid: cells a side of the vector.
     """
 
-    def __init__(self, findings: int, *, width: int, side: int, grid: int) -> None:
+    def __init__(self, findings: int, *, width: int, side: int) -> None:
         super().__init__()
         self._side = side
         self.features = nn.Sequential(
@@ -59,15 +60,15 @@ class DiagnosticNetwork(PublishedNetwork):
             nn.ReLU(),
             Block(width, width),
             Block(width, 2 * width),
-            nn.AdaptiveAvgPool2d(grid),
+            nn.AdaptiveAvgPool2d(GRID),
             nn.Flatten(),
         )
-        self.head = nn.Linear(2 * width * grid * grid, findings)
+        self.head = nn.Linear(2 * width * GRID * GRID, findings)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, H, W) in [0, 1] to the grid of averages, (B, 2 · width · grid²)."""
+        """(B, 1, H, W) in [0, 1] to the grid of averages, (B, 32 · width)."""
         small = functional.interpolate(images, (self._side, self._side), mode="area")
         deviation, mean = torch.std_mean(small, dim=(1, 2, 3), keepdim=True, correction=0)
         vectors: torch.Tensor = self.features((small - mean) / (deviation + FLAT))

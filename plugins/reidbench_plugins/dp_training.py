@@ -56,14 +56,16 @@ class DpTraining(ModelDefense):
     )
     max_grad_norm: float = Field(1.0, ge=1e-3, le=1000, description="norm that a patient's gradient is clipped to")
     batch_size: int = Field(64, ge=1, le=65_536, description="patients that a step takes on average")
-    steps: int = Field(400, ge=1, le=1_000_000, description="steps in all")
-    lr: float = Field(3e-3, ge=1e-6, le=10, description="Adam's learning rate at the first step; it falls to 0")
-    width: int = Field(8, ge=4, le=512, multiple_of=4, description="channels of the network's first layer")
-    grid: int = Field(4, ge=1, le=16, description="cells a side of the vector, which has 2 · width · grid² numbers")
-    side: int = Field(32, ge=16, le=1024, description="pixels a side that images are averaged down to")
-    physical_batch_size: int = Field(
-        128, ge=1, le=65_536, description="patients through the network at a time; bounds memory, changes no figure"
+    steps: int = Field(300, ge=1, le=1_000_000, description="steps in all")
+    lr: float = Field(5e-3, ge=1e-6, le=10, description="Adam's learning rate at the first step; it falls to 0")
+    width: int = Field(
+        8,
+        ge=4,
+        le=512,
+        multiple_of=4,
+        description="channels of the network's first layer; its vectors have 32 times as many numbers",
     )
+    side: int = Field(32, ge=16, le=1024, description="pixels a side that images are averaged down to")
 
     @model_validator(mode="before")
     @classmethod
@@ -80,13 +82,13 @@ class DpTraining(ModelDefense):
         """The same network and steps without clipping and noise."""
         # What only the private training looks at goes back to its default, so that all strengths share one baseline.
         plain = {"epsilon": "inf", "noise_multiplier": None}
-        private = ("delta", "max_grad_norm", "physical_batch_size")
+        private = ("delta", "max_grad_norm")
         defaults = {name: type(self).model_fields[name].default for name in private}
         return self.model_copy(update={**plain, **defaults})
 
     def network(self, size: int, findings: int) -> DiagnosticNetwork:
         """An untrained diagnostic network."""
-        return DiagnosticNetwork(findings, width=self.width, side=min(self.side, size), grid=self.grid)
+        return DiagnosticNetwork(findings, width=self.width, side=min(self.side, size))
 
     def fit(
         self,
@@ -127,7 +129,6 @@ class DpTraining(ModelDefense):
             lr=self.lr,
             noise_multiplier=noise,
             max_grad_norm=self.max_grad_norm,
-            physical_batch_size=self.physical_batch_size,
         )
 
     def _delta(self, population: int) -> float:

@@ -33,7 +33,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.record import Attack, Interval, VerificationMetrics
 from reidbench.harness.scores import RunScores, classifier_key
 from reidbench.report.matching import Kept, Match, key_of, match
-from reidbench.report.summary import Worst, utility, worst_verification
+from reidbench.report.summary import Worst, diagnosed, utility, worst_verification
 
 LEVEL = 0.95
 RUNS = 2000
@@ -206,12 +206,20 @@ class _Seed:
 
     def predictions(self, trained_on: str) -> tuple[RunScores, RunScores] | None:
         """Both runs' kept predictions of that classifier on the release, if they are of the same findings."""
-        key = classifier_key(trained_on, "release")
+        key = self._classifier(trained_on)
         if self._read is None or not all(key in side.predictions for side in self._read):
             return None
         one, other = self._read
         same = one.labels == other.labels and np.array_equal(one.findings, other.findings)
         return (one, other) if same else None
+
+    @property
+    def track(self) -> str:
+        """What both runs publish."""
+        return self._kept[1].record.track
+
+    def _classifier(self, trained_on: str) -> str:
+        return classifier_key(*diagnosed(self._kept[1].record, trained_on))
 
     def fall(self, trained_on: str, old: Interval, new: Interval) -> metrics.Interval:
         """How far the utility fell, with its interval."""
@@ -219,7 +227,7 @@ class _Seed:
         if kept is None:
             return _independent(old, new)
         base, other = kept
-        key = classifier_key(trained_on, "release")
+        key = self._classifier(trained_on)
         known = (base.findings >= 0).all(axis=1)
         return metrics.bootstrap_macro_auc_drop_patients(
             base.predictions[key][known],
@@ -312,7 +320,9 @@ def _independent(new: Interval, old: Interval) -> metrics.Interval:
 
 
 def _utilities(seeds: Sequence[_Seed], tolerance: float) -> Iterable[Change]:
-    for trained_on in TRAINED_ON:
+    # A published model is its own classifier, and there is one of it.
+    model = seeds[0].track == "model"
+    for trained_on in TRAINED_ON[:1] if model else TRAINED_ON:
         pairs = [seed.utilities(trained_on) for seed in seeds]
         known = [(old, new) for old, new in pairs if old and new and None not in (old.value, new.value)]
         if len(known) < len(pairs):

@@ -19,14 +19,9 @@ from reidbench.report.summary import Worst, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
-TRACKS = {"images": "released images", "models": "published models or embeddings"}
+TRACKS = {"images": "released images", "model": "published models and their vectors"}
 
 _matched = partial(worst_verification, negatives="matched")
-
-
-def track_of(record: Record) -> str:
-    """Which track a record belongs to."""
-    return "models" if record.defense.kind == "model" else "images"
 
 
 @dataclass(frozen=True)
@@ -128,21 +123,21 @@ UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 
 def boards(records: Sequence[Record]) -> list[Board]:
     """All tables of these records; what does not compare never shares one."""
-    groups: dict[tuple[Group, str], list[Record]] = defaultdict(list)
+    groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
-        groups[Group.of(record), track_of(record)].append(record)
-    order = sorted(groups, key=lambda key: (key[0].dataset, *key[0].order(), key[1]))
-    return [_board(group, track, rows(groups[group, track], records)) for group, track in order]
+        groups[Group.of(record)].append(record)
+    order = sorted(groups, key=lambda group: (group.dataset, *group.order(), group.track))
+    return [_board(group, rows(groups[group], records)) for group in order]
 
 
-def _board(group: Group, track: str, table: list[Row]) -> Board:
+def _board(group: Group, table: list[Row]) -> Board:
     chart = _chart(table)
     front = set(chart["fronts"]["auc release"])
     lines = tuple(
         Line(row, tuple(_cells(row, position in front)), position in front, _sound(row))
         for position, row in enumerate(table)
     )
-    return Board(group, track, lines, chart)
+    return Board(group, group.track, lines, chart)
 
 
 def _sound(row: Row) -> bool:
@@ -154,7 +149,7 @@ def _cells(row: Row, front: bool) -> list[Cell]:
     defended = row.records[0].defense.kind != "none"
     claimed = row.records[0].defense.privacy
     climbed = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in row.records)
-    rungs = len(full_ladder())
+    rungs = len(full_ladder(row.records[0].track))
     return [
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),

@@ -8,6 +8,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.record import Interval, Record
 from reidbench.harness.scores import RunScores
 from reidbench.report.matching import Kept
+from reidbench.report.membership import membership_lines
 from reidbench.report.repeat import explain_command, repeat_command
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
@@ -44,6 +45,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
         "no_ranks": scores is not None and not scores.ranks,
         "baseline": other,
         "strata_missing": strata.without(record),
+        "membership": membership_lines(record),
         "utility": _utility(record),
         "labels": _labels(record),
         "trainings": evidence.trainings(record),
@@ -85,7 +87,9 @@ def _headline(record: Record, baseline: Record | None) -> list[tuple[str, str, s
         ),
         worst_line("mAP@R, worst case", worst_retrieval(record), worst_retrieval(shown) if shown else None),
     ]
-    for trained_on in ("release", "originals"):
+    if record.track == "model":
+        lines.append(("utility", figure(utility(record, "originals")), "macro AUC of the published model's findings"))
+    for trained_on in ("release", "originals") if record.track == "images" else ():
         left = utility(record, trained_on)
         lines.append((f"utility, classifier trained on {trained_on}", figure(left), "macro AUC of the findings"))
     return lines
