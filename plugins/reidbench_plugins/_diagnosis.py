@@ -126,7 +126,5 @@ def moved(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     theta = torch.zeros(len(images), 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 + 0.08 * draws[:, 0]
     theta[:, :, 2] = 0.1 * draws[:, 1:]  # The grid is two wide.
-    if not len(images):
-        return images
     grid = functional.affine_grid(theta.to(images), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -189,19 +189,23 @@ class Training:
             for images, findings in parts:
                 for group in self.optimizer.param_groups:
                     group["lr"] = plan.lr * (1 - step / plan.steps)
-                losses = patient_losses(
-                    self.model(moved(images.to(self._device), self._moving)), findings.to(self._device)
-                )
+                losses = self._losses(images.to(self._device), findings.to(self._device))
                 total, seen = total + float(losses.detach().sum()), seen + len(losses)
                 step += self._step(losses)
         return total / max(1, seen)
+
+    def _losses(self, images: torch.Tensor, findings: torch.Tensor) -> torch.Tensor:
+        if not len(images):
+            return images.new_zeros(0)
+        return patient_losses(self.model(moved(images, self._moving)), findings)
 
     def _step(self, losses: torch.Tensor) -> int:
         """One part of a batch; 1 where it was the batch's last, and the weights moved."""
         if self.accountant is None:
             # As in a private step, the sum is divided by what is expected, not by who came.
-            (losses.sum() / self.plan.batch_size).backward()
-            self.optimizer.step()
+            if len(losses):
+                (losses.sum() / self.plan.batch_size).backward()
+                self.optimizer.step()
             self.optimizer.zero_grad()
             return 1
         if len(losses):

@@ -97,7 +97,7 @@ class _Heads(lightning.LightningModule):
         self.model = model
         self.objective = PairsAndContrast(Contrast(options.dimensions, options.temperature), 1.0)
         self._vectors = torch.from_numpy(np.ascontiguousarray(vectors))
-        self._patients = torch.from_numpy(patients)
+        self._patients = torch.from_numpy(patients.copy())
         self._batches = PatientBatches(
             patients,
             batch_size=options.batch_size,

@@ -204,8 +204,8 @@ INTRODUCTIONS = {
         "case is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets:",
         "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
         "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
-        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against the",
-        "same model trained without the defense.",
+        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against",
+        "the same model trained without the defense.",
     ),
 }
 

@@ -47,9 +47,7 @@ def check_model(defense: ModelDefense, device: torch.device) -> list[Finding]:
     return [*findings, Finding("speed", True, f"{seconds:.1f} s a training on {PATIENTS} patients", "figure")]
 
 
-def _violations(
-    defense: ModelDefense, train: LabelledImages, device: torch.device
-) -> Iterator[tuple[str, str]]:
+def _violations(defense: ModelDefense, train: LabelledImages, device: torch.device) -> Iterator[tuple[str, str]]:
     """Promises that are broken, up to the first that makes the rest meaningless."""
     plain = defense.undefended()
     if not isinstance(plain, ModelDefense) or plain.undefended() != plain:
@@ -79,9 +77,7 @@ def _violations(
         yield "findings", f"classify() made {logits.shape}, or not finite, of {vectors.shape} and {FINDINGS} findings"
 
 
-def _fit(
-    defense: ModelDefense, train: LabelledImages, device: torch.device
-) -> tuple[PublishedNetwork, Fitted]:
+def _fit(defense: ModelDefense, train: LabelledImages, device: torch.device) -> tuple[PublishedNetwork, Fitted]:
     with tempfile.TemporaryDirectory() as folder:
         return fit_model(defense, train, seed=SEED, device=device, work_dir=Path(folder))
 
