@@ -20,16 +20,12 @@ from pydantic_core import PydanticUndefined
 
 from reidbench.defenses.base import BaseDefense
 from reidbench.plugins import Registry
+from reidbench.report.describe import WORKS_ON
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "defenses.md"
 # The size for which guarantees are stated.
 SIDE = 256
-KINDS = {
-    "image": "Works on an image at a time.",
-    "cohort": "Works on the whole set to be published.",
-    "model": "Publishes a model, which is judged [on a track of its own](model-track.md).",
-}
 
 INTRODUCTION = """\
 # Built-in defenses
@@ -37,7 +33,8 @@ INTRODUCTION = """\
 This page is written by `python docs/generate_defenses.py` from the classes themselves.
 
 Any of them is run with `reidbench run --defense NAME`, `NAME:option=value,…`, at a named operating point with
-`NAME:mild`, or at all of its operating points with `NAME:all`. Intensities are in units of the [0, 1] range, lengths in
+`NAME:mild`, or at all of its operating points with `NAME:all` (but for `published`, the authors' own settings of a
+training, which wants a GPU: `NAME:published`). Intensities are in units of the [0, 1] range, lengths in
 pixels of the image as it is attacked: the same blur or cell is a stronger defense at a lower resolution.
 
 Each option is bounded; a value at which a defense would do nothing is refused, or documented to change nothing. What
@@ -45,8 +42,10 @@ is random is drawn from a stream of its own for each image, so a release has the
 
 Guarantees are those of the mechanism in exact arithmetic; clipping to [0, 1] and rounding to eight bits come after it
 and cost nothing. **An ε belongs to its unit.** Most of these protect a pixel, or m pixels; the bound for a whole image,
-which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything. The
-figures below are for the default options and an image of {side}×{side} pixels.
+which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything; the
+bounds of a patient's several images add up once more. And a guarantee holds only as long as nobody knows the release
+seed, which a benchmark's record names: release real images with a seed that you keep to yourself. The figures below are
+for the default options and an image of {side}×{side} pixels.
 
 *Gradients* says whether a finite gradient passes from the release to the image, whatever the options, for an attacker
 or an anonymizer that trains through the defense; `reidbench check-defense` holds a defense to it.
@@ -81,7 +80,7 @@ def _overview(classes: list[type[BaseDefense]]) -> str:
 
 def _section(cls: type[BaseDefense]) -> str:
     summary, rest = _text(cls)
-    parts = [f"## {cls.name}\n", f"{summary} {KINDS[cls.kind]}\n", f"{rest}\n"]
+    parts = [f"## {cls.name}\n", f"{summary} {_works(cls)}\n", f"{rest}\n"]
     if cls.model_fields:
         rows = [
             [f"`{name}`", field.description or "", _json(field.get_default(call_default_factory=True)), _bounds(field)]
@@ -92,6 +91,12 @@ def _section(cls: type[BaseDefense]) -> str:
         points = [[f"`{name}`", _json(options)] for name, options in cls.operating_points.items()]
         parts.append(_table(["operating point", "options"], points))
     return "\n".join(parts)
+
+
+def _works(cls: type[BaseDefense]) -> str:
+    if cls.kind == "model":
+        return "Publishes a model, which is judged [on a track of its own](model-track.md)."
+    return f"Works on {WORKS_ON.get(cls.kind, cls.kind)}."
 
 
 def _text(cls: type[BaseDefense]) -> tuple[str, str]:

@@ -15,6 +15,10 @@ _WHERE = {
     "Attacker": "reidbench.attackers.base",
     "Cohort": "reidbench.cohorts.base",
     "Dataset": "reidbench.cohorts.base",
+    "EmbeddingNet": "reidbench.networks.siamese",
+    "FitData": "reidbench.defenses.fitted",
+    "FittedDefense": "reidbench.defenses.fitted",
+    "History": "reidbench.defenses.fitted",
     "Fitted": "reidbench.defenses.model",
     "LabelledImages": "reidbench.defenses.model",
     "ModelDefense": "reidbench.defenses.model",
@@ -31,6 +35,8 @@ _WHERE = {
     "ReidbenchError": "reidbench.errors",
     "UnreadableImage": "reidbench.errors",
     "hookimpl": "reidbench.plugins",
+    "learn": "reidbench.networks.learn",
+    "train": "reidbench.networks.training:run",
 }
 
 __all__ = [
@@ -39,7 +45,11 @@ __all__ = [
     "CohortDefense",
     "Dataset",
     "Defense",
+    "EmbeddingNet",
     "Field",
+    "FitData",
+    "FittedDefense",
+    "History",
     "Fitted",
     "LabelledImages",
     "ModelDefense",
@@ -54,6 +64,8 @@ __all__ = [
     "UnreadableImage",
     "__version__",
     "hookimpl",
+    "learn",
+    "train",
 ]
 
 if TYPE_CHECKING:
@@ -62,9 +74,13 @@ if TYPE_CHECKING:
     from reidbench.attackers.base import Attacker, Training
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
+    from reidbench.defenses.fitted import FitData, FittedDefense, History
     from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+    from reidbench.networks.learn import learn
+    from reidbench.networks.siamese import EmbeddingNet
+    from reidbench.networks.training import run as train
     from reidbench.plugins import hookimpl
     from reidbench.progress import Progress
 
@@ -72,4 +88,5 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'reidbench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    module, _, other = _WHERE[name].partition(":")
+    return getattr(importlib.import_module(module), other or name)

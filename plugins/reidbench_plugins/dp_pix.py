@@ -41,7 +41,8 @@ class DPPix(Defense):
         """Pure differential privacy of m pixels."""
         protected = "a pixel" if self.m == 1 else f"{self.m} pixels of an image"
         whole = self.epsilon * height * width / self.m
-        return Privacy(self.epsilon, 0.0, f"{protected}; epsilon is {whole:,.6g} for a whole {height}×{width} image")
+        unit = f"{protected}; epsilon is {whole:,.6g} for a whole {height}×{width} image"
+        return Privacy(self.epsilon, 0.0, unit, whole_image_epsilon=whole, whole_image_delta=0.0)
 
 
 @hookimpl

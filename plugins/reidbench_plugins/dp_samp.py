@@ -55,7 +55,8 @@ class DPSamp(Defense):
         protected = "a pixel" if self.m == 1 else f"{self.m} pixels of an image"
         samples = math.ceil(height / self.cell) * math.ceil(width / self.cell)
         whole = self.epsilon * samples / self.m
-        return Privacy(self.epsilon, 0.0, f"{protected}; epsilon is {whole:,.6g} for a whole {height}×{width} image")
+        unit = f"{protected}; epsilon is {whole:,.6g} for a whole {height}×{width} image"
+        return Privacy(self.epsilon, 0.0, unit, whole_image_epsilon=whole, whole_image_delta=0.0)
 
 
 @hookimpl

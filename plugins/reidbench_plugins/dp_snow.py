@@ -31,7 +31,8 @@ class DPSnow(Defense):
     def privacy(self, height: int, width: int) -> Privacy:
         """Approximate differential privacy of one pixel, with epsilon 0."""
         whole = 1 - self.share ** (height * width)
-        return Privacy(0.0, 1 - self.share, f"a pixel; delta is {whole:,.6g} for a whole {height}×{width} image")
+        unit = f"a pixel; delta is {whole:,.6g} for a whole {height}×{width} image"
+        return Privacy(0.0, 1 - self.share, unit, whole_image_epsilon=0.0, whole_image_delta=whole)
 
 
 @hookimpl

@@ -33,7 +33,8 @@ class LaplaceNoise(Defense):
         """Pure differential privacy of one pixel."""
         epsilon = 1 / self.scale
         whole = epsilon * height * width
-        return Privacy(epsilon, 0.0, f"a pixel; epsilon is {whole:,.6g} for a whole {height}×{width} image")
+        unit = f"a pixel; epsilon is {whole:,.6g} for a whole {height}×{width} image"
+        return Privacy(epsilon, 0.0, unit, whole_image_epsilon=whole, whole_image_delta=0.0)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from reidbench.attackers.base import Attacker
 from reidbench.attackers.learner import PairHead
 from reidbench.attackers.losses import Contrast
 from reidbench.attackers.paper.retrieval import PaperRetrieval
-from reidbench.attackers.siamese import STANDARD, SiameseAttacker
+from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker
 from reidbench.plugins import hookimpl
 
 
@@ -37,7 +37,7 @@ class Retrieval(SiameseAttacker):
     """A siamese network whose vectors lie near each other where the images are of one patient."""
 
     name = "retrieval"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": QUICK, "standard": STANDARD}
     recipes: ClassVar[dict[str, type[Attacker]]] = {"paper": PaperRetrieval}
 
     temperature: float = Field(0.1, gt=0, description="of the contrastive loss")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 from torch import nn
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario
@@ -25,6 +25,10 @@ from reidbench.networks.siamese import EmbeddingNet, embed_images
 from reidbench.networks.training import Length, Precision, length, run, seed_of
 from reidbench.progress import Progress
 
+#: Two CPU cores, 64²: it begins with weights that ship with the package, and goes on with a warm start's budget.
+QUICK: dict[str, Any] = {"weights": "phantom"}
+#: Weights by attacker, trained on generated patients alone: benchmarks/pretrain_phantom.py made them.
+PHANTOM = Path(__file__).with_name("phantom")
 #: One GPU, 256². Its schedule is long enough for tens of thousands of images, and its batch fits 24 GB.
 STANDARD: dict[str, Any] = {
     "backbone": "resnet50",
@@ -55,7 +59,11 @@ class SiameseAttacker(Attacker):
     """A network that maps each image by itself, and a head that compares two of its vectors."""
 
     backbone: str = Field("resnet_small", description="resnet_small[_WIDTH[xBLOCKS]], a torchvision name, or timm:NAME")
-    weights: str = Field("random", description="the backbone's first weights: random, imagenet, or a file")
+    weights: str = Field(
+        "random",
+        description="first weights: random, phantom (trained on generated patients; shipped, for the default network "
+        "alone), or the backbone's: imagenet, or a file",
+    )
     dimensions: int = Field(128, ge=2, description="length of an image's vector")
     grid: int = Field(8, ge=1, description="cells a side that the feature map is averaged to")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the pooled features")
@@ -80,6 +88,15 @@ class SiameseAttacker(Attacker):
 
     _model: Siamese | None = PrivateAttr(default=None)
 
+    @model_validator(mode="after")
+    def _shipped_weights_fit(self) -> SiameseAttacker:
+        shape = {name: getattr(self, name) for name in ("backbone", "dimensions", "grid")}
+        defaults = {name: SiameseAttacker.model_fields[name].default for name in shape}
+        if self.weights == "phantom" and shape != defaults:
+            network = ", ".join(f"{name}={value}" for name, value in defaults.items())
+            raise ValueError(f"weights=phantom are those of {network}; another network needs weights=random too")
+        return self
+
     @abstractmethod
     def head(self) -> PairHead:
         """A fresh head."""
@@ -100,6 +117,8 @@ class SiameseAttacker(Attacker):
         progress: Progress | None = None,
     ) -> Training:
         """Trains; see :meth:`Attacker.fit`. The training's ``val_auc`` is over all pairs of the validation images."""
+        if start is None and self.weights == "phantom":
+            start = PHANTOM / f"{self.name}.safetensors"
         model = self._fresh(seed, weights=start is None)
         before = None
         if start is not None:

@@ -16,7 +16,7 @@ from reidbench.attackers.base import Attacker
 from reidbench.attackers.learner import PairHead
 from reidbench.attackers.losses import Contrast, PairsAndContrast
 from reidbench.attackers.paper.verification import PaperVerification
-from reidbench.attackers.siamese import STANDARD, SiameseAttacker
+from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker
 from reidbench.plugins import hookimpl
 
 #: Minus the sum of the head's first weights: puts unrelated images at a logit of about -3.
@@ -62,7 +62,7 @@ class Verification(SiameseAttacker):
     """
 
     name = "verification"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": QUICK, "standard": STANDARD}
     recipes: ClassVar[dict[str, type[Attacker]]] = {"paper": PaperVerification}
 
     contrast: float = Field(1.0, ge=0, description="weight of the contrastive loss beside the cross-entropy")

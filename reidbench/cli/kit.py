@@ -21,12 +21,13 @@ def new_defense(
     single_file: Annotated[
         bool, typer.Option("--single-file", help="One loose file for --plugins-dir, no package.")
     ] = False,
+    fitted: Annotated[bool, typer.Option("--fitted", help="One that trains on the train split first.")] = False,
     out: Annotated[Path, typer.Option(help="Folder to write it into.")] = Path(),
 ) -> None:
     """Write the skeleton of a defense: a package that passes its own tests at once, or one file."""
     from reidbench.templates import new_defense as write
 
-    for path in write(name, out, single_file=single_file):
+    for path in write(name, out, single_file=single_file, fitted=fitted):
         typer.echo(str(path))
 
 

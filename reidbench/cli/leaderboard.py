@@ -23,9 +23,12 @@ def leaderboard(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
 ) -> None:
     """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
+    from reidbench.cli.console import Terminal
     from reidbench.errors import ReidbenchError
-    from reidbench.harness.record import read_records
+    from reidbench.progress import Silent
+    from reidbench.report.drops import paired_drops
     from reidbench.report.leaderboard import render, write
+    from reidbench.report.matching import read_kept
 
     places = records or [Path("leaderboards/records")]
     for place in places:
@@ -36,7 +39,8 @@ def leaderboard(
             raise ReidbenchError("--site and --check: a site is not compared; give one of them")
         _write_site(places, site, plugins_dir or [], quiet=quiet)
         return
-    pages = render(read_records(places))
+    kept = read_kept(places)
+    pages = render([one.record for one in kept], paired_drops(kept, Silent() if quiet else Terminal()))
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     if check:

@@ -32,7 +32,7 @@ def reproduce(
         list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset, as verification.epochs=5.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    out: Annotated[Path, typer.Option(help="Folder for the Markdown and the plots.")] = Path("reproductions"),
+    out: Annotated[Path, typer.Option(help="Folder for the Markdown, the plots and the maps.")] = Path("reproductions"),
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
@@ -52,8 +52,6 @@ def reproduce(
     from reidbench.progress import Silent
     from reidbench.report.reproduce import as_data, markdown, write
 
-    if what == "fig6":
-        raise ReidbenchError("reproduce fig6: this version has no `reidbench explain`, which draws the attention maps")
     plan = plan_of(what)
     if out.exists() and not out.is_dir():
         raise ReidbenchError(f"--out {out}: a file of this name is in the way")

@@ -23,6 +23,8 @@ class Privacy:
         delta: the probability that the bound does not hold; 0 for pure differential privacy.
         unit: what one more or one less of changes the release by at most epsilon: a pixel, m pixels, an image, a
             patient. Never empty: an epsilon without a unit says nothing.
+        whole_image_epsilon, whole_image_delta: the same bound for one whole image, which is what a re-identification
+            attack looks at; None where the unit is no part of an image. A patient's images add up once more.
         clipping_norm, noise_multiplier, sample_rate, steps: of a training with differential privacy: the norm that one
             unit's gradient is clipped to, the noise's deviation in units of it, the probability that a step takes a
             unit, and how many steps there were.
@@ -32,6 +34,8 @@ class Privacy:
     epsilon: float
     delta: float
     unit: str
+    whole_image_epsilon: float | None = None
+    whole_image_delta: float | None = None
     clipping_norm: float | None = None
     noise_multiplier: float | None = None
     sample_rate: float | None = None
@@ -54,7 +58,8 @@ class BaseDefense(BaseModel, ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str]
-    #: Named operating points, mild to severe: options by name. ``--defense NAME:all`` runs them all.
+    #: Named operating points, mild to severe: options by name. ``--defense NAME:all`` runs them all, but for one named
+    #: ``published``: a training at its authors' own settings, which may need a GPU and days.
     operating_points: ClassVar[dict[str, dict[str, Any]]] = {}
     #: Whether a finite gradient passes from the release back to the image, whatever the options; it may be zero only
     #: where nothing of the image is left. False promises nothing.
@@ -69,6 +74,9 @@ class Defense(BaseDefense):
     """Works on an image at a time: its release of an image depends on that image and its random stream alone."""
 
     kind = "image"
+    #: Whether the release of an image depends on nothing but that image. An attacker's own runs of such a mechanism are
+    #: all alike, and made once. False promises nothing.
+    deterministic: ClassVar[bool] = False
 
     @abstractmethod
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:

@@ -78,6 +78,19 @@ class ReleaseRandom:
         out = [_seeded(image[None], function, g) for image, g in zip(images.cpu(), self.generators, strict=True)]
         return torch.cat(out).to(images.device) if out else images.clone()
 
+    def each(self, images: torch.Tensor, function: Images) -> torch.Tensor:
+        """Applies a function without randomness, such as a network, to one image at a time.
+
+        Float32 convolutions choose their algorithm, and with it their rounding, by the batch's size; a release must not
+        depend on it. An attacker's own runs take the whole batch at once.
+
+        Args:
+            images: (B, 1, H, W).
+            function: takes (1, 1, H, W), or a batch, and gives as many rows.
+        """
+        self._check(len(images))
+        return torch.cat([function(image[None]) for image in images]) if len(images) else images.clone()
+
     def _like(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
         out = torch.empty(images.shape, dtype=torch.float32)
         self._fill(out, draw)
@@ -125,6 +138,11 @@ class TrainingRandom(ReleaseRandom):
         self._check(len(out))
         if len(out):
             draw(out, self.generators[0])
+
+    def each(self, images: torch.Tensor, function: Images) -> torch.Tensor:
+        """As in a release, but on the whole batch at once."""
+        self._check(len(images))
+        return function(images) if len(images) else images.clone()
 
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
         """As in a release, but on the whole batch at once and where the images are."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench import __version__
+from reidbench import __version__, metrics
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.cohorts.pairlist import read_pair_list
 from reidbench.cohorts.pairs import Pairs, build_pairs
@@ -26,9 +26,10 @@ from reidbench.harness.diagnosis import diagnose
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.inverting import Restored
 from reidbench.harness.linked import Fused, Linked, Links
+from reidbench.harness.once import Once
 from reidbench.harness.published import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
 from reidbench.harness.record import Attack, DatasetInfo, Record, Utility
-from reidbench.harness.scores import RunScores, attack_key
+from reidbench.harness.scores import RANKS, RunScores, attack_key
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import StepCache, code_version
 from reidbench.harness.strata import GenuineStrata
@@ -71,6 +72,7 @@ class Experiment:
         self.strata = {negatives: GenuineStrata(self.parts["test"], self.pairs[negatives]) for negatives in kinds}
         self.originals = Originals(self.parts)
         self._ignorant: list[Trained] = []
+        self._once = Once()
 
     def judge(self, published: Published, *, baseline: Record | None) -> tuple[Record, RunScores]:
         """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record.
@@ -168,17 +170,37 @@ class Experiment:
     def link(self, template: Any, rung: Rung, published: Published) -> Linked:
         """One attacker on one rung: trained for it, every test image embedded."""
         trained, restoration = self.ignorant(template), None
-        gallery = published
-        if rung.knowledge == "inverting":
-            gallery = restored = self._restored(published)
-            restoration = restored.train(progress=self.progress)
-        probe: Published = self.originals
-        if rung.linkage == "released-released":
-            probe = gallery
+        probe, gallery = self.sides(template, rung, published)
+        if isinstance(gallery, Restored):
+            restoration = gallery.train(progress=self.progress)
         if rung.knowledge == "informed":
             trained = self._train(template, probe, gallery, trained, progress=self.progress)
         held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
         return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
+
+    def sides(self, template: Any, rung: Rung, published: Published) -> tuple[Published, Published]:
+        """What an attacker on a rung holds, and what it searches.
+
+        An informed attacker goes on from the ignorant one, or from the inverting one where that does better on the
+        validation patients: what a network cannot be trained to see through, a restoration in front may undo.
+        """
+
+        def of(gallery: Published) -> tuple[Published, Published]:
+            return (self.originals if rung.linkage == "original-released" else gallery), gallery
+
+        restored = of(self._restored(published))
+        if rung.knowledge == "inverting":
+            return restored
+        if rung.knowledge == "informed" and published is not self.originals:
+            ignorant = self.ignorant(template)
+            plain, undone = (self._validation_auc(ignorant, *pair) for pair in (of(published), restored))
+            if undone > plain:
+                return restored
+        return of(published)
+
+    def _validation_auc(self, trained: Trained, probe: Published, gallery: Published) -> float:
+        judged = self._validation_scores(trained, probe, gallery)
+        return metrics.roc_auc(*judged) if judged is not None else float("nan")
 
     def _train(
         self, template: Any, probe: Published, gallery: Published, start: Trained | None, *, progress: Progress
@@ -199,22 +221,20 @@ class Experiment:
         for split, draw in (("train", PUBLISHED), ("val", ATTACKERS_VALIDATION)):
             published.images(split, draw)
         published.side()
-        linkages = [rung.linkage for rung in self.settings.ladder if rung.knowledge == "informed"]
-        # By identity: without a defense, both linkages are one training.
-        sides = (self.originals if linkage == "original-released" else published for linkage in linkages)
-        probes = {id(probe): probe for probe in sides}
-        jobs: list[Job] = [
-            partial(self._train, template, probe, published, self.ignorant(template))
-            for template in self.settings.attackers
-            for probe in probes.values()
-        ]
-        if any(rung.knowledge == "inverting" for rung in self.settings.ladder):
+        jobs: list[Job] = [partial(self._diagnose, published, RunScores(self.patients["test"], {}, {}, {}))]
+        knowledge = {rung.knowledge for rung in self.settings.ladder}
+        if "inverting" in knowledge or ("informed" in knowledge and published is not self.originals):
             jobs.append(self._restored(published).train)
-        run_ahead(
-            [*jobs, partial(self._diagnose, published, RunScores(self.patients["test"], {}, {}, {}))],
-            progress=self.progress,
-            description="training",
-        )
+        run_ahead(jobs, progress=self.progress, description="restoring and diagnosing")
+        # By what they see: without a defense, both linkages are one training.
+        informed: dict[str, Job] = {}
+        for template in self.settings.attackers:
+            for rung in self.settings.ladder:
+                if rung.knowledge == "informed":
+                    probe, gallery = self.sides(template, rung, published)
+                    job = partial(self._train, template, probe, gallery, self.ignorant(template))
+                    informed[json.dumps([template.name, probe.key, gallery.key], sort_keys=True)] = job
+        run_ahead(list(informed.values()), progress=self.progress, description="training")
 
     def _diagnose(self, published: Published, kept: RunScores, *, progress: Progress) -> Utility | None:
         return diagnose(
@@ -241,7 +261,8 @@ class Experiment:
             kept.verification[attack_key(*where, negatives)] = scores
             if not np.isnan(probabilities).any():
                 kept.accepted[attack_key(*where, negatives)] = probabilities >= evaluate.HALF
-            judged = evaluate.verification(
+            judge = partial(
+                evaluate.verification,
                 scores,
                 pairs,
                 self.patients["test"],
@@ -250,10 +271,12 @@ class Experiment:
                 runs=self.settings.bootstrap_runs,
                 strata=self.strata.get(negatives),
             )
+            judged = self._once(judge, f"pairs, {negatives}", scores, probabilities, *(validation or ()))
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
         ranks = evaluate.rank_images(links.block, self.patients["test"])
         kept.keep_ranks(attack_key(*where), ranks)
-        ranked = evaluate.retrieval(ranks, runs=self.settings.bootstrap_runs)
+        found = [getattr(ranks, name) for name in ("average_precision", *RANKS)]
+        ranked = self._once(partial(evaluate.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
         attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
         return attacks
 

@@ -131,16 +131,35 @@ def explain(
     Raises:
         ReidbenchError: an image is not in the test split, or the attacker is none that can be looked into.
     """
-    template = settings.attackers[0]
-    if not isinstance(template, SiameseAttacker):
-        raise ReidbenchError(
-            f"attacker {template.name!r} is no siamese network with a head; only such ones have attention maps"
-        )
+    _require_siamese(settings)
     cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
     for note in cohort.notes:
         progress.say(f"{cohort.name}: {note}")
     rows = None if pair is None else _rows(cohort, pair)
     experiment = Experiment(cohort, dataset_options(dataset), settings, progress)
+    return explain_pairs(experiment, defense, rows, informed=informed)
+
+
+def explain_pairs(
+    experiment: Experiment,
+    defense: Chosen | None = None,
+    rows: tuple[int, int] | None = None,
+    *,
+    informed: bool = True,
+) -> list[Explained]:
+    """The same of an experiment's test part.
+
+    Args:
+        experiment: with one siamese attacker.
+        defense: None for originals alone.
+        rows: of both images in the test part; None for the three examples.
+        informed: as `explain`.
+
+    Raises:
+        ReidbenchError: the attacker is none that can be looked into.
+    """
+    settings = experiment.settings
+    template = _require_siamese(settings)
     originals = experiment.originals
     seen: list[tuple[str, Published, Linked]] = [
         ("originals, ignorant attacker", originals, experiment.link(template, IGNORANT, originals))
@@ -150,7 +169,9 @@ def explain(
         text = defense_text(defense.defense)
         seen.append((f"{text}, ignorant attacker", published, experiment.link(template, IGNORANT, published)))
         if informed:
-            seen.append((f"{text}, informed attacker", published, experiment.link(template, INFORMED, published)))
+            # What this attacker sees: the release, or the release with the defense undone.
+            _, searched = experiment.sides(template, INFORMED, published)
+            seen.append((f"{text}, informed attacker", searched, experiment.link(template, INFORMED, published)))
     patients = experiment.patients["test"]
     names = experiment.parts["test"].frame["image_id"]
     examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][2])
@@ -168,6 +189,15 @@ def explain(
         )
         for why, a, b in examples
     ]
+
+
+def _require_siamese(settings: Settings) -> SiameseAttacker:
+    template = settings.attackers[0]
+    if not isinstance(template, SiameseAttacker):
+        raise ReidbenchError(
+            f"attacker {template.name!r} is no siamese network with a head; only such ones have attention maps"
+        )
+    return template
 
 
 def _look(linked: Linked, known: NDArray[np.uint8], published: NDArray[np.uint8], settings: Settings) -> Attention:

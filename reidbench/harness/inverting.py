@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from reidbench.attackers.base import Scenario, Side
-from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, save_restorer
+from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, restore_batch, save_restorer
 from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
 from reidbench.harness.published import PUBLISHED, Images, Published
 from reidbench.harness.record import DefenseInfo, TrainingInfo
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import Step, StepCache
 from reidbench.progress import Progress
+
+
+@dataclass(frozen=True)
+class _RestoredSide:
+    """A side of a scenario, seen through a restoration network."""
+
+    released: Side
+    network: nn.Module
+
+    def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+        """Restored images of these rows."""
+        return restore_batch(self.network, self.released(index, generator=generator, device=device))
 
 
 class Restored(Published):
@@ -40,6 +54,7 @@ class Restored(Published):
     ) -> None:
         self._originals = originals
         self._published = published
+        self.name = published.name
         self._patients = patients
         self._settings = settings
         self._cache = cache
@@ -67,8 +82,10 @@ class Restored(Published):
         return Images(np.load(made.path / "pixels.npy", mmap_mode="r"), made.digest)
 
     def side(self) -> Side:
-        """None: the attacker in front of whom it stands was trained on originals."""
-        raise NotImplementedError("no attacker is trained on restored images")
+        """The training patients' images, through the mechanism afresh and restored."""
+        step = self._step(None)
+        network = load_restorer(self._settings.restorer, step.path / WEIGHTS).to(self._settings.device).eval()
+        return _RestoredSide(self._published.side(), network)
 
     def info(self) -> DefenseInfo:
         """What was restored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from reidbench.attackers.base import Side
 from reidbench.cohorts.base import Cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
+from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.release import draw_batch, release, to_unit
 from reidbench.errors import ReidbenchError
+from reidbench.harness.fitting import Fit, fit, fitting_key
 from reidbench.harness.record import DefenseInfo, PrivacyInfo
 from reidbench.harness.steps import StepCache, code_version
 from reidbench.plugins import Found, source_digest
@@ -71,6 +73,8 @@ class MechanismSide:
 class Published(ABC):
     """One kind of images: the originals, or a defense's releases."""
 
+    #: What the record calls it; known before anything is made.
+    name: str
     #: Determines everything drawn from here, for the keys of steps.
     key: dict[str, Any]
 
@@ -90,6 +94,8 @@ class Published(ABC):
 class Originals(Published):
     """Images as they are: what the attacker knows beforehand, and what an undefended publication gives away."""
 
+    name = "undefended"
+
     def __init__(self, parts: dict[str, Cohort]) -> None:
         self.parts = parts
         any_part = next(iter(parts.values()))
@@ -107,11 +113,11 @@ class Originals(Published):
     def info(self) -> DefenseInfo:
         """The undefended run."""
         summary = "No defense: the originals are published."
-        return DefenseInfo(name="undefended", distribution="", version="", kind="none", summary=summary, options={})
+        return DefenseInfo(name=self.name, distribution="", version="", kind="none", summary=summary, options={})
 
 
 class Release(Published):
-    """What a defense publishes.
+    """What a defense publishes. One that trains first is fitted when the first image is asked for.
 
     Args:
         defense: with its options.
@@ -134,6 +140,7 @@ class Release(Published):
         if not isinstance(defense, Defense | CohortDefense):
             raise ReidbenchError(f"defense {defense.name!r} is of kind {defense.kind!r}, which publishes no images")
         self.defense = defense
+        self.name = defense.name
         self.found = found
         self.parts = parts
         self.seed = seed
@@ -152,14 +159,37 @@ class Release(Published):
             "code": code_version("reidbench.defenses"),
             "seed": seed,
         }
+        if isinstance(defense, FittedDefense):
+            self.key["fit"] = fitting_key(device)
+        self._fit: Fit | None = None
+
+    def mechanism(self) -> BaseDefense:
+        """The defense, ready to publish: trained now, if it trains and isn't yet."""
+        fitted = self._fitted()
+        return fitted.defense if fitted else self.defense
+
+    def _fitted(self) -> Fit | None:
+        if self._fit is None and isinstance(self.defense, FittedDefense):
+            self._fit = fit(
+                self.defense,
+                self.parts["train"],
+                self.key,
+                seed=self.seed,
+                cache=self._cache,
+                device=self._device,
+                progress=self._progress,
+            )
+        return self._fit
 
     def images(self, split: str, draw: int = PUBLISHED) -> Images:
         """The release of a split; draws above 0 are an attacker's own runs."""
         part = self.parts[split]
+        if isinstance(self.defense, Defense) and self.defense.deterministic:
+            draw = PUBLISHED
 
         def make(folder: Path) -> None:
             pixels = release(
-                self.defense,
+                self.mechanism(),
                 part.pixels,
                 part.frame["image_id"].tolist(),
                 part.frame["patient"].to_numpy(),
@@ -175,8 +205,11 @@ class Release(Published):
 
     def side(self) -> Side:
         """The training patients' images through the attacker's own runs of the mechanism."""
-        if isinstance(self.defense, Defense):
-            return MechanismSide(self.defense, self.parts["train"].pixels)
+        if isinstance(self.defense, Defense) and self.defense.deterministic:
+            return ArraySide((self.images("train").pixels,))
+        mechanism = self.mechanism()
+        if isinstance(mechanism, Defense):
+            return MechanismSide(mechanism, self.parts["train"].pixels)
         draws = range(ATTACKERS_FIRST, ATTACKERS_FIRST + COHORT_DRAWS)
         return ArraySide(tuple(self.images("train", draw).pixels for draw in draws))
 
@@ -184,6 +217,7 @@ class Release(Published):
         """The defense with its options, its source and what it guarantees."""
         any_part = next(iter(self.parts.values()))
         claimed = self.defense.privacy(any_part.size, any_part.size)
+        fitted = self._fitted()
         doc = (type(self.defense).__doc__ or "").strip()
         return DefenseInfo(
             name=self.defense.name,
@@ -192,5 +226,6 @@ class Release(Published):
             kind=self.defense.kind,
             summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
             options=self._options,
-            privacy=PrivacyInfo(epsilon=claimed.epsilon, delta=claimed.delta, unit=claimed.unit) if claimed else None,
+            privacy=PrivacyInfo(**asdict(claimed)) if claimed else None,
+            fitting=fitted.info if fitted else None,
         )

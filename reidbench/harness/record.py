@@ -87,6 +87,10 @@ class PrivacyInfo(Model):
     epsilon: float
     delta: float
     unit: str
+    whole_image_epsilon: float | None = Field(
+        None, exclude_if=_unsaid, description="the bound for a whole image, where the unit is a part of one"
+    )
+    whole_image_delta: float | None = Field(None, exclude_if=_unsaid, description="and its probability of failure")
     clipping_norm: float | None = Field(
         None, exclude_if=_unsaid, description="norm that a unit's gradient is clipped to"
     )
@@ -94,6 +98,17 @@ class PrivacyInfo(Model):
     sample_rate: float | None = Field(None, exclude_if=_unsaid, description="probability that a step takes a unit")
     steps: int | None = Field(None, exclude_if=_unsaid, description="steps of the training")
     accountant: str | None = Field(None, exclude_if=_unsaid, description="what added the steps up")
+
+
+class FittingInfo(Model):
+    """How a defense was trained before it published anything. Its own figures are no measure of privacy."""
+
+    images: int = Field(description="of the train split, all that it saw")
+    patients: int = Field(description="whom they are of")
+    epochs: int
+    seconds: float
+    checkpoint_sha256: str
+    history: list[dict[str, float | None]]
 
 
 class DefenseInfo(Model):
@@ -106,6 +121,9 @@ class DefenseInfo(Model):
     summary: str
     options: dict[str, Any]
     privacy: PrivacyInfo | None = None
+    fitting: FittingInfo | None = Field(
+        None, exclude_if=_unsaid, description="of a defense that trains on the train split first"
+    )
 
 
 class TrainingInfo(Model):
@@ -211,7 +229,7 @@ class Attack(Model):
     metrics: VerificationMetrics | RetrievalMetrics
     training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, vector_distance")
     restoration: TrainingInfo | None = Field(
-        None, exclude_if=_unsaid, description="of the network that undoes the defense: inverting"
+        None, exclude_if=_unsaid, description="of the network in front that undoes the defense, where one stands there"
     )
 
     @property

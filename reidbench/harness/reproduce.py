@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.harness import seed
+from reidbench.harness.explain import Explained
 from reidbench.harness.record import Attack, Decision, VerificationMetrics
 from reidbench.harness.scores import RunScores
 from reidbench.harness.study import Cell, Study, Task
@@ -42,6 +44,7 @@ class Plan:
         lines: makes the rows.
         beside: the one column of which something is published, to stand in the same row; None for rows of their own.
         note: how the published figures are to be read.
+        drawn: what is drawn beside the rows: nothing, the attack's curves and rates, or attention maps.
     """
 
     title: str
@@ -50,6 +53,7 @@ class Plan:
     lines: Callable[[Study], Sequence[Line]]
     beside: str | None = None
     note: str = ""
+    drawn: Literal["nothing", "attack", "maps"] = "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,8 @@ class Reproduction:
         lines: the rows.
         seen: what share of the data this run saw, a line each.
         notes: what else is to be known of the data, a line each.
-        attack, scores: of a figure: the attack with its metrics, and its scores; None of a table.
+        attack, scores: the attack that is drawn, with its metrics, and its scores; else None.
+        maps: the attention maps that are drawn; none of others.
     """
 
     what: str
@@ -72,6 +77,7 @@ class Reproduction:
     notes: tuple[str, ...]
     attack: Attack | None = None
     scores: RunScores | None = None
+    maps: tuple[Explained, ...] = ()
 
 
 def plan_of(what: str) -> Plan:
@@ -93,9 +99,10 @@ def reproduce(what: str, study: Study) -> Reproduction:
     """
     plan = plan_of(what)
     lines = tuple(plan.lines(study))
-    attack, scores = study.verified if what.startswith("fig") else (None, None)
+    attack, scores = study.verified if plan.drawn == "attack" else (None, None)
+    maps = tuple(study.explained) if plan.drawn == "maps" else ()
     notes = (*([plan.note] if plan.note else []), *study.notes)
-    return Reproduction(what, plan, lines, tuple(study.seen), notes, attack, scores)
+    return Reproduction(what, plan, lines, tuple(study.seen), notes, attack, scores, maps)
 
 
 def _table_1(study: Study) -> list[Line]:
@@ -161,6 +168,16 @@ def _figure_4(study: Study) -> list[Line]:
     return lines
 
 
+def _figure_6(study: Study) -> list[Line]:
+    lines = []
+    for pair in study.explained:
+        truth = "one patient" if pair.same else "two patients"
+        seen = pair.views[0]
+        cells: dict[str, Cell] = {"score": seen.attention.score, "threshold": seen.threshold}
+        lines.append(Line(f"{pair.why} ({truth}): {pair.image_a} and {pair.image_b}", {}, cells))
+    return lines
+
+
 def _metrics(study: Study) -> VerificationMetrics:
     found = study.verified[0].metrics
     assert isinstance(found, VerificationMetrics)
@@ -219,6 +236,7 @@ PLANS: Mapping[str, Plan] = {
         _figure_2,
         beside="value",
         note="published: the last row of their Table 1; the curves themselves are not stated as numbers",
+        drawn="attack",
     ),
     "fig3": Plan(
         "Figure 3: confusion matrix of verification",
@@ -226,6 +244,7 @@ PLANS: Mapping[str, Plan] = {
         _COUNTS,
         _figure_3,
         note="published: what recall and specificity in the last row of their Table 1 come to with 50,000 pairs each",
+        drawn="attack",
     ),
     "fig4": Plan(
         "Figure 4: true positive rates by what lies between two visits",
@@ -234,5 +253,14 @@ PLANS: Mapping[str, Plan] = {
         _figure_4,
         beside="at_half",
         note="published: pairs under one year and twelve years apart; the last stratum here has longer gaps too",
+        drawn="attack",
+    ),
+    "fig6": Plan(
+        "Figures 6 and 7: what verification looks at, at the first convolution and at one half-way",
+        "verification",
+        {"score": "score", "threshold": "threshold for 1 % false positives on validation pairs"},
+        _figure_6,
+        note="published: pictures alone, of other pairs; there is no number to set beside. The maps are in fig6.png",
+        drawn="maps",
     ),
 }

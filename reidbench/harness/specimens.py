@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench.cohorts.base import Cohort, Dataset
+from reidbench.cohorts.base import SPLITS, Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
+from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
+from reidbench.harness.fitting import recall
+from reidbench.harness.published import Release
 from reidbench.harness.record import Record
+from reidbench.harness.steps import StepCache
 from reidbench.options import build
-from reidbench.plugins import Registry
+from reidbench.plugins import Found, Registry
 from reidbench.progress import Progress
 
 PATIENTS, EACH = 3, 2
@@ -69,6 +73,11 @@ class Studio:
             if not issubclass(cls, BaseDefense):
                 return f"{record.defense.name} is no defense here"
             defense = build("defense", cls, record.defense.options)
+            if isinstance(defense, FittedDefense):
+                fitted = self._recall(defense, found, cohort, record)
+                if fitted is None:
+                    return "it was trained first, and its weights are no longer in the cache"
+                defense = fitted
             if isinstance(defense, CohortDefense):
                 after = _release(defense, part, np.arange(len(part)), record.seed)[rows]
             elif isinstance(defense, Defense):
@@ -78,6 +87,15 @@ class Studio:
         except ReidbenchError as error:
             return f"they could not be made again: {error}"
         return Specimens(before, after, f"made again by {found.distribution} {found.version}, seed {record.seed}")
+
+    def _recall(self, defense: FittedDefense, found: Found, cohort: Cohort, record: Record) -> FittedDefense | None:
+        cache, told = StepCache(self._cache / "steps"), record.defense.fitting
+        there = torch.device(record.environment.device)
+        parts = {split: cohort.part(split) for split in SPLITS}
+        release = Release(defense, found, parts, seed=record.seed, cache=cache, device=there, progress=self._progress)
+        if told is None:
+            return None
+        return recall(defense, release.key, told.checkpoint_sha256, cache=cache, device=torch.device("cpu"))
 
     def _cohort(self, record: Record) -> Cohort | str:
         data = record.dataset

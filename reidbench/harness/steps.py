@@ -16,6 +16,8 @@ from typing import Any
 from filelock import FileLock
 
 DONE = "step.json"
+# What decides a step beside its inputs: code, and weights that ship with it.
+SOURCES = (".py", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ class StepCache:
         ``make`` writes into the folder it is given. After a kill it gets the same folder with what lay there, so it may
         go on from a checkpoint. Of two processes that want the same step one makes it and the other waits.
         """
-        text = json.dumps(key, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:32]
-        final = self.root / kind / digest
+        digest, final = self._place(kind, key)
         if (final / DONE).is_file():
             return _finished(final, digest, fresh=False)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,16 @@ class StepCache:
             partial.replace(final)
         return _finished(final, digest, fresh=True)
 
+    def known(self, kind: str, key: Mapping[str, Any]) -> Step | None:
+        """The finished step for this key, None where it was never made or is no longer there."""
+        digest, final = self._place(kind, key)
+        return _finished(final, digest, fresh=False) if (final / DONE).is_file() else None
+
+    def _place(self, kind: str, key: Mapping[str, Any]) -> tuple[str, Path]:
+        text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:32]
+        return digest, self.root / kind / digest
+
 
 def _finished(path: Path, digest: str, *, fresh: bool) -> Step:
     record = json.loads((path / DONE).read_text())
@@ -79,14 +89,16 @@ def _finished(path: Path, digest: str, *, fresh: bool) -> Step:
 
 @cache
 def code_version(*packages: str) -> str:
-    """SHA-256 over the source files of packages or modules: the code version of the steps that they carry out."""
+    """SHA-256 over the files of packages or modules, shipped weights too: the code version of what they carry out."""
     digest = hashlib.sha256()
     for name in packages:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(name)
         origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+        files = [origin]
+        if origin.name == "__init__.py":
+            files = sorted(path for path in origin.parent.rglob("*") if path.suffix in SOURCES)
         for path in files:
             digest.update(path.name.encode())
             digest.update(path.read_bytes())

@@ -17,6 +17,7 @@ from reidbench.harness import evaluate, seed
 from reidbench.harness.attack import Trained, embed
 from reidbench.harness.copies import FOREIGN, Copies, load_copy, split_shares
 from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED, Experiment
+from reidbench.harness.explain import Explained, explain_pairs
 from reidbench.harness.published import Images
 from reidbench.harness.record import Attack, Interval, RetrievalMetrics, VerificationMetrics
 from reidbench.harness.scores import RunScores, attack_key
@@ -105,6 +106,11 @@ class Study:
             {},
         )
         return attack, kept
+
+    @cached_property
+    def explained(self) -> list[Explained]:
+        """What the attacker looks at in three pairs of the test part: recognized, missed and mistaken."""
+        return explain_pairs(self.experiment)
 
     def _figures(self, task: Task, part: Cohort, split: str, rows: NDArray[np.int64]) -> Mapping[str, Cell] | str:
         trained = self._trained(task)

@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike
 
 from reidbench.metrics.arrays import Floats, Indices, scored_pairs
 from reidbench.metrics.intervals import (
+    NUMBERS_AT_ONCE,
     Interval,
     checked,
-    patient_counts,
+    over_patients,
     patient_pairs,
     percentile_interval,
     resample,
@@ -76,16 +77,19 @@ def bootstrap_auc_pairs(
     ranking = Ranking.of(scores, same)
     genuine = len(ranking.genuine)
     pairs = genuine + len(ranking.impostor)
-    value = ranking.unweighted().auc()
+    value = float(ranking.unweighted().auc())
     if np.isnan(value):
         return Interval(value, value, value)
 
     def draw(rng: np.random.Generator, count: int) -> Floats:
-        areas = np.empty((count, 1))
-        for run in range(count):
-            times = np.bincount(rng.integers(0, pairs, pairs), minlength=pairs)
-            areas[run] = Curve(ranking, times[:genuine], times[genuine:]).auc()
-        return areas
+        areas = []
+        at_once = max(1, NUMBERS_AT_ONCE // pairs)
+        for start in range(0, count, at_once):
+            stack = min(at_once, count - start)
+            drawn = rng.integers(0, pairs, (stack, pairs)) + np.arange(stack)[:, None] * pairs
+            times = np.bincount(drawn.ravel(), minlength=stack * pairs).reshape(stack, pairs)
+            areas.append(Curve(ranking, times[:, :genuine], times[:, genuine:]).auc())
+        return np.concatenate(areas)[:, None]
 
     return percentile_interval(value, resample(draw, runs, seed)[:, 0], level)
 
@@ -158,7 +162,7 @@ def bootstrap_verification_patients(
     rates = [checked_rate(fpr) for fpr in fprs]
     sample = _Sample.of(scores, same, patient_a, patient_b)
 
-    def figures(curves: Sequence[Curve]) -> list[float]:
+    def figures(curves: Sequence[Curve]) -> list[Floats]:
         curve = curves[0]
         return [curve.auc(), curve.eer(), *(curve.tpr_at(fpr) for fpr in rates)]
 
@@ -223,26 +227,22 @@ class _Sample:
         return cls(ranking, first[ranking.genuine], first[ranking.impostor], second[ranking.impostor], patients)
 
     def curve(self, counts: Floats) -> Curve:
-        """The curve with every patient counted so many times (K,)."""
-        impostor = counts.take(self.impostor_a)
-        impostor *= counts.take(self.impostor_b)
-        return Curve(self.ranking, counts.take(self.genuine_patient), impostor)
+        """The curves with every patient counted so many times (R, K)."""
+        impostor = counts.take(self.impostor_a, axis=-1)
+        impostor *= counts.take(self.impostor_b, axis=-1)
+        return Curve(self.ranking, counts.take(self.genuine_patient, axis=-1), impostor)
 
 
 def _over_patients(
-    samples: Sequence[_Sample], figures: Callable[[Sequence[Curve]], list[float]], runs: int, seed: int
+    samples: Sequence[_Sample], figures: Callable[[Sequence[Curve]], list[Floats]], runs: int, seed: int
 ) -> tuple[list[float], Floats]:
     """Figures on the data as they are, and on resamples of patients (runs, figures), the same for every sample."""
-    values = figures([sample.ranking.unweighted() for sample in samples])
+    values = [float(value) for value in figures([sample.ranking.unweighted() for sample in samples])]
     if np.isnan(values).any():
         return values, np.full((runs, len(values)), np.nan)
-    patients = samples[0].patients
 
-    def draw(rng: np.random.Generator, count: int) -> Floats:
-        resampled = np.empty((count, len(values)))
-        for run in range(count):
-            counts = patient_counts(rng, patients)
-            resampled[run] = figures([sample.curve(counts) for sample in samples])
-        return resampled
+    def resampled(counts: Floats) -> Floats:
+        return np.stack(figures([sample.curve(counts) for sample in samples]), axis=1)
 
-    return values, resample(draw, runs, seed)
+    pairs = len(samples[0].genuine_patient) + len(samples[0].impostor_a)
+    return values, over_patients(resampled, samples[0].patients, runs, seed, width=pairs)

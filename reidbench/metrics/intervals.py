@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from reidbench.metrics.arrays import Floats, Indices, codes
 from reidbench.metrics.parallel import over_threads
@@ -20,8 +21,15 @@ from reidbench.metrics.parallel import over_threads
 # Given a random generator and a number of runs, that many resampled figures: (runs, figures).
 Draw = Callable[[np.random.Generator, int], Floats]
 
+# Given how often each of K patients was drawn in R resamples, (R, K), their figures (R, F).
+Figures = Callable[[Floats], Floats]
+
 # Every so many runs have a random stream of their own, so that the result depends on the seed and not on the threads.
 RUNS_PER_STREAM = 50
+# Numbers that a thread works on at once: few enough for a core's own cache, enough to make a call worth its while.
+NUMBERS_AT_ONCE = 2**16
+# Resamples are kept for the next attack up to so many counts of two bytes.
+_KEPT = 2**24
 
 
 @dataclass(frozen=True)
@@ -78,17 +86,16 @@ def bootstrap_mean_patients(
     if each == "patient":
         sums, images = sums / images, np.ones(len(images))
 
-    def draw(rng: np.random.Generator, count: int) -> Floats:
-        means = np.empty((count, 1))
-        for run in range(count):
-            counts = patient_counts(rng, len(images))
-            means[run] = (counts * sums).sum() / (counts * images).sum()
-        return means
+    def means(counts: Floats) -> Floats:
+        # Sums of products without BLAS, which would bring threads of its own.
+        totals = np.einsum("rk,kf->rf", counts, np.stack([sums, images], axis=1))
+        return totals[:, :1] / totals[:, 1:]
 
     if not len(images):
         checked(runs, level)
         return Interval(float("nan"), float("nan"), float("nan"))
-    return percentile_interval(float(sums.sum() / images.sum()), resample(draw, runs, seed)[:, 0], level)
+    draws = over_patients(means, len(images), runs, seed, width=len(images))
+    return percentile_interval(float(sums.sum() / images.sum()), draws[:, 0], level)
 
 
 def percentile_interval(value: float, draws: Floats, level: float) -> Interval:
@@ -120,14 +127,52 @@ def resample(draw: Draw, runs: int, seed: int) -> Floats:
         ValueError: ``runs`` is below 1.
     """
     checked(runs, 0.5)
+    return np.concatenate(over_threads(lambda part: draw(*part), _streams(runs, seed)))
+
+
+def _streams(runs: int, seed: int) -> list[tuple[np.random.Generator, int]]:
+    """A random stream for every few runs, with their number."""
     sizes = [min(RUNS_PER_STREAM, runs - start) for start in range(0, runs, RUNS_PER_STREAM)]
-    streams = [np.random.Generator(np.random.SFC64(each)) for each in np.random.SeedSequence(seed).spawn(len(sizes))]
-    return np.concatenate(over_threads(lambda part: draw(*part), list(zip(streams, sizes))))
+    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
+    return [(np.random.Generator(np.random.SFC64(each)), size) for each, size in zip(seeds, sizes)]
 
 
-def patient_counts(rng: np.random.Generator, patients: int) -> Floats:
-    """How often each of K patients is drawn when K are drawn with replacement (K,)."""
-    return np.bincount(rng.integers(0, patients, patients), minlength=patients).astype(np.float64)
+def over_patients(figures: Figures, patients: int, runs: int, seed: int, *, width: int) -> Floats:
+    """Figures on resamples of patients (runs, F): K of K patients drawn with replacement, each with all that is its.
+
+    The resamples depend on K, the number of runs and the seed alone, so figures of several attacks are paired.
+
+    Args:
+        figures: from how often each patient was drawn in R resamples, (R, K), to R rows of figures (R, F); called from
+            several threads at once.
+        patients: K.
+        runs: how many resamples in all.
+        seed: of the drawing.
+        width: how many numbers ``figures`` works on in one resample; with fewer of them it gets more at once.
+    """
+    at_once = max(1, NUMBERS_AT_ONCE // max(width, 1))
+    if patients * runs <= _KEPT:
+        counts = _kept_counts(patients, runs, seed)
+        return np.concatenate(over_threads(lambda part: _in_parts(figures, part, at_once), counts))
+    return resample(lambda rng, count: _in_parts(figures, _counts(rng, patients, count), at_once), runs, seed)
+
+
+def _in_parts(figures: Figures, counts: NDArray[np.uint16], at_once: int) -> Floats:
+    starts = range(0, len(counts), at_once)
+    return np.concatenate([figures(counts[start : start + at_once].astype(np.float64)) for start in starts])
+
+
+# Every attack on the same images asks for the same resamples.
+@lru_cache(maxsize=2)
+def _kept_counts(patients: int, runs: int, seed: int) -> list[NDArray[np.uint16]]:
+    return over_threads(lambda part: _counts(part[0], patients, part[1]), _streams(runs, seed))
+
+
+def _counts(rng: np.random.Generator, patients: int, count: int) -> NDArray[np.uint16]:
+    """How often each of K patients is drawn when K are drawn with replacement, in so many resamples (count, K)."""
+    drawn = rng.integers(0, patients, (count, patients)) + np.arange(count)[:, None] * patients
+    # A patient is drawn more than 65,535 times in no resample that anybody will see.
+    return np.bincount(drawn.ravel(), minlength=count * patients).reshape(count, patients).astype(np.uint16)
 
 
 def patient_pairs(patient_a: ArrayLike, patient_b: ArrayLike, same: np.ndarray) -> tuple[Indices, Indices, int]:

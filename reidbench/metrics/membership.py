@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from reidbench.metrics.arrays import Bools, Floats, binary, score_vector
-from reidbench.metrics.intervals import Interval, checked, percentile_interval, resample
+from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
 from reidbench.metrics.roc import Curve, Ranking
 from reidbench.metrics.verification import checked_rate
 
@@ -61,21 +61,18 @@ def bootstrap_membership(
     ranking = Ranking.of(scores, member)
     patients = len(ranking.genuine) + len(ranking.impostor)
 
-    def figures(curve: Curve) -> list[float]:
+    def figures(curve: Curve) -> list[Floats]:
         return [curve.auc(), *(curve.tpr_at(fpr) for fpr in rates)]
 
-    def draw(rng: np.random.Generator, count: int) -> Floats:
-        resampled = np.empty((count, 1 + len(rates)))
-        for run in range(count):
-            times = np.bincount(rng.integers(0, patients, patients), minlength=patients).astype(np.float64)
-            resampled[run] = figures(Curve(ranking, times[ranking.genuine], times[ranking.impostor]))
-        return resampled
+    def resampled(times: Floats) -> Floats:
+        curves = Curve(ranking, times[:, ranking.genuine], times[:, ranking.impostor])
+        return np.stack(figures(curves), axis=1)
 
-    values = figures(ranking.unweighted())
+    values = [float(value) for value in figures(ranking.unweighted())]
     if np.isnan(values).any():
         undefined = Interval(float("nan"), float("nan"), float("nan"))
         return MembershipIntervals(undefined, dict.fromkeys(rates, undefined))
-    draws = resample(draw, runs, seed)
+    draws = over_patients(resampled, patients, runs, seed, width=patients)
     auc, *tprs = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values))
     return MembershipIntervals(auc, dict(zip(rates, tprs)))
 

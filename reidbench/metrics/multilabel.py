@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from reidbench.metrics.arrays import Bools, Floats, Indices, binary, codes
-from reidbench.metrics.intervals import Interval, checked, patient_counts, percentile_interval, resample
+from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
 from reidbench.metrics.roc import Curve, Ranking
 
 
@@ -87,13 +87,9 @@ def bootstrap_macro_auc_patients(
     sample = _Sample.of(scores, findings, patients)
     found = sample.unweighted()
 
-    def draw(rng: np.random.Generator, times: int) -> Floats:
-        resampled = np.empty((times, len(found)))
-        for run in range(times):
-            resampled[run] = sample.aucs(patient_counts(rng, sample.patients))
-        return resampled
-
-    draws = resample(draw, runs, seed) if sample.patients else np.full((runs, len(found)), np.nan)
+    draws = np.full((runs, len(found)), np.nan)
+    if sample.patients:
+        draws = over_patients(sample.aucs, sample.patients, runs, seed, width=sample.width)
     *labels, macro = (percentile_interval(float(value), draws[:, i], level) for i, value in enumerate(found))
     return MacroAuc(macro, tuple(labels))
 
@@ -134,14 +130,11 @@ def bootstrap_macro_auc_drop_patients(
     if np.isnan(value):
         return Interval(value, value, value)
 
-    def draw(rng: np.random.Generator, times: int) -> Floats:
-        falls = np.empty((times, 1))
-        for run in range(times):
-            counts = patient_counts(rng, one.patients)
-            falls[run] = one.aucs(counts)[-1] - other.aucs(counts)[-1]
-        return falls
+    def falls(counts: Floats) -> Floats:
+        return (one.aucs(counts) - other.aucs(counts))[:, -1:]
 
-    return percentile_interval(value, resample(draw, runs, seed)[:, 0], level)
+    draws = over_patients(falls, one.patients, runs, seed, width=one.width)
+    return percentile_interval(value, draws[:, 0], level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,20 +153,24 @@ class _Sample:
             raise ValueError(f"{len(flags)} images need as many patients, not {len(patient)}")
         return cls(rankings, [(patient[ranking.genuine], patient[ranking.impostor]) for ranking in rankings], count)
 
+    @property
+    def width(self) -> int:
+        """Images of a label."""
+        return len(self.rankings[0].genuine) + len(self.rankings[0].impostor) if self.rankings else 0
+
     def unweighted(self) -> Floats:
         """The AUC of each label and, last, their mean (L + 1,)."""
-        return self.aucs(np.ones(self.patients))
+        found: Floats = self.aucs(np.ones((1, self.patients)))[0]
+        return found
 
     def aucs(self, counts: Floats) -> Floats:
-        """The same with every patient counted so many times (K,)."""
-        labels = np.array(
-            [
-                Curve(ranking, counts[with_it], counts[without]).auc()
-                for ranking, (with_it, without) in zip(self.rankings, self.owners)
-            ],
-            dtype=np.float64,
-        )
-        return np.append(labels, _mean(labels))
+        """The same with every patient counted so many times, (R, K) to (R, L + 1)."""
+        labels = [
+            Curve(ranking, counts.take(with_it, axis=-1), counts.take(without, axis=-1)).auc()
+            for ranking, (with_it, without) in zip(self.rankings, self.owners)
+        ]
+        found = np.stack(labels, axis=1) if labels else np.empty((len(counts), 0))
+        return np.column_stack([found, [_mean(row) for row in found]])
 
 
 def _rankings(scores: ArrayLike, findings: ArrayLike) -> tuple[list[Ranking], Bools]:

@@ -1,7 +1,8 @@
 """The ROC curve of scored pairs, each of which may count any number of times.
 
 Scores are put in order once (`Ranking`); every set of weights then gives a `Curve` in time proportional to the number
-of pairs, without sorting again. The bootstrap leans on that: a resample of pairs or patients is a set of weights.
+of pairs, without sorting again. The bootstrap leans on that: a resample of pairs or patients is a set of weights, and
+many of them are a stack, worked on at once where pairs are few.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.arrays import Floats, Indices, scored_pairs
+from reidbench.metrics.arrays import Bools, Floats, Indices, scored_pairs
 
 Weights = NDArray[np.floating[Any] | np.integer[Any]]
 
@@ -82,9 +83,10 @@ class Ranking:
 
 
 class Curve:
-    """A weighted ROC curve. Its figures are NaN where all genuine or all impostor pairs weigh nothing.
+    """A weighted ROC curve, or a stack of them: weights of shape (n,) and (m,), or (R, n) and (R, m) for R curves.
 
-    Whole-number weights are summed without rounding as long as their sums stay below 2**53.
+    Figures of a stack are arrays (R,). They are NaN where all genuine or all impostor pairs weigh nothing. Whole-number
+    weights are summed without rounding as long as their sums stay below 2**53.
     """
 
     def __init__(self, ranking: Ranking, genuine: Weights, impostor: Weights) -> None:
@@ -92,86 +94,98 @@ class Curve:
 
         Args:
             ranking: the pairs in order.
-            genuine: weights of the genuine pairs in the ranking's order (n,), none negative.
-            impostor: weights of the impostor pairs (m,).
+            genuine: weights of the genuine pairs in the ranking's order (n,) or (R, n), none negative.
+            impostor: weights of the impostor pairs (m,) or (R, m).
         """
         self._ranking = ranking
-        self._genuine = genuine
-        self._impostor_sums = _sums(impostor)
+        self._single = genuine.ndim == 1
+        self._genuine = np.atleast_2d(genuine)
+        self._impostor_sums = _sums(np.atleast_2d(impostor))
 
     @cached_property
     def _genuine_sums(self) -> Floats:
         return _sums(self._genuine)
 
-    def auc(self) -> float:
+    @cached_property
+    def _defined(self) -> Bools:
+        return np.asarray((self._impostor_sums[:, -1] > 0) & (self._genuine_sums[:, -1] > 0))
+
+    def auc(self) -> Floats:
         """Area under the curve: how often a genuine pair scores above an impostor pair, a tie being half a time."""
-        return area(self._ranking, self._genuine, self._impostor_sums)
+        ranking, sums = self._ranking, self._impostor_sums
+        beaten_by = sums.take(ranking.above, axis=1)
+        beaten_by += sums.take(ranking.not_below, axis=1) if ranking.tied else beaten_by
+        # Not a dot product: BLAS brings threads of its own, which in the bootstrap's threads get into each other's way.
+        beaten_by *= self._genuine
+        total = 2.0 * self._genuine.sum(axis=1) * sums[:, -1]
+        with np.errstate(invalid="ignore"):
+            return self._figure(1.0 - beaten_by.sum(axis=1) / total)
 
-    def rates(self, group: int) -> tuple[float, float]:
-        """False and true positive rate with all pairs of the ``group`` + 1 highest scores accepted; none for -1."""
-        if group < 0:
-            return 0.0, 0.0
-        ranking = self._ranking
-        accepted_impostor = self._impostor_sums[ranking.impostor_within[group]]
-        accepted_genuine = self._genuine_sums[ranking.genuine_within[group]]
-        return float(accepted_impostor / self._impostor_sums[-1]), float(accepted_genuine / self._genuine_sums[-1])
-
-    def defined(self) -> bool:
-        """Whether both kinds of pair have weight."""
-        return bool(self._impostor_sums[-1] > 0 and self._genuine_sums[-1] > 0)
-
-    def eer(self) -> float:
+    def eer(self) -> Floats:
         """Equal error rate: where the curve, straight between its points, has as many false negatives as positives."""
-        if not self.defined():
-            return float("nan")
-        low, high = -1, len(self._ranking.thresholds) - 1
-        while high - low > 1:
+        if not self._defined.any():
+            return self._figure(np.full(len(self._genuine), np.nan))
+        low = np.full(len(self._genuine), -1)
+        high = np.full(len(self._genuine), len(self._ranking.thresholds) - 1)
+        while (high - low > 1).any():
+            # A curve whose search is over keeps its ends: its middle is its low end, where the sum lies below 1.
             middle = (low + high) // 2
-            fpr, tpr = self.rates(middle)
-            low, high = (middle, high) if fpr + tpr < 1 else (low, middle)
-        (fpr, tpr), (next_fpr, next_tpr) = self.rates(low), self.rates(high)
-        share = (1 - fpr - tpr) / (next_fpr + next_tpr - fpr - tpr)
-        return fpr + share * (next_fpr - fpr)
+            fpr, tpr = self._rates(middle)
+            early = fpr + tpr < 1
+            low, high = np.where(early, middle, low), np.where(early, high, middle)
+        (fpr, tpr), (next_fpr, next_tpr) = self._rates(low), self._rates(high)
+        with np.errstate(invalid="ignore"):
+            share = (1 - fpr - tpr) / (next_fpr + next_tpr - fpr - tpr)
+        return self._figure(fpr + share * (next_fpr - fpr))
 
-    def tpr_at(self, fpr: float) -> float:
+    def tpr_at(self, fpr: float) -> Floats:
         """True positive rate within a budget of false positives; see `verification.tpr_at_fpr`."""
-        if not self.defined():
-            return float("nan")
-        group = self.last_within(fpr)
-        reached_fpr, reached_tpr = self.rates(group)
-        if group + 1 == len(self._ranking.thresholds):
-            return reached_tpr
-        next_fpr, next_tpr = self.rates(group + 1)
-        share = max(0.0, (fpr - reached_fpr) / (next_fpr - reached_fpr))
-        return reached_tpr + share * (next_tpr - reached_tpr)
+        if not self._defined.any():
+            return self._figure(np.full(len(self._genuine), np.nan))
+        group = self._last_within(fpr)
+        reached_fpr, reached_tpr = self._rates(group)
+        next_fpr, next_tpr = self._rates(np.minimum(group + 1, len(self._ranking.thresholds) - 1))
+        step = next_fpr - reached_fpr
+        # At the last threshold there is no next one, and nothing to share.
+        share = np.divide(fpr - reached_fpr, step, out=np.zeros(len(step)), where=step > 0)
+        return self._figure(reached_tpr + np.maximum(share, 0.0) * (next_tpr - reached_tpr))
 
-    def last_within(self, fpr: float) -> int:
+    def last_within(self, fpr: float) -> Indices:
         """The lowest threshold (its index) whose false positive rate is at most ``fpr``; -1 if none is."""
-        budget = fpr * self._impostor_sums[-1] * ROUNDING
+        found = self._last_within(fpr)
+        return found[0] if self._single else found
+
+    def _last_within(self, fpr: float) -> Indices:
+        sums = self._impostor_sums
+        budgets = fpr * sums[:, -1] * ROUNDING
         # Binary search over groups through two monotone tables: few steps, no array of the groups' size.
-        most = np.searchsorted(self._impostor_sums, budget, side="right") - 1
-        return int(np.searchsorted(self._ranking.impostor_within, most, side="right")) - 1
+        most = np.array([row.searchsorted(budget, side="right") for row, budget in zip(sums, budgets)]) - 1
+        return np.asarray(np.searchsorted(self._ranking.impostor_within, most, side="right") - 1, dtype=np.intp)
 
+    def _rates(self, group: Indices) -> tuple[Floats, Floats]:
+        """False and true positive rates with all pairs of the ``group`` + 1 highest scores accepted (R,); 0 for -1."""
+        none = group < 0
+        ranking = self._ranking
+        fpr = _shares(self._impostor_sums, ranking.impostor_within[group])
+        tpr = _shares(self._genuine_sums, ranking.genuine_within[group])
+        if none.any():
+            fpr[none & self._defined] = tpr[none & self._defined] = 0.0
+        return fpr, tpr
 
-def area(ranking: Ranking, genuine: Weights, impostor_sums: Floats) -> float:
-    """AUC of weighted pairs; NaN where either kind weighs nothing.
-
-    Args:
-        ranking: the pairs in order.
-        genuine: weights of the genuine pairs (n,).
-        impostor_sums: running sums of the impostor pairs' weights, from 0 on (m + 1,).
-    """
-    total = genuine.sum() * impostor_sums[-1]
-    if not total > 0:
-        return float("nan")
-    beaten_by = impostor_sums.take(ranking.above)
-    beaten_by += impostor_sums.take(ranking.not_below) if ranking.tied else beaten_by
-    # Not a dot product: BLAS brings threads of its own, which in the bootstrap's threads get into each other's way.
-    beaten_by *= genuine
-    return float(1.0 - beaten_by.sum() / (2.0 * total))
+    def _figure(self, values: Floats) -> Floats:
+        found: Floats = values[0] if self._single else values
+        return found
 
 
 def _sums(weights: Weights) -> Floats:
-    sums = np.zeros(len(weights) + 1)
-    np.cumsum(weights, out=sums[1:])
+    sums = np.zeros((len(weights), weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
     return sums
+
+
+def _shares(sums: Floats, places: Indices) -> Floats:
+    """Each row's running sum at a place (R,), as a share of its last; NaN of nothing."""
+    reached = sums.ravel().take(places + np.arange(0, sums.size, sums.shape[1]))
+    with np.errstate(invalid="ignore"):
+        shares: Floats = reached / sums[:, -1]
+    return shares

@@ -9,21 +9,23 @@ from numpy.typing import ArrayLike
 
 from reidbench.metrics.arrays import Floats
 from reidbench.metrics.bootstrap import bootstrap_verification_patients
-from reidbench.metrics.roc import Ranking
+from reidbench.metrics.roc import ROUNDING, Ranking
 
 # The first false positives one by one; from there on so many points a tenfold that a line between them hides nothing.
 _ONE_BY_ONE = 20
 _PER_DECADE = 30
+# Rates that are stated in numbers: the curve has a point at each, or at the next whole pair below.
+_STATED = (0.001, 0.01, 0.1, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
 class RocPoints:
-    """Points of a ROC curve at chosen false positive rates, with a band; NaN where either kind of pair is missing.
+    """Points of a ROC curve at chosen false positive rates; NaN where either kind of pair is missing.
 
     Attributes:
         fpr: false positive rates, rising from 0 to 1 (G,); each is a whole number of impostor pairs.
         tpr: true positive rates there, as `tpr_at_fpr` has them (G,).
-        low: lower end of the band (G,).
+        low: lower end of the band (G,); NaN where there is none.
         high: upper end (G,); every rate by itself, so that a curve in the band's level may leave it somewhere.
     """
 
@@ -32,9 +34,15 @@ class RocPoints:
     low: Floats
     high: Floats
 
+    def place(self, fpr: float) -> int:
+        """The point at a false positive rate in [0, 1], or the next one below it."""
+        return int(self.fpr.searchsorted(fpr * ROUNDING, side="right")) - 1
+
 
 def roc_rates(impostors: int) -> Floats:
     """False positive rates to draw a curve at: every one of the lowest, then evenly on a logarithmic axis, and 1.
+
+    At 0.1 %, 1 %, 10 % and 50 % there is a point too, at the most impostor pairs that these allow.
 
     Args:
         impostors: how many impostor pairs there are; 0 gives the ends alone.
@@ -44,7 +52,8 @@ def roc_rates(impostors: int) -> Floats:
     last = int(np.ceil(np.log10(impostors) * _PER_DECADE)) + 1
     spaced = np.round(np.logspace(0, np.log10(impostors), last)).astype(np.intp)
     first = np.arange(min(_ONE_BY_ONE, impostors) + 1)
-    return np.union1d(np.concatenate([first, spaced]), [impostors]) / impostors
+    stated = (np.array(_STATED) * impostors * ROUNDING).astype(np.intp)
+    return np.union1d(np.concatenate([first, spaced, stated]), [impostors]) / impostors
 
 
 def roc_points(scores: ArrayLike, same: ArrayLike) -> RocPoints:

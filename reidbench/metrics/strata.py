@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import sqrt
 from statistics import NormalDist
 
@@ -11,12 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidbench.metrics.arrays import Floats, Indices, codes, score_vector
-from reidbench.metrics.intervals import Interval, checked, patient_counts, percentile_interval, resample
+from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
 
 NO_PAIR = "no genuine pair"
 ONE_PATIENT = "one patient: no interval over patients"
-# Resamples that are multiplied at a time: a block of weights, not all of them, is widened to float64.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -143,19 +140,12 @@ def _resampled_rates(found: NDArray[np.intp], pairs: NDArray[np.intp], runs: int
     count, strata = pairs.shape
     if not count:
         return np.full((runs, strata), np.nan)
-    weights = _weights(count, runs, seed)
     both = np.hstack([found, pairs]).astype(np.float64)
-    # Whole numbers in float64: the sums are exact, in whatever order the product takes them.
-    sums = np.vstack([weights[at : at + _BLOCK].astype(np.float64) @ both for at in range(0, runs, _BLOCK)])
-    drawn = sums[:, strata:]
-    return np.divide(sums[:, :strata], drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
 
+    def rates(counts: Floats) -> Floats:
+        # Whole numbers in float64: the sums are exact, in whatever order they are taken.
+        sums = np.einsum("rk,ks->rs", counts, both)
+        drawn = sums[:, strata:]
+        return np.divide(sums[:, :strata], drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
 
-# Every attack on the same pairs asks for the same resamples.
-@lru_cache(maxsize=1)
-def _weights(patients: int, runs: int, seed: int) -> NDArray[np.uint16]:
-    def draw(rng: np.random.Generator, count: int) -> Floats:
-        return np.stack([patient_counts(rng, patients) for _ in range(count)])
-
-    # A patient is drawn more than 65,535 times in no resample that anybody will see.
-    return resample(draw, runs, seed).astype(np.uint16)
+    return over_patients(rates, count, runs, seed, width=both.size)

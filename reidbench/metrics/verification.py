@@ -88,7 +88,7 @@ def roc_auc(scores: ArrayLike, same: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ or a score is NaN.
     """
-    return Ranking.of(scores, same).unweighted().auc()
+    return float(Ranking.of(scores, same).unweighted().auc())
 
 
 def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
@@ -124,7 +124,7 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ or a score is NaN.
     """
-    return Ranking.of(scores, same).unweighted().eer()
+    return float(Ranking.of(scores, same).unweighted().eer())
 
 
 def tpr_at_fpr(scores: ArrayLike, same: ArrayLike, fpr: float) -> float:
@@ -147,7 +147,7 @@ def tpr_at_fpr(scores: ArrayLike, same: ArrayLike, fpr: float) -> float:
     Raises:
         ValueError: shapes differ, a score is NaN, or ``fpr`` is out of [0, 1].
     """
-    return Ranking.of(scores, same).unweighted().tpr_at(checked_rate(fpr))
+    return float(Ranking.of(scores, same).unweighted().tpr_at(checked_rate(fpr)))
 
 
 def threshold_at_fpr(scores: ArrayLike, same: ArrayLike, fpr: float) -> float:
@@ -172,7 +172,7 @@ def threshold_at_fpr(scores: ArrayLike, same: ArrayLike, fpr: float) -> float:
     ranking = Ranking.of(scores, same)
     if not len(ranking.impostor):
         return float("nan")
-    last = ranking.unweighted().last_within(fpr)
+    last = int(ranking.unweighted().last_within(fpr))
     return float(ranking.thresholds[last]) if last >= 0 else float("inf")
 
 

@@ -216,7 +216,8 @@ class _Bar(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._advance = self._open.enter_context(self._task)
-        self._advance(trainer.global_step)
+        # Not global_step, which counts every optimizer's.
+        self._advance(trainer.fit_loop.epoch_loop.batch_progress.total.completed)
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self._advance(1)

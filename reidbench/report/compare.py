@@ -20,24 +20,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
-from math import hypot, nan, sqrt
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Literal
 
-import numpy as np
-from scipy.special import stdtrit
-
-from reidbench import metrics
 from reidbench.errors import ReidbenchError
-from reidbench.harness.record import Attack, Interval, VerificationMetrics
-from reidbench.harness.scores import RunScores, classifier_key
-from reidbench.report.matching import Kept, Match, key_of, match
-from reidbench.report.summary import Worst, diagnosed, utility, worst_verification
-
-LEVEL = 0.95
-RUNS = 2000
-BOOTSTRAP_SEED = 20220926
+from reidbench.harness.record import Attack
+from reidbench.report.matching import Match, match
+from reidbench.report.paired import LEVEL, RUNS, Paired, over_seeds
+from reidbench.report.summary import Worst, headline, worst_verification
 
 # The classifiers that the gate judges, both on the release.
 TRAINED_ON = ("originals", "release")
@@ -131,7 +122,7 @@ def compare(
 
 
 def _compare(found: Match, limits: Tolerances, every_rung: bool, runs: int) -> Comparison:
-    seeds = [_Seed(base, new, runs) for base, new in found.seeds]
+    seeds = [Paired(base, new, runs) for base, new in found.seeds]
     changes: list[Change] = []
     rungs: list[Change] = []
     for name, chooses, tolerance in (
@@ -149,97 +140,6 @@ def _compare(found: Match, limits: Tolerances, every_rung: bool, runs: int) -> C
     return Comparison(found.label, found, (*changes, *rungs), tuple(_notes(found, seeds)))
 
 
-class _Seed:
-    """Two runs of one seed, with their scores where they pair."""
-
-    def __init__(self, base: Kept, new: Kept, runs: int) -> None:
-        self.base, self.new = ({key_of(attack): attack for attack in kept.record.attacks} for kept in (base, new))
-        self.runs = runs
-        self._kept = (base, new)
-
-    @cached_property
-    def _read(self) -> tuple[RunScores, RunScores] | None:
-        """What was kept of both runs, if it is of the same images."""
-        one, other = (kept.scores() for kept in self._kept)
-        if one is None or other is None or not np.array_equal(one.patients, other.patients):
-            return None
-        return one, other
-
-    @cached_property
-    def scores(self) -> tuple[RunScores, RunScores] | None:
-        """The same, if its pairs are the same too."""
-        if self._read is None:
-            return None
-        one, other = self._read
-        same = one.pairs.keys() == other.pairs.keys() and all(
-            np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
-        )
-        return (one, other) if same else None
-
-    def rise(self, before: str, after: str, level: float) -> metrics.Interval:
-        """How far one attack's figure lies above another's of the run before, with its interval."""
-        old, new = self.base[before], self.new[after]
-        if self.scores is None:
-            return _independent(_figure(new), _figure(old))
-        base, other = self.scores
-        if new.negatives is None:
-            rises = other.average_precision[after].astype(float) - base.average_precision[before]
-            return metrics.bootstrap_mean_patients(
-                rises, base.patients, runs=self.runs, seed=BOOTSTRAP_SEED, level=level
-            )
-        a, b, same = base.pairs[new.negatives]
-        return metrics.bootstrap_auc_drop_patients(
-            other.verification[after],
-            base.verification[before],
-            same.astype(bool),
-            base.patients[a],
-            base.patients[b],
-            runs=self.runs,
-            seed=BOOTSTRAP_SEED,
-            level=level,
-        )
-
-    def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
-        """What is left for diagnosis before and after, None where it was not measured."""
-        base, new = (utility(kept.record, trained_on) for kept in self._kept)
-        return base, new
-
-    def predictions(self, trained_on: str) -> tuple[RunScores, RunScores] | None:
-        """Both runs' kept predictions of that classifier on the release, if they are of the same findings."""
-        key = self._classifier(trained_on)
-        if self._read is None or not all(key in side.predictions for side in self._read):
-            return None
-        one, other = self._read
-        same = one.labels == other.labels and np.array_equal(one.findings, other.findings)
-        return (one, other) if same else None
-
-    @property
-    def track(self) -> str:
-        """What both runs publish."""
-        return self._kept[1].record.track
-
-    def _classifier(self, trained_on: str) -> str:
-        return classifier_key(*diagnosed(self._kept[1].record, trained_on))
-
-    def fall(self, trained_on: str, old: Interval, new: Interval) -> metrics.Interval:
-        """How far the utility fell, with its interval."""
-        kept = self.predictions(trained_on)
-        if kept is None:
-            return _independent(old, new)
-        base, other = kept
-        key = self._classifier(trained_on)
-        known = (base.findings >= 0).all(axis=1)
-        return metrics.bootstrap_macro_auc_drop_patients(
-            base.predictions[key][known],
-            other.predictions[key][known],
-            base.findings[known],
-            base.patients[known],
-            runs=self.runs,
-            seed=BOOTSTRAP_SEED,
-            level=LEVEL,
-        )
-
-
 @dataclass(frozen=True)
 class _Track:
     """Attacks whose figures compare: one task, and one kind of negatives."""
@@ -247,7 +147,7 @@ class _Track:
     name: str
     chooses: Callable[[Attack], bool]
     tolerance: float
-    seeds: Sequence[_Seed]
+    seeds: Sequence[Paired]
 
     @cached_property
     def keys(self) -> list[str]:
@@ -256,7 +156,7 @@ class _Track:
             key
             for key, attack in self.seeds[0].base.items()
             if self.chooses(attack)
-            and all(_figure(side[key]).value is not None for seed in self.seeds for side in (seed.base, seed.new))
+            and all(headline(side[key]).value is not None for seed in self.seeds for side in (seed.base, seed.new))
         ]
 
     def worst_case(self) -> Change:
@@ -300,28 +200,9 @@ class _Track:
         )
 
 
-def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:
-    """The mean of seeds' changes: the patients' interval averaged, and the seeds' spread added in quadrature."""
-    value, low, high = (fmean(getattr(change, end) for change in changes) for end in ("value", "low", "high"))
-    count = len(changes)
-    if count > 1:
-        spread = stdev(change.value for change in changes) / sqrt(count)
-        spread *= float(stdtrit(count - 1, (1 + level) / 2))
-        low, high = value - hypot(value - low, spread), value + hypot(high - value, spread)
-    return metrics.Interval(value, low, high)
-
-
-def _independent(new: Interval, old: Interval) -> metrics.Interval:
-    """New less old from single intervals, as if the runs were independent."""
-    (n, n_low, n_high), (o, o_low, o_high) = (
-        (nan if end is None else end for end in (one.value, one.low, one.high)) for one in (new, old)
-    )
-    return metrics.Interval(n - o, n - o - hypot(n - n_low, o_high - o), n - o + hypot(n_high - n, o - o_low))
-
-
-def _utilities(seeds: Sequence[_Seed], tolerance: float) -> Iterable[Change]:
+def _utilities(seeds: Sequence[Paired], tolerance: float) -> Iterable[Change]:
     # A published model is its own classifier, and there is one of it.
-    model = seeds[0].track == "model"
+    model = seeds[0].records[1].track == "model"
     for trained_on in TRAINED_ON[:1] if model else TRAINED_ON:
         pairs = [seed.utilities(trained_on) for seed in seeds]
         known = [(old, new) for old, new in pairs if old and new and None not in (old.value, new.value)]
@@ -341,7 +222,7 @@ def _utilities(seeds: Sequence[_Seed], tolerance: float) -> Iterable[Change]:
         )
 
 
-def _notes(found: Match, seeds: Sequence[_Seed]) -> Iterable[str]:
+def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
     base, new = (kept.record for kept in found.seeds[0])
     if any(seed.scores is None for seed in seeds):
         yield (
@@ -381,15 +262,11 @@ def _changed_baseline(found: Match) -> Iterable[str]:
         yield f"The undefended runs differ too (AUC {old:.3f} and {new:.3f}): part of the change is the attackers'."
 
 
-def _figure(attack: Attack) -> Interval:
-    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r
-
-
 def _value(attack: Attack) -> float:
-    value = _figure(attack).value
+    value = headline(attack).value
     assert value is not None
     return value
 
 
 def _rung(attack: Attack) -> str:
-    return Worst(_figure(attack), attack).rung.removesuffix(", matched")
+    return Worst(headline(attack), attack).rung.removesuffix(", matched")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from reidbench.report.pareto import pareto_front
 
 CHANCE = 0.5
 
@@ -39,16 +41,15 @@ def lines(points: Iterable[Point]) -> dict[str, list[Point]]:
     return {name: sorted(found, key=_order) for name, found in sorted(grouped.items())}
 
 
-def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """The sound points to which no other is superior in the one figure and not inferior in the other.
-
-    The lowest risk comes first. Of points that are equal in both figures one is enough.
-    """
-    front: list[Point] = []
-    for point in sorted((point for point in points if point.sound), key=lambda p: (p.risk, -p.utility, *_order(p))):
-        if not front or point.utility > front[-1].utility:
-            front.append(point)
-    return front
+def front(points: Iterable[Point]) -> list[Point]:
+    """The sound points of the Pareto front, the lowest risk first; of points that are equal in both figures one."""
+    ordered = sorted((point for point in points if point.sound), key=_order)
+    found: list[Point] = []
+    for position in pareto_front([(point.risk, point.utility) for point in ordered]):
+        point = ordered[position]
+        if not found or (point.risk, point.utility) != (found[-1].risk, found[-1].utility):
+            found.append(point)
+    return found
 
 
 def _order(point: Point) -> tuple[float, float, str, str]:

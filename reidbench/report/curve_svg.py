@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from reidbench.report.curve import CHANCE, Point, lines, pareto_front
+from reidbench.report.curve import CHANCE, Point, front, lines
 from reidbench.report.labels import Box, Places
 
 WIDTH, PANEL, HEAD, MARGIN_LEFT, MARGIN_RIGHT, FOOT = 820, 560, 44, 64, 24, 92
@@ -64,7 +64,7 @@ def _laid_out(panel: Panel, top: int) -> dict[str, Any]:
         return across(point.risk), upward(point.utility)
 
     grouped = lines(panel.points)
-    front = [at(point) for point in pareto_front(panel.points)]
+    best = [at(point) for point in front(panel.points)]
     chance = (across(CHANCE), upward(CHANCE))
     places = Places(frame)
     places.markers += [_square(*at(point)) for point in panel.points] + [_square(*chance)]
@@ -78,7 +78,7 @@ def _laid_out(panel: Panel, top: int) -> dict[str, Any]:
         "x_ticks": across.ticks(),
         "y_ticks": upward.ticks(),
         "chance": chance,
-        "front": _staircase(front),
+        "front": _staircase(best),
         "lines": [
             {
                 "colour": number % len(LIGHT),

@@ -9,6 +9,14 @@ from pydantic import BaseModel
 
 from reidbench.plugins import Found
 
+#: What each kind of defense works on.
+WORKS_ON = {
+    "image": "an image at a time",
+    "cohort": "the whole set to be published",
+    "fitted": "an image at a time, after a training on the train split",
+    "model": "the train split, on which it trains the model that is published in place of images",
+}
+
 
 def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
     """What is known of a plugin, as JSON-ready data."""
@@ -22,8 +30,8 @@ def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
             preset: {"doc": inspect.cleandoc(recipe.__doc__ or ""), "options": _options(recipe)}
             for preset, recipe in getattr(cls, "recipes", {}).items()
         },
-        # A promise that only defenses make.
-        **({"differentiable": cls.differentiable} if hasattr(cls, "differentiable") else {}),
+        # What only defenses have: how they work, and a promise.
+        **_defense(cls),
     }
 
 
@@ -31,6 +39,8 @@ def as_text(found: Found, cls: type[BaseModel]) -> str:
     """The same for a person."""
     data = as_data(found, cls)
     lines = [f"{found.name}  ({found.kind}, from {found.distribution} {found.version})", "", data["doc"], ""]
+    if "works_on" in data:
+        lines.append(f"works on: {data['works_on']}")
     if "differentiable" in data:
         lines.append(f"gradients: {'pass to the image' if data['differentiable'] else 'none promised'}")
     lines.append("options:" if data["options"] else "options: none")
@@ -43,6 +53,13 @@ def as_text(found: Found, cls: type[BaseModel]) -> str:
     for preset, recipe in data["recipes"].items():
         lines += [f"preset {preset} has options of its own:", *map(_line, recipe["options"])]
     return "\n".join(lines)
+
+
+def _defense(cls: type[BaseModel]) -> dict[str, Any]:
+    if not hasattr(cls, "differentiable"):
+        return {}
+    kind = str(getattr(cls, "kind", ""))
+    return {"works_on": WORKS_ON.get(kind, kind), "differentiable": cls.differentiable}
 
 
 def _options(cls: type[BaseModel]) -> list[dict[str, Any]]:

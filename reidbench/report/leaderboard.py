@@ -6,25 +6,18 @@ import csv
 import io
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
-from reidbench.harness.record import Record, VerificationMetrics
+from reidbench.harness.record import Record
+from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
-from reidbench.report.summary import (
-    Worst,
-    baseline_of,
-    defense_label,
-    drop,
-    membership_auc,
-    utility,
-    worst_retrieval,
-    worst_verification,
-)
-from reidbench.report.terminal import figure, number
+from reidbench.report.drops import HEADLINES, UNPAIRED, Drops, Find
+from reidbench.report.rows import Row, highest_tpr, rows
+from reidbench.report.summary import Worst, membership_auc, worst_retrieval, worst_verification
+from reidbench.report.terminal import figure, number, over_the_seeds
 
 CURVE = (
     "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
@@ -71,66 +64,15 @@ class Group:
         return presets.get(self.preset, 3), self.revision, -self.size, self.overrides
 
 
-@dataclass(frozen=True)
-class Row:
-    """One defense with its options, over all its seeds.
-
-    Attributes:
-        records: a record a seed, all of one group.
-        baselines: the undefended record of each, None where it is not among the records.
-    """
-
-    records: tuple[Record, ...]
-    baselines: tuple[Record | None, ...]
-
-    @property
-    def label(self) -> str:
-        """Name and options."""
-        return defense_label(self.records[0])
-
-    @property
-    def status(self) -> str:
-        """What a reader must know before comparing: ``complete``, or what is missing or wrong."""
-        marks = []
-        if not all(record.complete for record in self.records):
-            marks.append("incomplete ladder")
-        if not all(record.valid for record in self.records):
-            marks.append("invalid controls")
-        if any(b is None and r.defense.kind != "none" for r, b in zip(self.records, self.baselines)):
-            marks.append("no undefended run")
-        return ", ".join(marks) or "complete"
-
-    def worst(self, find: Callable[[Record], Worst | None]) -> Worst | None:
-        """The highest worst case over the seeds."""
-        found = [worst for record in self.records if (worst := find(record)) is not None]
-        return max(found, key=lambda worst: worst.value, default=None)
-
-    def mean(self, find: Callable[[Record], Worst | None]) -> float | None:
-        """The mean worst case over the seeds."""
-        return _mean(worst.value if (worst := find(record)) else None for record in self.records)
-
-    def drop(self, find: Callable[[Record], Worst | None]) -> float | None:
-        """The mean drop against the undefended runs of the same seeds."""
-        return _mean(
-            drop(find(record), find(baseline)) if baseline else None
-            for record, baseline in zip(self.records, self.baselines)
-        )
-
-    def utility(self, trained_on: str, tested_on: str) -> float | None:
-        """The mean macro AUC over the seeds."""
-        found = [utility(record, trained_on, tested_on) for record in self.records]
-        return _mean(interval.value if interval else None for interval in found)
-
-    def ssim(self) -> float | None:
-        """The mean structural similarity over the seeds."""
-        return _mean(record.utility.fidelity.ssim if record.utility else None for record in self.records)
-
-
-def render(records: Sequence[Record]) -> dict[str, str]:
+def render(records: Sequence[Record], drops: Drops | None = None) -> dict[str, str]:
     """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
 
-    Published models have pages of their own, ``<name>-models.md`` and so on. The figure is left out where no
-    record has both a risk and a utility.
+    Published models have pages of their own, ``<name>-models.md`` and so on. The figure is left out where no record has
+    both a risk and a utility.
+
+    Args:
+        records: of any datasets.
+        drops: those with a paired interval, where scores lie beside the records.
     """
     pages = {}
     groups: dict[Group, list[Record]] = defaultdict(list)
@@ -138,25 +80,16 @@ def render(records: Sequence[Record]) -> dict[str, str]:
         groups[Group.of(record)].append(record)
     for page in sorted({group.page for group in groups}):
         mine = sorted((group for group in groups if group.page == page), key=Group.order)
-        tables = [(group, rows(groups[group], records)) for group in mine]
-        panels = [panel for panel in (_panel(*table) for table in tables) if panel.points]
+        tables = []
+        for group in mine:
+            controls = board_controls(groups[group], records)
+            tables.append((group, rows(groups[group], records, controls, drops), controls))
+        panels = [panel for panel in (_panel(group, table) for group, table, _ in tables) if panel.points]
         pages[f"{page}.md"] = _markdown(page, tables, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
         if panels:
             pages[f"{page}.svg"] = draw(page, panels)
     return pages
-
-
-def rows(members: Sequence[Record], everything: Sequence[Record]) -> list[Row]:
-    """A table's rows, the highest worst-case AUC first: from what gives patients away to what keeps them."""
-    by_defense: dict[str, list[Record]] = defaultdict(list)
-    for record in members:
-        by_defense[defense_label(record)].append(record)
-    made = []
-    for seeds in by_defense.values():
-        ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
-        made.append(Row(tuple(ordered), tuple(baseline_of(record, everything) for record in ordered)))
-    return sorted(made, key=lambda row: (-(row.mean(worst_verification) or -1.0), row.label))
 
 
 def write(pages: dict[str, str], folder: Path) -> list[Path]:
@@ -184,9 +117,8 @@ def _panel(group: Group, table: list[Row]) -> Panel:
         if risk is None or left is None:
             missing.append(row.label)
             continue
-        sound = all(record.complete and record.valid for record in row.records)
         options = row.label.removeprefix(defense.name).strip()
-        points.append(Point(defense.name, options, risk, left, sound, defense.kind == "none"))
+        points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none"))
     return Panel(group.title, points, missing)
 
 
@@ -196,7 +128,8 @@ INTRODUCTIONS = {
         "attack ladder (attacker × knowledge × linkage × negatives), highest first: from what gives patients away to",
         "what keeps them. Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor",
         "pairs of the same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a",
-        "classifier trained on originals, and with one trained on the release. Drops are against the undefended run.",
+        "classifier trained on originals, and with one trained on the release. Drops are against the undefended run;",
+        "their intervals are paired. Over several seeds: mean ± standard deviation, and the maximum.",
     ),
     "model": (
         "Made by `reidbench leaderboard` from the records; do not edit. What is published here is a model and its",
@@ -205,22 +138,23 @@ INTRODUCTIONS = {
         "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
         "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
         "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against",
-        "the same model trained without the defense.",
+        "the same model trained without the defense; their intervals are paired. Over several seeds: mean ± standard",
+        "deviation, and the maximum.",
     ),
 }
 
 
-def _markdown(page: str, tables: list[tuple[Group, list[Row]]], *, figured: bool) -> str:
+def _markdown(page: str, tables: list[tuple[Group, list[Row], BoardControls]], *, figured: bool) -> str:
     track = tables[0][0].track
     lines = [f"# Leaderboard: {page}", "", *INTRODUCTIONS[track], ""]
     if figured:
         lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
-    for group, table in tables:
-        lines += _section(group, table)
+    for group, table, controls in tables:
+        lines += _section(group, table, controls)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(group: Group, table: list[Row]) -> list[str]:
+def _section(group: Group, table: list[Row], board: BoardControls) -> list[str]:
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
@@ -233,78 +167,61 @@ def _section(group: Group, table: list[Row]) -> list[str]:
         f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
         f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R.",
         "",
+        *(line for reason in board.reasons for line in (f"**Invalid board**: {_cell(reason)}.", "")),
+        *([f"Controls: {board.line}.", ""] if board.line else []),
         "| " + " | ".join(name for name, _ in columns[0]) + " |",
         "| " + " | ".join("---" for _ in columns[0]) + " |",
     ]
     lines += ["| " + " | ".join(_cell(text) for _, text in row) + " |" for row in columns]
-    return [*lines, ""]
+    lines.append("")
+    if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
+        lines += [UNPAIRED, ""]
+    invalid = [f"- {_cell(row.label)} is invalid: {_cell('; '.join(row.problems))}." for row in table if row.problems]
+    return [*lines, *invalid, ""] if invalid else lines
 
 
 def _columns(row: Row) -> list[tuple[str, str]]:
-    auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     return [
         *_attack_columns(row),
-        ("mAP@R, worst case", _with_mean(row, worst_retrieval, ranking)),
-        ("drop", _drop(row, worst_retrieval)),
-        ("by (AUC)", auc.rung if auc else "–"),
         ("utility: originals", number(row.utility("originals", "release"))),
         ("utility: release", number(row.utility("release", "release"))),
         ("SSIM", number(row.ssim())),
         ("ε", _epsilon(row.records[0])),
-        ("seeds", str(len(row.records))),
+        ("seeds", str(row.seeds)),
         ("status", row.status),
     ]
 
 
 def _model_columns(row: Row) -> list[tuple[str, str]]:
-    auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
-    found = [membership_auc(record) for record in row.records]
     proved = [record.membership.audit.epsilon_lower for record in row.records if record.membership]
+    found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
         *_attack_columns(row),
-        ("mAP@R, worst case", _with_mean(row, worst_retrieval, ranking)),
-        ("drop", _drop(row, worst_retrieval)),
-        ("by (AUC)", auc.rung if auc else "–"),
         ("utility", number(row.utility("originals", "originals"))),
-        ("membership", number(_mean(found))),
+        ("membership", number(max(found, default=None))),
         ("ε", _epsilon(row.records[0])),
         ("ε, proved", number(max(proved, default=None))),
-        ("seeds", str(len(row.records))),
+        ("seeds", str(row.seeds)),
         ("status", row.status),
     ]
 
 
 def _attack_columns(row: Row) -> list[tuple[str, str]]:
-    auc, matched = row.worst(worst_verification), row.worst(_matched)
+    auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     return [
         ("defense", row.label),
-        ("AUC, worst case", _with_mean(row, worst_verification, auc)),
-        ("drop", _drop(row, worst_verification)),
+        ("AUC, worst case", over_the_seeds(row, worst_verification, auc)),
+        ("drop", _drop_text(row, worst_verification)),
         ("matched", number(matched.value if matched else None)),
         ("TPR at 1 % FPR", number(highest_tpr(row))),
+        ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
+        ("drop", _drop_text(row, worst_retrieval)),
+        ("by (AUC)", auc.rung if auc else "–"),
     ]
 
 
-def _drop(row: Row, find: Callable[[Record], Worst | None]) -> str:
-    return number(row.drop(find)) if row.records[0].defense.kind != "none" else ""
-
-
-def _with_mean(row: Row, find: Callable[[Record], Worst | None], worst: Worst | None) -> str:
-    if worst is None:
-        return "–"
-    text = figure(worst.figure)
-    return text if len(row.records) == 1 else f"{number(row.mean(find))}, max {text}"
-
-
-def highest_tpr(row: Row) -> float | None:
-    """The highest true positive rate at 1 % false positives over the ladder and the seeds."""
-    rates = [
-        attack.metrics.tpr_at_fpr_1.value
-        for record in row.records
-        for attack in record.attacks
-        if isinstance(attack.metrics, VerificationMetrics) and attack.metrics.tpr_at_fpr_1.value is not None
-    ]
-    return max(rates, default=None)
+def _drop_text(row: Row, find: Find) -> str:
+    return figure(row.drop(find)) if row.records[0].defense.kind != "none" else ""
 
 
 def _epsilon(record: Record) -> str:
@@ -332,18 +249,20 @@ def _cell(text: str) -> str:
 
 
 CSV_COLUMNS = (
-    "dataset", "revision", "size", "preset", "overrides", "defense", "seeds", "status", "auc", "auc_low", "auc_high",
-    "auc_drop", "auc_matched", "tpr_at_fpr_0.01", "map_at_r", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
+    "dataset", "revision", "size", "preset", "overrides", "defense", "seeds", "status", "problems",
+    "auc", "auc_spread", "auc_max", "auc_low", "auc_high", "auc_drop", "auc_drop_low", "auc_drop_high", "auc_matched",
+    "tpr_at_fpr_0.01", "map_at_r", "map_at_r_spread", "map_at_r_max", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
+    "map_at_r_drop_low", "map_at_r_drop_high",
     "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_originals",
     "ssim", "epsilon", "delta", "privacy_unit", "records",
 )  # fmt: skip
 
 
-def _csv(tables: list[tuple[Group, list[Row]]]) -> str:
+def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for group, table in tables:
+    for group, table, _ in tables:
         for row in table:
             writer.writerow(["" if value is None else value for value in _csv_row(group, row)])
     return stream.getvalue()
@@ -353,10 +272,10 @@ def _csv_row(group: Group, row: Row) -> list[object]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     return [
-        group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, len(row.records),
-        row.status,
-        *_values(row.mean(worst_verification), auc), row.drop(worst_verification), matched.value if matched else None,
-        highest_tpr(row), *_values(row.mean(worst_retrieval), ranking), row.drop(worst_retrieval),
+        group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, row.seeds,
+        row.status, "; ".join(row.problems),
+        *_figures(row, worst_verification, auc), matched.value if matched else None,
+        highest_tpr(row), *_figures(row, worst_retrieval, ranking),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         row.utility("release", "release"), row.utility("release", "originals"), row.ssim(),
         claimed.epsilon if claimed else None, claimed.delta if claimed else None, claimed.unit if claimed else None,
@@ -364,11 +283,9 @@ def _csv_row(group: Group, row: Row) -> list[object]:
     ]  # fmt: skip
 
 
-def _values(mean: float | None, worst: Worst | None) -> list[float | None]:
-    return [mean, worst.figure.low if worst else None, worst.figure.high if worst else None]
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = list(values)
-    # A seed without the figure makes the mean unknown: an average must not skip what is missing.
-    return fmean(value for value in known if value is not None) if known and None not in known else None
+def _figures(row: Row, find: Find, worst: Worst | None) -> list[float | None]:
+    """Mean, spread and maximum of a worst case, the interval of the maximum, and the drop with its own."""
+    ends = [worst.figure.low, worst.figure.high] if worst else [None, None]
+    fallen = row.drop(find)
+    drops = [fallen.value, fallen.low, fallen.high] if fallen else [None, None, None]
+    return [row.mean(find), row.spread(find), worst.value if worst else None, *ends, *drops]

@@ -10,7 +10,9 @@ from reidbench.harness.reproduce import Line, Reproduction
 from reidbench.harness.settings import Settings
 from reidbench.harness.study import Cell
 from reidbench.report import roc, strata
+from reidbench.report.attention import draw_attention
 from reidbench.report.leaderboard import write as write_pages
+from reidbench.report.matching import key_of
 from reidbench.report.terminal import figure, number
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ def figures(made: Reproduction) -> dict[str, Figure]:
         return {}
     found = made.attack.metrics
     if made.what == "fig2":
-        return {"fig2": roc.plot({"this run": roc.curve(made.attack, made.scores)})}
+        drawn = roc.curve(made.scores, key_of(made.attack))
+        return {"fig2": roc.plot({"this run": drawn})} if drawn else {}
     if made.what == "fig3":
         known = {"threshold 0.5": found.at_half, "1 % false positives on validation": found.calibrated}
         return {"fig3": roc.plot_confusion({name: decision for name, decision in known.items() if decision})}
@@ -83,11 +86,15 @@ def figures(made: Reproduction) -> dict[str, Figure]:
 
 
 def write(made: Reproduction, settings: Settings, folder: Path) -> list[Path]:
-    """Writes the Markdown and the plots (HTML that needs no network), each whole or not at all."""
+    """Writes the Markdown, the plots (HTML that needs no network) and maps (PNG), each whole or not at all."""
     pages = {f"{made.what}.md": markdown(made, settings)}
     for stem, plot in figures(made).items():
         pages[f"{stem}.html"] = plot.to_html(include_plotlyjs=True, full_html=True)
-    return write_pages(pages, folder)
+    paths = write_pages(pages, folder)
+    if made.maps:
+        paths.append(folder / f"{made.what}.png")
+        draw_attention(made.maps, paths[-1])
+    return paths
 
 
 def _mark_published(made: Reproduction, plot: Figure) -> None:

@@ -35,6 +35,11 @@ class Worst:
         return f"{self.attack.knowledge} {SHORT_LINKAGE[self.attack.linkage]}, {self.attack.attacker}{matched}"
 
 
+def headline(attack: Attack) -> Interval:
+    """AUC of a verification attack, mAP@R of a retrieval attack."""
+    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r
+
+
 def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
     """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined."""
     return _worst(

@@ -9,8 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from reidbench.harness.record import Interval, Record
+from reidbench.report.controls import BoardControls, board_controls
+from reidbench.report.drops import Find
 from reidbench.report.membership import membership_lines
+from reidbench.report.rows import Row, rows
 from reidbench.report.summary import (
+    Worst,
     baseline_of,
     defense_label,
     drop,
@@ -50,8 +54,9 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
     left = ("utility*", "retrained*") if first.track == "images" else ("utility*", "claimed ε")
     for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", *left):
         table.add_column(heading, justify="right", no_wrap=True)
+    controls = board_controls(records, records)
     for record in records:
-        table.add_row(*_row(record, records, figure if wide else _value_text))
+        table.add_row(*_row(record, records, controls, figure if wide else _value_text))
     console.print(table)
     if not wide:
         console.print(f"  AUC and mAP@R: the worst case; with intervals on {WITH_INTERVALS} columns and more.")
@@ -63,15 +68,26 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         sep="\n",
     )
     for record in records:
-        for line in _notes(record):
+        for line in _notes(record, controls):
             console.print(f"  {defense_label(record)}: {line}", markup=False)
+    for row in rows(records, records, controls):
+        if row.seeds > 1:
+            for line in _over_seeds(row):
+                console.print(f"  {row.label} over {row.seeds} seeds: {line}", markup=False)
+    if controls.line:
+        console.print(f"  controls: {controls.line}", markup=False)
 
 
-def _row(record: Record, records: Sequence[Record], figure: Callable[[Interval | None], str]) -> list[str]:
+def _row(
+    record: Record,
+    records: Sequence[Record],
+    controls: BoardControls,
+    figure: Callable[[Interval | None], str],
+) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     baseline = baseline_of(record, records)
     seed = f" (seed {record.seed})" if len({r.seed for r in records}) > 1 else ""
-    marks = ("" if record.valid else " INVALID") + ("" if record.complete else " incomplete")
+    marks = (" INVALID" if controls.of(record) else "") + ("" if record.complete else " incomplete")
     return [
         defense_label(record) + seed + marks,
         figure(auc.figure if auc else None),
@@ -89,8 +105,8 @@ def _last(record: Record) -> str:
     return f"{record.defense.privacy.epsilon:.3g}" if record.defense.privacy else "∞"
 
 
-def _notes(record: Record) -> list[str]:
-    lines = [f"invalid: {problem}" for problem in record.controls.problems]
+def _notes(record: Record, controls: BoardControls) -> list[str]:
+    lines = [f"invalid: {problem}" for problem in controls.of(record)]
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")
@@ -98,6 +114,21 @@ def _notes(record: Record) -> list[str]:
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
     return lines + membership_lines(record)
+
+
+def _over_seeds(row: Row) -> list[str]:
+    found = (("AUC", worst_verification), ("mAP@R", worst_retrieval))
+    return [f"{name} {over_the_seeds(row, find, row.worst(find))}" for name, find in found]
+
+
+def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
+    """A worst case with its interval; of several seeds mean, standard deviation and maximum."""
+    if worst is None:
+        return "–"
+    text = figure(worst.figure)
+    if len(row.records) == 1:
+        return text
+    return f"{number(row.mean(find))} ± {number(row.spread(find))}, max {text}"
 
 
 def figure(interval: Interval | None) -> str:

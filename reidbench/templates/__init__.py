@@ -13,13 +13,14 @@ from reidbench.errors import ReidbenchError
 from reidbench.plugins import Registry
 
 
-def new_defense(name: str, folder: Path, *, single_file: bool = False) -> list[Path]:
+def new_defense(name: str, folder: Path, *, single_file: bool = False, fitted: bool = False) -> list[Path]:
     """Writes the skeleton of a defense: a package in ``folder/reidbench-NAME``, or the one file ``folder/NAME.py``.
 
     Args:
         name: lower-case letters, digits and underscores, a letter first; no installed defense has it.
         folder: where it goes; made if it isn't there.
         single_file: a loose file for ``--plugins-dir`` in place of a package.
+        fitted: a defense that trains on the train split first.
 
     Returns:
         The files that were written.
@@ -28,13 +29,14 @@ def new_defense(name: str, folder: Path, *, single_file: bool = False) -> list[P
         ReidbenchError: the name is no good or taken, or the place is.
     """
     _check_name(name)
+    module = "fitted" if fitted else "module"
     if single_file:
         target = folder / f"{name}.py"
-        files = {target: "module"}
+        files = {target: module}
     else:
         target = folder / f"reidbench-{_dashed(name)}"
         files = {
-            target / f"reidbench_{name}.py": "module",
+            target / f"reidbench_{name}.py": module,
             target / "pyproject.toml": "pyproject",
             target / f"test_{name}.py": "test",
             target / "README.md": "readme",

@@ -56,3 +56,54 @@ def test_saved_and_loaded_restores_the_same(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
     again = load_restorer(TINY, tmp_path / "weights.safetensors")
     np.testing.assert_array_equal(restore(again, images, device=CPU), restore(network, images, device=CPU))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_what_moves_pixels_as_a_whole_is_undone_by_the_linear_map(world, tmp_path, shuffle):
+    order = torch.randperm(world.size**2, generator=torch.Generator().manual_seed(0))
+
+    def moved(images):
+        return images.flatten(1)[:, order].view_as(images) if shuffle else images.rot90(1, (2, 3)).contiguous()
+
+    images, patients = world.blobs(300, 2, seed=1)
+    unseen, _ = world.blobs(10, 2, seed=2)
+    released = moved(torch.from_numpy(unseen).unsqueeze(1)).squeeze(1).numpy()
+    errors = {}
+    for rank in (0, 400):
+        options = RestorerOptions(width=8, min_steps=20, epochs=1, rank=rank)
+        folder = tmp_path / str(rank)
+        network, _ = fit_restorer(
+            options, world.scenario(images, patients, moved), seed=0, device=CPU, work_dir=folder / "fit"
+        )
+        save_restorer(network, folder / "weights.safetensors")
+        again = load_restorer(options, folder / "weights.safetensors")
+        errors[rank] = error(restore(again, released, device=CPU), unseen)
+    assert errors[400] < errors[0] / 3
+
+
+def test_a_constant_release_restores_to_one_image(world, tmp_path):
+    images, patients = world.blobs(20, 3, seed=1)
+    network, _ = fit_restorer(
+        RestorerOptions(width=8, min_steps=5, epochs=1),
+        world.scenario(images, patients, torch.zeros_like),
+        seed=0,
+        device=CPU,
+        work_dir=tmp_path,
+    )
+    restored = restore(network, np.zeros_like(images), device=CPU)
+    np.testing.assert_array_equal(restored, np.broadcast_to(restored[:1], restored.shape))
+
+
+def test_larger_images_than_the_linear_map_sees(world, tmp_path):
+    images, patients = world.blobs(60, 3, seed=1)
+    options = RestorerOptions(width=8, min_steps=5, epochs=1, linear_size=16)
+    network, _ = fit_restorer(
+        options,
+        world.scenario(images, patients, lambda x: x.rot90(1, (2, 3)).contiguous()),
+        seed=0,
+        device=CPU,
+        work_dir=tmp_path,
+    )
+    assert network.linear is not None
+    turned = np.ascontiguousarray(np.rot90(images, 1, (1, 2)))
+    assert error(restore(network, turned, device=CPU), images) < error(turned, images) / 2

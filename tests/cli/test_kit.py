@@ -103,6 +103,20 @@ def test_a_single_file_conforms_and_its_sheet_shows_before_and_after(call, tmp_p
     assert set(np.unique(after)) == {128}, "strength 1 leaves one grey"
 
 
+def test_a_fitted_single_file_conforms_and_its_sheet_says_what_it_learned_from(call, tmp_path):
+    call("new-defense", "loose", "--single-file", "--fitted", "--out=plug")
+    arguments = ("check-defense", "loose:epochs=1", "--plugins-dir=plug", "--sheet=sheet.png", "--json")
+    findings = json.loads(call(*arguments).stdout)
+    assert {"fit", "fit determinism", "fit resumption", "save and load", "batch size"} <= {
+        f["property"] for f in findings
+    }
+    assert all(finding["passed"] for finding in findings)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert (sheet[30:200, 30:180] != sheet[242:412, 30:180]).mean() > 0.5
+    shown = json.loads(call("describe", "loose", "--plugins-dir=plug", "--json").stdout)
+    assert shown["works_on"] == "an image at a time, after a training on the train split"
+
+
 def test_a_broken_promise_is_named_with_the_smallest_input(call, odd):
     done = call("check-defense", "shrinks", f"--plugins-dir={odd}", "--sheet=sheet.png", check=1)
     line = next(line for line in done.stdout.splitlines() if line.startswith("FAIL"))

@@ -163,6 +163,22 @@ def test_the_plots_need_no_network(made):
     assert not (made["folder"] / "reproductions" / "table1.html").exists()
 
 
+def test_the_maps_are_of_the_attacker_of_the_other_figures(made):
+    best, missed, mistaken = made["fig6"]["rows"]
+    assert "(one patient)" in best["label"]
+    assert "(one patient)" in missed["label"]
+    assert "(two patients)" in mistaken["label"]
+    assert best["here"]["score"] > missed["here"]["score"]
+    assert len({row["here"]["threshold"] for row in made["fig6"]["rows"]}) == 1
+    sheet = np.asarray(Image.open(made["folder"] / "reproductions" / "fig6.png"))
+    # Three pairs of one view: each image, and under it the maps of two layers, in colour.
+    assert sheet.shape[:2] == (6 + 3 * (40 + 166), 12 + 6 * 150)
+    coloured = np.ptp(sheet.astype(int), axis=2).max(axis=0) > 0
+    columns = [coloured[6 + 150 * column : 6 + 150 * column + 144].any() for column in range(6)]
+    assert columns == [False, True, True] * 2
+    assert not list((made["folder"] / "reproductions").glob("fig6.html"))
+
+
 def test_a_training_is_shared_by_all_that_take_it(made):
     trained = list((made["folder"] / "cache" / "steps" / "attacker").glob("*/step.json"))
     assert len(trained) == 2
@@ -171,6 +187,5 @@ def test_a_training_is_shared_by_all_that_take_it(made):
 def test_what_cannot_be_is_refused_in_one_line(refused):
     assert "there is no such table or figure; did you mean 'table1'" in refused("reproduce", "table11")
     assert "needs its folder: add --root FOLDER" in refused("reproduce", "table1")
-    assert "reidbench explain" in refused("reproduce", "fig6")
     assert "at least 2 patients" in refused("reproduce", "table1", *options("table1"), "--limit=1")
     assert "no such setting" in refused("reproduce", "table3", *options("table1"))

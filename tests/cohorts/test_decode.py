@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from reidbench.cohorts.decode import decode, stretch
 from reidbench.errors import UnreadableImage
@@ -33,6 +34,17 @@ def test_shrinking_averages_so_that_a_fine_grid_turns_grey(tmp_path: Path) -> No
 def test_aspect_is_squashed_without_padding(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", Image.fromarray(np.full((30, 90), 200, dtype=np.uint8)))
     np.testing.assert_array_equal(decode(path, "a", 64), 200)
+
+
+def test_pitfall_20_neither_size_nor_form_nor_what_a_file_says_of_itself_tells_whose_it_is(tmp_path: Path) -> None:
+    decoded = []
+    for number, (width, height) in enumerate([(64, 64), (90, 30), (31, 200), (512, 480)]):
+        said = PngInfo()
+        said.add_text("PatientName", f"patient {number}")
+        image = Image.fromarray(np.full((height, width), 90, dtype=np.uint8))
+        path = save(tmp_path / f"{number}.png", image, pnginfo=said, dpi=(72 + number, 72 + number))
+        decoded.append(decode(path, str(number), 32))
+    assert len({picture.tobytes() for picture in decoded}) == 1
 
 
 def test_sixteen_bit_spans_the_whole_range(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from reidbench import metrics
 from reidbench.cohorts.phantom import Phantom
 from reidbench.harness.record import Record, read_record
 from reidbench.harness.scores import SUFFIX, attack_key, read_scores
+from reidbench.report.controls import board_controls
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +48,12 @@ def test_blackout_is_chance_in_every_figure(records):
         else:
             assert attack.metrics.map_at_r.value == pytest.approx(attack.metrics.chance["map_at_r"])
             assert attack.metrics.precision_at_1.value == pytest.approx(attack.metrics.chance["precision_at_1"])
+
+
+def test_both_controls_hold_on_a_board_of_the_run(records):
+    controls = board_controls(records.values(), list(records.values()))
+    assert controls.line == "identity equals the undefended run in every attack, blackout is at chance"
+    assert not controls.reasons
 
 
 def test_undoing_what_was_not_done_changes_nothing(records):

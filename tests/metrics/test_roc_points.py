@@ -43,7 +43,7 @@ def test_every_point_lies_on_the_whole_curve_of_scikit_learn(digits):
 def test_the_thinned_area_is_the_whole_one():
     scores, same, *_ = scored(2, pairs=50_000)
     points = roc_points(scores, same)
-    assert len(points.fpr) < 200
+    assert len(points.fpr) < 210
     assert sklearn.auc(points.fpr, points.tpr) == pytest.approx(sklearn.roc_auc_score(same, scores), abs=2e-3)
 
 
@@ -54,7 +54,7 @@ def test_the_rates_rise_from_0_to_1_in_whole_pairs():
         assert rates[-1] == 1
         assert (np.diff(rates) > 0).all()
         assert rates * impostors == pytest.approx(np.round(rates * impostors))
-    assert len(roc_rates(50_000)) < 200
+    assert len(roc_rates(50_000)) < 210
 
 
 def test_the_band_is_the_interval_of_each_rate_by_itself():
@@ -89,3 +89,14 @@ def test_one_kind_of_pair_is_nan_never_zero(same):
 def test_a_nan_score_is_refused():
     with pytest.raises(ValueError, match="NaN"):
         roc_points([np.nan, 1.0], [True, False])
+
+
+@pytest.mark.parametrize("impostors", [7, 999, 3210, 50_000])
+def test_rates_that_are_stated_have_a_point_of_their_own(impostors):
+    rng = np.random.default_rng(impostors)
+    same = np.repeat([True, False], [200, impostors])
+    scores = rng.normal(size=len(same)) + same
+    points = roc_points(scores, same)
+    for rate in (0.001, 0.01, 0.1, 0.5, 1.0):
+        assert points.tpr[points.place(rate)] == pytest.approx(tpr_at_fpr(scores, same, rate))
+    assert points.place(0) == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import lightning
 import numpy as np
 import pytest
@@ -131,3 +133,45 @@ def test_a_resumed_training_drops_out_what_an_unbroken_one_does(dies_at, tmp_pat
     resumed = trained(Dropping(), "b")
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+class TwoSteps(Dropping):
+    """Optimized by hand, with two optimizers a batch, as adversaries are."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self._left = dies_at
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(self.parameters(), lr=0.01) for _ in range(2)]
+
+    def training_step(self, batch, number):
+        if self._left == 0:
+            raise InterruptedError
+        self._left = None if self._left is None else self._left - 1
+        for stepper in self.optimizers():
+            loss = self.layers(batch).square().mean()
+            stepper.zero_grad()
+            self.manual_backward(loss)
+            stepper.step()
+
+
+def test_the_bar_counts_batches_however_many_optimizers_step(tmp_path):
+    bars = []
+
+    class Bars:
+        def say(self, line):
+            raise AssertionError(line)
+
+        @contextmanager
+        def task(self, description, total):
+            done = []
+            bars.append((total, done))
+            yield done.append
+
+    options = {"epochs": 4, "steps": 3, "seed": 1, "identity": {}, "device": torch.device("cpu"), "progress": Bars()}
+    with pytest.raises(InterruptedError):
+        run(TwoSteps(dies_at=7), **options, work_dir=tmp_path)
+    run(TwoSteps(), **options, work_dir=tmp_path)
+    assert [(total, sum(done)) for total, done in bars] == [(12, 7), (12, 12)]

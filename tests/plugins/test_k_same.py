@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench import CohortDefense, ReidbenchError
+from reidbench import CohortDefense, ReidbenchError, metrics
 from reidbench.defenses.release import release
 from reidbench_plugins import k_same_eigen, k_same_pixel
 from reidbench_plugins.k_same_eigen import KSameEigen
@@ -151,3 +151,25 @@ def test_images_larger_than_a_thumbnail_are_compared_reduced(monkeypatch, famili
     expected = run(KSamePixel(k=4), pixels, patients)
     monkeypatch.setattr(k_same_pixel, "THUMBNAIL", 8)
     np.testing.assert_array_equal(run(KSamePixel(k=4), pixels, patients), expected)
+
+
+def test_pitfall_15_one_in_k_is_found_where_patients_were_clustered_and_more_where_images_were() -> None:
+    """Every patient's next image against the released set, attacked by one who knows who is in which cluster."""
+    k, each = 4, 3
+    patients = np.repeat(np.arange(24), each)
+    pixels = np.random.default_rng(5).integers(0, 256, (len(patients), 24, 40), dtype=np.uint8)
+
+    def found(published: np.ndarray) -> float:
+        # The attacker has seen every patient's own part of the release and looks for images like it.
+        own = [{image.tobytes() for image in published[patients == patient]} for patient in range(24)]
+        scores = np.array([[float(image.tobytes() in mine) for image in published] for mine in own])
+        names, images = np.arange(24), np.arange(len(published))
+        ranks = metrics.rank_queries(lambda rows: scores[rows], names, patients, -1 - names, images)
+        return float(ranks.precision_at_1.max())
+
+    by_patient = run(KSamePixel(k=k), pixels, patients)
+    assert found(by_patient) == pytest.approx(1 / k)
+    # Each image among k of other patients' too, but clustered as if it were somebody of its own.
+    by_image = run(KSamePixel(k=k), pixels, np.arange(len(patients)))
+    assert min(map(len, clusters(by_image, np.arange(len(patients))))) >= k
+    assert found(by_image) > 1 / k

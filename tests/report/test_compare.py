@@ -18,8 +18,9 @@ from reidbench.harness import evaluate
 from reidbench.harness.record import Record, read_record
 from reidbench.harness.scores import SUFFIX, RunScores, attack_key, read_scores
 from reidbench.harness.steps import content_digest
-from reidbench.report.compare import Change, Tolerances, compare, over_seeds
+from reidbench.report.compare import Change, Tolerances, compare
 from reidbench.report.compare_page import as_data, as_markdown, as_text
+from reidbench.report.paired import over_seeds
 
 SAMPLE = Path(__file__).parents[1] / "harness" / "samples" / "v1-gaussian_noise.json"
 RUNS = 200

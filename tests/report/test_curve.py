@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reidbench.report import curve_svg
-from reidbench.report.curve import Point, lines, pareto_front
+from reidbench.report.curve import Point, front, lines
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.labels import Box, Places
 
@@ -29,19 +29,19 @@ def test_the_front_is_what_no_other_point_is_superior_to():
     inferior = Point("blur", "", 0.85, 0.65)
     equal = Point("other", "", 0.8, 0.7)
     points = [BASE, *NOISE, inferior, equal]
-    front = pareto_front(points)
-    assert [(p.risk, p.utility) for p in front] == [(0.7, 0.6), (0.8, 0.7), (0.95, 0.8), (0.98, 0.81)]
+    best = front(points)
+    assert [(p.risk, p.utility) for p in best] == [(0.7, 0.6), (0.8, 0.7), (0.95, 0.8), (0.98, 0.81)]
     for point in points:
         better = [o for o in points if o.risk <= point.risk and o.utility >= point.utility and o != point]
         strictly = [o for o in better if (o.risk, o.utility) != (point.risk, point.utility)]
-        assert bool(strictly) == ((point.risk, point.utility) not in {(p.risk, p.utility) for p in front})
-    assert pareto_front(points[::-1]) == front
-    assert pareto_front([]) == []
+        assert bool(strictly) == ((point.risk, point.utility) not in {(p.risk, p.utility) for p in best})
+    assert front(points[::-1]) == best
+    assert front([]) == []
 
 
 def test_what_is_not_sound_is_drawn_and_never_on_the_front():
     lucky = Point("lucky", "", 0.5, 0.9, sound=False)
-    assert lucky not in pareto_front([*NOISE, lucky])
+    assert lucky not in front([*NOISE, lucky])
     tree = root(Panel("a", [*NOISE, lucky]))
     assert [e.get("class") for e in tree.iter(f"{SVG}circle")].count("mark hollow") == 1
     assert any("hollow" in (e.text or "") for e in tree.iter(f"{SVG}tspan"))

@@ -10,6 +10,7 @@ import pytest
 
 from reidbench.harness.record import Record, read_record
 from reidbench.report.leaderboard import CSV_COLUMNS, render, write
+from reidbench.report.site.board import COLUMNS, boards
 from reidbench.report.summary import defense_label, worst_retrieval, worst_verification
 
 SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
@@ -67,8 +68,18 @@ def test_the_order_of_the_records_makes_no_difference(template):
 def test_seeds_share_a_row_with_mean_and_maximum(template):
     records = [made(template, "some", auc, seed=seed) for seed, auc in enumerate((0.6, 0.8))]
     (row,) = table(render(records)[f"{template.dataset.name}.md"])
-    assert row[1].startswith("0.701, max 0.801")
+    assert row[1].startswith("0.701 ± 0.141, max 0.801")
     assert row[-2] == "2"
+    (line,) = boards(records)[0].lines
+    cells = {name: cell for (name, _), cell in zip(COLUMNS, line.cells)}
+    assert cells["AUC, worst case"].text == row[1]
+    assert cells["AUC, worst case"].value == pytest.approx(0.701)
+    assert cells["seeds"].text == "2"
+    # The same seed again, of another version, is no third seed.
+    again = made(template, "some", 0.7, seed=1).model_copy(update={"id": "again"})
+    (row,) = table(render([*records, again])[f"{template.dataset.name}.md"])
+    assert row[-2] == "2"
+    assert "a seed repeated" in row[-1]
 
 
 def test_what_is_missing_or_wrong_is_shown(template):

@@ -13,6 +13,7 @@ from reidbench.harness.evaluate import verification
 from reidbench.harness.record import read_record
 from reidbench.harness.scores import RunScores, attack_key
 from reidbench.report import roc
+from reidbench.report.matching import key_of
 
 SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
 
@@ -38,7 +39,7 @@ def judged():
 
 def test_the_curve_is_that_of_the_stored_scores(judged, tmp_path):
     attack, kept, scores, same = judged
-    points = roc.curve(attack, kept, runs=40)
+    points = roc.curve(kept, key_of(attack), runs=40)
     fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
     last = np.append(fpr[1:] != fpr[:-1], True)
     assert points.tpr == pytest.approx(np.interp(points.fpr, fpr[last], tpr[last]))
@@ -69,7 +70,7 @@ def test_a_record_older_than_the_counts_has_dashes():
 
 def test_the_figures_hold_every_curve_twice_and_every_count(judged):
     attack, kept, *_ = judged
-    points = roc.curve(attack, kept, runs=20)
+    points = roc.curve(kept, key_of(attack), runs=20)
     figure = roc.plot({"one": points, "two": points})
     drawn = [trace for trace in figure.data if trace.name]
     assert [trace.name for trace in drawn] == ["one", "one", "two", "two"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.harness.record import read_record
+from reidbench.harness.record import Interval, read_record
 from reidbench.report.summary import worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, print_summary
 
@@ -52,3 +52,30 @@ def test_no_color_has_none(record, monkeypatch):
     codes = set(re.findall(r"\x1b\[([0-9;]*)m", printed(record, 100)))
     # Bold and italics are no colours.
     assert codes <= {"0", "1", "3"}
+
+
+def test_several_seeds_have_a_row_each_and_mean_spread_and_maximum_below(record):
+    def at(seed: int, rise: float):
+        attacks = [
+            attack.model_copy(
+                update={
+                    "metrics": attack.metrics.model_copy(
+                        update={"auc": Interval(value=attack.metrics.auc.value - rise, low=0.1, high=0.9)}
+                    )
+                }
+            )
+            if attack.task == "verification"
+            else attack
+            for attack in record.attacks
+        ]
+        return record.model_copy(update={"seed": seed, "id": f"seed{seed}", "attacks": attacks})
+
+    stream = io.StringIO()
+    records = [at(seed, rise) for seed, rise in enumerate((0.0, 0.03, 0.06))]
+    print_summary(records, Console(file=stream, width=100, highlight=False))
+    text = " ".join(stream.getvalue().split())
+    highest = worst_verification(record).value
+    assert [text.count(f"(seed {seed})") for seed in range(3)] == [1, 1, 1]
+    assert f"over 3 seeds: AUC {highest - 0.03:.3f} ± 0.030, max {highest:.3f} [0.10, 0.90]" in text
+    assert f"over 3 seeds: mAP@R {worst_retrieval(record).value:.3f} ± 0.000, max" in text
+    assert "seeds" not in printed(record, 100)

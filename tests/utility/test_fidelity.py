@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from reidbench.cohorts.phantom import Phantom
 from reidbench.utility.fidelity import fidelity
 
 CPU = torch.device("cpu")
@@ -48,3 +49,19 @@ def test_ssim_falls_with_noise_and_does_not_depend_on_batches(images):
 
 def test_no_image_is_undefined(images):
     assert all(math.isnan(value) for value in fidelity(images[:0], images[:0], device=CPU))
+
+
+def test_pitfall_19_likeness_misses_a_finding_that_is_gone_and_punishes_what_harms_nobody():
+    phantom = Phantom(patients=60)
+    source = phantom.source()
+    ill, well = source.frame.head(16).copy(), source.frame.head(16).copy()
+    ill[[*source.labels]] = well[[*source.labels]] = 0
+    ill["Effusion"] = 1
+    before, erased = phantom.read(ill, 64), phantom.read(well, 64)
+    assert np.abs(before.astype(int) - erased).max(axis=(1, 2)).min() > 20, "it was there to be seen"
+    grain = np.random.default_rng(0).normal(0, 0.05 * 255, before.shape)
+    noisy = np.clip(before + grain, 0, 255).astype(np.uint8)
+    gone, harmless = (fidelity(before, after, device=CPU) for after in (erased, noisy))
+    assert gone[0] > 0.95
+    assert harmless[0] < gone[0] - 0.1
+    assert harmless[1] < gone[1], "PSNR says the same"

@@ -16,9 +16,11 @@ from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
 from reidbench.defenses.conformance.cohorts import check_cohort
 from reidbench.defenses.conformance.effect import check_effect, measure_cost
 from reidbench.defenses.conformance.finding import Finding, broken, failed, short
+from reidbench.defenses.conformance.fitting import check_fit
 from reidbench.defenses.conformance.generators import restored
 from reidbench.defenses.conformance.images import check_images
 from reidbench.defenses.conformance.models import check_model
+from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 
@@ -31,7 +33,8 @@ def check_defense(
     """Checks a defense against all that the contract asks of it.
 
     Args:
-        cls: a subclass of ``Defense``, ``CohortDefense`` or ``ModelDefense``.
+        cls: a subclass of ``Defense``, ``CohortDefense`` or ``ModelDefense``. A ``FittedDefense`` is first fitted on a
+            small set.
         options: its options; all else at its defaults.
         device: where images lie; the CPU unless given. A cohort defense works on arrays and has none.
 
@@ -54,6 +57,12 @@ def check_defense(
         with restored():
             return findings + check_model(defense, device)
     with restored():
+        if isinstance(defense, FittedDefense):
+            fitted, found = check_fit(defense, device)
+            findings += found
+            if fitted is None:
+                return findings
+            defense = fitted
         findings += check_images(defense, device) if isinstance(defense, Defense) else check_cohort(defense)
         if not broken(findings):
             findings += [*check_effect(defense, device), *measure_cost(defense, device)]

@@ -31,6 +31,7 @@ def check_images(defense: Defense, device: torch.device) -> list[Finding]:
             _check_draws(defense, accepted, device),
             _check_global(defense, accepted, device),
             *_check_streams(defense, accepted, device),
+            *_check_deterministic(defense, accepted, device),
             check_gradient(defense, device),
         ]
     except PluginError as error:
@@ -137,3 +138,14 @@ def _check_streams(defense: Defense, accepted: list[Sample], device: torch.devic
             found.setdefault("order", f"{seen} when the order is reversed; smallest input: {one}")
     good = {"determinism": "fixed by (seed, image)", "batch size": "does not matter", "order": "does not matter"}
     return each(defense, found, good)
+
+
+def _check_deterministic(defense: Defense, accepted: list[Sample], device: torch.device) -> list[Finding]:
+    """Only where it is declared: an attacker is then given one version of each image, and would miss all others."""
+    if not type(defense).deterministic:
+        return []
+    for one in accepted:
+        if seen := difference(publish(defense, one, device, seed=SEED + 1), publish(defense, one, device)):
+            what = f"declared, but {seen} in releases of two seeds; smallest input: {one}"
+            return [failed(defense, "deterministic", what)]
+    return [Finding("deterministic", True, "declared; no seed changes a release")]

@@ -61,11 +61,12 @@ def publish(
     *,
     batch_size: int = 128,
     order: NDArray[np.int64] | None = None,
+    seed: int = SEED,
 ) -> Pixels:
     """The release of a sample, two images a patient, its rows in that order."""
     rows = np.arange(len(images.pixels)) if order is None else order
     ids = [f"image {number}" for number in rows]
-    return release(defense, images.pixels[rows], ids, rows // 2, seed=SEED, device=device, batch_size=batch_size)
+    return release(defense, images.pixels[rows], ids, rows // 2, seed=seed, device=device, batch_size=batch_size)
 
 
 def difference(one: Pixels, other: Pixels) -> str:

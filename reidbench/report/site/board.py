@@ -12,11 +12,14 @@ from typing import Any
 
 from reidbench.harness.record import Record
 from reidbench.harness.threats import full_ladder
-from reidbench.report.leaderboard import Group, Row, highest_tpr, rows
+from reidbench.report.controls import BoardControls, board_controls
+from reidbench.report.drops import UNPAIRED, Drops, Find
+from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
+from reidbench.report.rows import Row, highest_tpr, rows
 from reidbench.report.site.charts import plain
 from reidbench.report.summary import Worst, worst_retrieval, worst_verification
-from reidbench.report.terminal import figure, number
+from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
 TRACKS = {"images": "released images", "model": "published models and their vectors"}
@@ -40,13 +43,11 @@ class Line:
         row: what it comes from.
         cells: one for each of :data:`COLUMNS`.
         front: whether it lies on the Pareto front (worst-case AUC, utility of a retrained classifier).
-        sound: whether its ladder is complete and its controls hold.
     """
 
     row: Row
     cells: tuple[Cell, ...]
     front: bool
-    sound: bool
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ class Board:
         group: what its records have in common.
         track: a key of :data:`TRACKS`.
         lines: the highest worst case first.
+        controls: how its controls came out.
         chart: data of the risk–utility plot, JSON-ready.
     """
 
     group: Group
     track: str
     lines: tuple[Line, ...]
+    controls: BoardControls
     chart: dict[str, Any]
 
     @property
@@ -89,17 +92,17 @@ class Board:
 COLUMNS = (
     ("defense", "name and options"),
     ("AUC, worst case", "highest over attackers, knowledge, linkage and negatives; 95 % interval over patients"),
-    ("drop", "of the worst-case AUC against the undefended run"),
+    ("drop", f"of the worst-case AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}"),
     ("AUC, matched", "highest on impostor pairs of the same sex, age and view"),
     ("TPR at 1 % FPR", "highest over the ladder"),
     ("mAP@R, worst case", "highest over the ladder; 95 % interval over patients"),
-    ("drop of mAP@R", "against the undefended run"),
+    ("drop of mAP@R", "against the undefended run, as that of the AUC"),
     ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
     ("utility, originals", "the same, classifier trained on originals"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
     ("ε", "formal guarantee, with what it protects"),
     ("rungs", "how many of the ladder were climbed"),
-    ("seeds", "how often it was repeated"),
+    ("seeds", "how often it was repeated; if more than once, figures are mean ± standard deviation, and the maximum"),
     ("Pareto front", "no other defense has less risk (worst-case AUC) at as much utility (retrained)"),
     ("status", "what is missing or wrong"),
 )
@@ -121,49 +124,51 @@ UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 }
 
 
-def boards(records: Sequence[Record]) -> list[Board]:
-    """All tables of these records; what does not compare never shares one."""
+def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]:
+    """All tables of these records; what does not compare never shares one.
+
+    Args:
+        records: of any datasets.
+        drops: those with a paired interval.
+    """
     groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
         groups[Group.of(record)].append(record)
-    order = sorted(groups, key=lambda group: (group.dataset, *group.order(), group.track))
-    return [_board(group, rows(groups[group], records)) for group in order]
+    made = []
+    for group in sorted(groups, key=lambda group: (group.dataset, *group.order(), group.track)):
+        controls = board_controls(groups[group], records)
+        made.append(_board(group, rows(groups[group], records, controls, drops), controls))
+    return made
 
 
-def _board(group: Group, table: list[Row]) -> Board:
+def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
     chart = _chart(table)
     front = set(chart["fronts"]["auc release"])
     lines = tuple(
-        Line(row, tuple(_cells(row, position in front)), position in front, _sound(row))
-        for position, row in enumerate(table)
+        Line(row, tuple(_cells(row, position in front)), position in front) for position, row in enumerate(table)
     )
-    return Board(group, group.track, lines, chart)
-
-
-def _sound(row: Row) -> bool:
-    return all(record.complete and record.valid for record in row.records)
+    return Board(group, group.track, lines, controls, chart)
 
 
 def _cells(row: Row, front: bool) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
-    defended = row.records[0].defense.kind != "none"
     claimed = row.records[0].defense.privacy
     climbed = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in row.records)
     rungs = len(full_ladder(row.records[0].track))
     return [
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),
-        _cell(row.drop(worst_verification) if defended else None),
+        _drop_cell(row, worst_verification),
         _cell(row.mean(_matched) if matched else None),
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
-        _cell(row.drop(worst_retrieval) if defended else None),
+        _drop_cell(row, worst_retrieval),
         _cell(row.utility("release", "release")),
         _cell(row.utility("originals", "release")),
         _cell(row.ssim()),
         Cell(f"{claimed.epsilon:g} ({claimed.unit})" if claimed else "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
-        Cell(str(len(row.records)), float(len(row.records))),
+        Cell(str(row.seeds), float(row.seeds)),
         Cell("yes" if front else "no", float(front)),
         Cell(row.status, row.status),
     ]
@@ -173,18 +178,19 @@ def _cell(value: float | None) -> Cell:
     return Cell(number(value), value)
 
 
-def _worst_cell(row: Row, find: Callable[[Record], Worst | None], worst: Worst | None) -> Cell:
-    if worst is None:
-        return Cell("–", None)
-    mean = row.mean(find)
-    text = figure(worst.figure)
-    return Cell(text if len(row.records) == 1 else f"{number(mean)}, max {text}", mean)
+def _worst_cell(row: Row, find: Find, worst: Worst | None) -> Cell:
+    return Cell(over_the_seeds(row, find, worst), row.mean(find))
+
+
+def _drop_cell(row: Row, find: Find) -> Cell:
+    found = row.drop(find) if row.records[0].defense.kind != "none" else None
+    return Cell(figure(found), found.value if found else None)
 
 
 def _chart(table: list[Row]) -> dict[str, Any]:
     risks = {name: [find(row) for row in table] for name, (_, find) in RISKS.items()}
     utilities = {name: [find(row) for row in table] for name, (_, find) in UTILITIES.items()}
-    sound = [_sound(row) for row in table]
+    sound = [row.sound for row in table]
     fronts = {}
     for risk, found in risks.items():
         for utility, values in utilities.items():

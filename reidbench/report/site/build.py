@@ -19,6 +19,8 @@ from reidbench import __version__
 from reidbench.errors import ReidbenchError
 from reidbench.harness.specimens import Specimens, Studio
 from reidbench.progress import Progress, Silent
+from reidbench.report.controls import board_controls
+from reidbench.report.drops import paired_drops
 from reidbench.report.matching import Kept
 from reidbench.report.site.board import COLUMNS, TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
@@ -48,7 +50,7 @@ def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Pro
         ReidbenchError: the folder cannot be written.
     """
     progress = progress or Silent()
-    made = boards([one.record for one in kept])
+    made = boards([one.record for one in kept], paired_drops(kept, progress))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
     pages = _Pages(folder, root="")
     written = [pages.write("index.html", "index.html", boards=made, tracks=TRACKS, undefended=_undefended)]
@@ -106,6 +108,7 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
         image=image,
         attention=attention,
         specimens=found,
+        problems=board_controls([record], [other.record for other in everything]).of(record),
         board=board,
         baseline_page=f"{baseline.record.stem}.html" if baseline is not None and linked else None,
     )

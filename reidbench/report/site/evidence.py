@@ -10,12 +10,13 @@ import plotly.graph_objects as go
 
 from reidbench.harness.record import Record, RetrievalMetrics, TrainingInfo
 from reidbench.harness.scores import RunScores
+from reidbench.metrics import RocPoints
+from reidbench.report import roc
 from reidbench.report.matching import key_of
 from reidbench.report.site import curves
 from reidbench.report.site.charts import COLOURS, DASHES, SYMBOLS, Chart, Table, band, figure, line
-from reidbench.report.site.ladder import headline as ladder_figure
 from reidbench.report.site.ladder import rung_label
-from reidbench.report.summary import worst_retrieval, worst_verification
+from reidbench.report.summary import headline, worst_retrieval, worst_verification
 from reidbench.report.terminal import number
 
 # A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
@@ -29,13 +30,14 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
     found = (worst_verification(record, "random"), worst_verification(record, "matched"), worst_verification(record))
     worst = {key_of(w.attack) for w in found if w is not None}
     traces, rows, floor = [], [], 1.0
+    guess: list[float] = []
     ranked = sorted(
         (a for a in record.attacks if a.task == "verification"),
-        key=lambda a: (key_of(a) not in worst, -(ladder_figure(a).value or 0.0)),
+        key=lambda a: (key_of(a) not in worst, -(headline(a).value or 0.0)),
     )
     keys = [key_of(a) for a in ranked[:MOST_CURVES]]
     for position, key in enumerate(keys):
-        curve = curves.roc(scores, key, band=key in worst)
+        curve = roc.curve(scores, key, runs=roc.BAND_RUNS if key in worst else 0)
         if curve is None:
             continue
         _, _, same = scores.pairs[key.rsplit("/", 1)[1]]
@@ -43,25 +45,25 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
         name = key.replace("/", ", ")
         # A legend's entry switches a curve on and off; all at once are a thicket.
         visible = True if key in worst else "legendonly"
-        if curve.low is not None and curve.high is not None:
-            traces.append(band(curves.GRID.tolist(), curve.low.tolist(), curve.high.tolist(), position))
-        traces.append(line(name, curves.GRID.tolist(), curve.tpr.tolist(), position, visible=visible))
+        if key in worst:
+            traces.append(band(curve.fpr.tolist(), curve.low.tolist(), curve.high.tolist(), position))
+        traces.append(line(name, curve.fpr.tolist(), curve.tpr.tolist(), position, visible=visible))
+        guess = curve.fpr.tolist()
         rows.append((name, *(_at(curve, rate) for rate in SHOWN_RATES)))
-        before = curves.roc(undefended, key) if undefended is not None and key in worst else None
+        before = roc.curve(undefended, key, runs=0) if undefended is not None and key in worst else None
         if before is not None:
             same_style = {"dash": "dot", "width": 1.5}
             traces.append(
-                line(f"{name}, undefended", curves.GRID.tolist(), before.tpr.tolist(), position, line=same_style)
+                line(f"{name}, undefended", before.fpr.tolist(), before.tpr.tolist(), position, line=same_style)
             )
             rows.append((f"{name}, undefended", *(_at(before, rate) for rate in SHOWN_RATES)))
     if not rows:
         return []
-    guess = [0.0, *curves.GRID.tolist()]
     traces.append(line("chance", guess, guess, 6, line={"dash": "longdash", "width": 1}))
     table = Table(("attack", *(f"TPR at {100 * rate:g} % FPR" for rate in SHOWN_RATES)), tuple(rows))
     caption = (
         "Bands: 95 %, each rate by itself, bootstrap over patients "
-        f"({curves.BAND_RUNS} resamplings), for the worst cases. "
+        f"({roc.BAND_RUNS} resamplings), for the worst cases. "
     )
     draw = partial(figure, traces, height=560, yaxis={"title": {"text": "true positive rate"}, "range": [0, 1.01]})
     title = {"text": "false positive rate"}
@@ -92,7 +94,7 @@ def rank_chart(record: Record, scores: RunScores, undefended: RunScores | None) 
     traces, rows = [], []
     attacks = [a for a in record.attacks if a.task == "retrieval"]
     top = key_of(worst.attack) if worst else None
-    attacks.sort(key=lambda a: (key_of(a) != top, -(ladder_figure(a).value or 0.0)))
+    attacks.sort(key=lambda a: (key_of(a) != top, -(headline(a).value or 0.0)))
     chance: list[float] = []
     for position, attack in enumerate(attacks[:MOST_CURVES]):
         key = key_of(attack)
@@ -233,9 +235,9 @@ def _versions(
     return found
 
 
-def _at(curve: curves.Roc, rate: float) -> str:
-    place = int(np.argmin(np.abs(curves.GRID - rate)))
-    if curve.low is None or curve.high is None:
+def _at(curve: RocPoints, rate: float) -> str:
+    place = curve.place(rate)
+    if np.isnan(curve.low[place]):
         return number(float(curve.tpr[place]))
     return f"{curve.tpr[place]:.3f} [{curve.low[place]:.2f}, {curve.high[place]:.2f}]"
 

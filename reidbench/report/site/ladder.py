@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.harness.record import Attack, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.matching import key_of
 from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
-from reidbench.report.summary import SHORT_LINKAGE
+from reidbench.report.summary import SHORT_LINKAGE, headline
 from reidbench.report.terminal import figure as interval_text
 from reidbench.report.terminal import number
 
@@ -65,11 +65,6 @@ def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:
             )  # fmt: skip
             steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
     return steps
-
-
-def headline(attack: Attack) -> Interval:
-    """AUC of a verification attack, mAP@R of a retrieval attack."""
-    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r
 
 
 def rung_label(attack: Attack) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from math import isnan
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.harness.evaluate import interval
 from reidbench.harness.record import Interval, Record
 from reidbench.harness.scores import RunScores
+from reidbench.report.drops import Find, headline_drop
 from reidbench.report.matching import Kept
 from reidbench.report.membership import membership_lines
+from reidbench.report.paired import Paired
 from reidbench.report.repeat import explain_command, repeat_command
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
-from reidbench.report.summary import Worst, defense_label, drop, utility, worst_retrieval, worst_verification
+from reidbench.report.summary import defense_label, utility, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number
 
 
@@ -35,7 +40,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
     return {
         "record": record,
         "label": defense_label(record),
-        "headline": _headline(record, other),
+        "headline": _headline(kept, baseline),
         "verification_head": ladder.VERIFICATION_HEAD,
         "verification": ladder.verification_steps(record, other),
         "retrieval_head": ladder.RETRIEVAL_HEAD,
@@ -67,25 +72,25 @@ def _scores(kept: Kept) -> tuple[RunScores | None, str]:
     return scores, "" if scores is not None else f"{kept.record.stem}.scores.npz does not lie beside the record"
 
 
-def _headline(record: Record, baseline: Record | None) -> list[tuple[str, str, str]]:
+def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
     """The few figures at the top: name, value, and what to know of it."""
+    record = kept.record
+    pair = Paired(baseline, kept) if baseline is not None and record.defense.kind != "none" else None
 
-    def worst_line(name: str, worst: Worst | None, before: Worst | None) -> tuple[str, str, str]:
+    def worst_line(name: str, find: Find) -> tuple[str, str, str]:
+        worst = find(record)
         if worst is None:
             return name, "–", "undefined"
-        fallen = drop(worst, before)
-        text = "" if fallen is None else f"; drop {number(fallen)} against the undefended run"
+        fallen = headline_drop(pair, find) if pair else None
+        text = "" if fallen is None else f"; drop {figure(interval(fallen))} against the undefended run"
+        if fallen is not None and isnan(fallen.low):
+            text += ", without an interval, since the two could not be paired"
         return name, figure(worst.figure), f"{ladder.rung_label(worst.attack)}{text}"
 
-    shown = baseline if record.defense.kind != "none" else None
     lines = [
-        worst_line("AUC, worst case", worst_verification(record), worst_verification(shown) if shown else None),
-        worst_line(
-            "AUC, worst case on matched negatives",
-            worst_verification(record, "matched"),
-            worst_verification(shown, "matched") if shown else None,
-        ),
-        worst_line("mAP@R, worst case", worst_retrieval(record), worst_retrieval(shown) if shown else None),
+        worst_line("AUC, worst case", worst_verification),
+        worst_line("AUC, worst case on matched negatives", partial(worst_verification, negatives="matched")),
+        worst_line("mAP@R, worst case", worst_retrieval),
     ]
     if record.track == "model":
         lines.append(("utility", figure(utility(record, "originals")), "macro AUC of the published model's findings"))

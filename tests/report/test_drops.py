@@ -1,0 +1,144 @@
+"""The drop against the undefended run: paired where the scores of both are there, and said to be bare where not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+
+from reidbench import metrics
+from reidbench.harness.scores import SUFFIX
+from reidbench.report.drops import UNPAIRED, headline_drop, paired_drops
+from reidbench.report.leaderboard import render
+from reidbench.report.matching import Kept, key_of, read_kept
+from reidbench.report.paired import BOOTSTRAP_SEED, Paired
+from reidbench.report.site.board import boards
+from reidbench.report.site.record_page import record_context
+from reidbench.report.summary import worst_retrieval, worst_verification
+
+RUNS = 100
+
+
+@pytest.fixture(scope="module")
+def kept(tiny_run) -> list[Kept]:
+    """The undefended run, mild noise, strong noise."""
+    found = {one.record.id: one for one in read_kept([tiny_run["runs"]])}
+    return [found[record.id] for record in tiny_run["records"]]
+
+
+@pytest.fixture(scope="module")
+def drops(kept):
+    return paired_drops(kept, runs=RUNS)
+
+
+def test_the_interval_is_that_of_both_worst_cases_under_the_same_resamples(kept, drops):
+    undefended, _, noise = kept
+    before, after = undefended.scores(), noise.scores()
+    worst = [worst_verification(one.record).attack for one in (undefended, noise)]
+    a, b, same = before.pairs[worst[0].negatives]
+    expected = metrics.bootstrap_auc_drop_patients(
+        before.verification[key_of(worst[0])], after.verification[key_of(worst[1])], same.astype(bool),
+        before.patients[a], before.patients[b], runs=RUNS, seed=BOOTSTRAP_SEED,
+    )  # fmt: skip
+    found = drops[noise.record.id, worst_verification]
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+    worst = [worst_retrieval(one.record).attack for one in (undefended, noise)]
+    falls = before.average_precision[key_of(worst[0])] - after.average_precision[key_of(worst[1])].astype(float)
+    # Over patients by hand: each draw lists whole patients, with all their probes.
+    rng = np.random.default_rng(0)
+    asks = [np.flatnonzero((before.patients == p) & ~np.isnan(falls)) for p in np.unique(before.patients)]
+    means = [
+        falls[np.concatenate([asks[i] for i in rng.integers(0, len(asks), len(asks))])].mean() for _ in range(2000)
+    ]
+    found = drops[noise.record.id, worst_retrieval]
+    assert found.value == pytest.approx(np.nanmean(falls), abs=1e-6)
+    spread = np.subtract(*np.percentile(means, [97.5, 2.5]))
+    assert found.high - found.low == pytest.approx(spread, rel=0.35)
+
+
+def test_no_change_drops_by_nothing_for_certain(kept):
+    undefended = kept[0]
+    for find in (worst_verification, worst_retrieval):
+        found = headline_drop(Paired(undefended, undefended, RUNS), find)
+        assert (found.value, found.low, found.high) == (0, 0, 0)
+        assert math.copysign(1, found.low) == 1
+
+
+def test_a_paired_interval_is_narrower_than_one_of_independent_runs(kept, drops):
+    undefended, mild, _ = kept
+    before, after = (worst_verification(one.record).figure for one in (undefended, mild))
+    found = drops[mild.record.id, worst_verification]
+    assert found.high - found.low < math.hypot(before.high - before.low, after.high - after.low)
+
+
+def test_pages_show_the_interval_where_it_is_and_say_where_it_is_not(kept, drops):
+    records = [one.record for one in kept]
+    with_scores, without = render(records, drops), render(records)
+    found = drops[records[1].id, worst_verification]
+    assert f"| {found.value:.3f} [{found.low:.2f}, {found.high:.2f}] |" in with_scores["phantom.md"]
+    assert UNPAIRED not in with_scores["phantom.md"]
+    assert UNPAIRED in without["phantom.md"]
+    rows, bare = (list(csv.DictReader(io.StringIO(pages["phantom.csv"]))) for pages in (with_scores, without))
+    row = next(row for row in rows if row["defense"] == "gaussian_noise sigma=0.1")
+    assert float(row["auc_drop_low"]) == pytest.approx(found.low)
+    assert float(row["map_at_r_drop_high"]) == pytest.approx(drops[records[1].id, worst_retrieval].high)
+    assert {row["auc_drop_low"] for row in bare} == {""}
+    assert [row["auc_drop"] for row in bare] == [row["auc_drop"] for row in rows]
+    (board,) = boards(records, drops)
+    assert f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]" in {
+        cell.text for line in board.lines for cell in line.cells
+    }
+
+
+def test_missing_or_foreign_scores_leave_the_drop_without_an_interval(kept, tmp_path):
+    undefended, mild, noise = kept
+    bare = Kept(mild.record, mild.record.write(tmp_path))
+    assert not paired_drops([undefended, bare], runs=RUNS)
+    (words,) = (words for name, _, words in record_context(bare, undefended)["headline"] if name == "AUC, worst case")
+    assert words.endswith("against the undefended run, without an interval, since the two could not be paired")
+    # Another run's scores in their place are as good as none.
+    theirs = noise.path.with_name(f"{noise.record.stem}{SUFFIX}").read_bytes()
+    (tmp_path / f"{mild.record.stem}{SUFFIX}").write_bytes(theirs)
+    assert not paired_drops([undefended, bare], runs=RUNS)
+    (words,) = (words for name, _, words in record_context(mild, undefended)["headline"] if name == "AUC, worst case")
+    assert "; drop 0." in words.replace("-0", "0")
+    assert "[" in words
+
+
+def test_worst_cases_on_different_pairs_cannot_be_paired(kept):
+    undefended, mild, _ = kept
+    worst = worst_verification(mild.record)
+    others = [
+        attack
+        for attack in mild.record.attacks
+        if attack.task == "retrieval" or attack.negatives != worst.attack.negatives
+    ]
+    moved = replace(mild, record=mild.record.model_copy(update={"attacks": others}))
+    found = headline_drop(Paired(undefended, moved, RUNS), worst_verification)
+    assert found.value > 0
+    assert math.isnan(found.low)
+
+
+def test_over_seeds_the_drop_is_the_mean_and_its_interval_holds_their_spread(kept, drops):
+    """Two runs of one defense stand in for two seeds: only their drops matter here."""
+    undefended, mild, noise = (one.record for one in kept)
+    twin = mild.model_copy(update={"id": noise.id, "seed": 1, "attacks": noise.attacks})
+    page = render([undefended, mild, twin], drops)["phantom.csv"]
+    row = next(row for row in csv.DictReader(io.StringIO(page)) if row["defense"].startswith("gaussian_noise"))
+    both = [drops[record.id, worst_verification] for record in (mild, twin)]
+    values = [worst_verification(record).value for record in (mild, twin)]
+    assert float(row["auc_drop"]) == pytest.approx(fmean(drop.value for drop in both))
+    assert float(row["auc_drop_high"]) - float(row["auc_drop_low"]) > fmean(drop.high - drop.low for drop in both)
+    assert (row["seeds"], float(row["auc"])) == ("2", pytest.approx(fmean(values)))
+    assert float(row["auc_spread"]) == pytest.approx(stdev(values))
+    assert float(row["auc_max"]) == max(values)
+    # One seed without its scores: a mean of some intervals would be no interval of the mean.
+    page = render([undefended, mild, twin], {key: drop for key, drop in drops.items() if key[0] == mild.id})
+    rows = csv.DictReader(io.StringIO(page["phantom.csv"]))
+    assert next(row for row in rows if row["seeds"] == "2")["auc_drop_low"] == ""
