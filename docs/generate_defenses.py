@@ -11,6 +11,8 @@ import inspect
 import json
 import tomllib
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
@@ -78,7 +80,7 @@ def _overview(classes: list[type[BaseDefense]]) -> str:
 
 def _section(cls: type[BaseDefense]) -> str:
     summary, rest = _text(cls)
-    parts = [f"## {cls.name}\n", f"{summary} Works on {WORKS_ON.get(cls.kind, cls.kind)}.\n", f"{rest}\n"]
+    parts = [f"## {cls.name}\n", f"{summary} {_works(cls)}\n", f"{rest}\n"]
     if cls.model_fields:
         rows = [
             [f"`{name}`", field.description or "", _json(field.get_default(call_default_factory=True)), _bounds(field)]
@@ -91,12 +93,20 @@ def _section(cls: type[BaseDefense]) -> str:
     return "\n".join(parts)
 
 
+def _works(cls: type[BaseDefense]) -> str:
+    if cls.kind == "model":
+        return "Publishes a model, which is judged [on a track of its own](model-track.md)."
+    return f"Works on {WORKS_ON.get(cls.kind, cls.kind)}."
+
+
 def _text(cls: type[BaseDefense]) -> tuple[str, str]:
     summary, _, rest = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")
     return summary, rest
 
 
 def _privacy(cls: type[BaseDefense]) -> str:
+    if cls.kind == "model":
+        return "of a training patient; its record states ε and δ"
     privacy = cls().privacy(SIDE, SIDE)
     if privacy is None:
         return "none"
@@ -104,13 +114,27 @@ def _privacy(cls: type[BaseDefense]) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     if choices:
         return ", ".join(_json(choice) for choice in choices)
+    if isinstance(field.annotation, UnionType) or get_origin(field.annotation) is Union:
+        return " or ".join(_alternative(kind) for kind in get_args(field.annotation))
     low = [f"{bound.ge:g}" for bound in field.metadata if isinstance(bound, annotated_types.Ge)]
     high = [f"{bound.le:g}" for bound in field.metadata if isinstance(bound, annotated_types.Le)]
     kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
     return f"{kind}, {low[0]} to {high[0]}" if low and high else kind.partition("[")[0]
+
+
+def _alternative(kind: Any) -> str:
+    """One of the types of an option that takes several."""
+    if kind is NoneType:
+        return "`null`"
+    if get_origin(kind) is Literal:
+        return ", ".join(_json(choice) for choice in get_args(kind))
+    if get_origin(kind) is Annotated:
+        bare, *about = get_args(kind)
+        return _bounds(FieldInfo.from_annotation(Annotated[bare, *about]))
+    return _bounds(FieldInfo.from_annotation(kind))
 
 
 def _json(value: object) -> str:

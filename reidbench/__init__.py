@@ -19,6 +19,11 @@ _WHERE = {
     "FitData": "reidbench.defenses.fitted",
     "FittedDefense": "reidbench.defenses.fitted",
     "History": "reidbench.defenses.fitted",
+    "Fitted": "reidbench.defenses.model",
+    "LabelledImages": "reidbench.defenses.model",
+    "ModelDefense": "reidbench.defenses.model",
+    "PublishedNetwork": "reidbench.defenses.model",
+    "Progress": "reidbench.progress",
     "CohortDefense": "reidbench.defenses.base",
     "Defense": "reidbench.defenses.base",
     "Privacy": "reidbench.defenses.base",
@@ -45,8 +50,13 @@ __all__ = [
     "FitData",
     "FittedDefense",
     "History",
+    "Fitted",
+    "LabelledImages",
+    "ModelDefense",
     "PluginError",
     "Privacy",
+    "Progress",
+    "PublishedNetwork",
     "ReidbenchError",
     "ReleaseRandom",
     "Source",
@@ -65,12 +75,14 @@ if TYPE_CHECKING:
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
     from reidbench.defenses.fitted import FitData, FittedDefense, History
+    from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
     from reidbench.networks.learn import learn
     from reidbench.networks.siamese import EmbeddingNet
     from reidbench.networks.training import run as train
     from reidbench.plugins import hookimpl
+    from reidbench.progress import Progress
 
 
 def __getattr__(name: str) -> Any:

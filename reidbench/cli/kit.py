@@ -48,6 +48,7 @@ def check_defense(
         _check_apart(name.partition(":")[0], arguments, timeout, as_json)
     from reidbench.defenses.conformance import broken
     from reidbench.defenses.conformance import check_defense as check
+    from reidbench.defenses.model import ModelDefense
     from reidbench.errors import ReidbenchError
     from reidbench.harness.environment import choose_device
     from reidbench.harness.run import choose_dataset, choose_defenses
@@ -61,6 +62,8 @@ def check_defense(
     defense = chosen[0].defense
     findings = check(type(defense), defense.model_dump(), device=choose_device(device))
     if sheet is not None and not broken(findings):
+        if isinstance(defense, ModelDefense):
+            raise ReidbenchError(f"--sheet: {defense.name} publishes a model, and no image to draw")
         draw_sheet(defense, choose_dataset(registry, None, None), sheet)
     _show(findings, as_json)
     raise typer.Exit(1 if broken(findings) else 0)

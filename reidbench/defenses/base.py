@@ -25,6 +25,10 @@ class Privacy:
             patient. Never empty: an epsilon without a unit says nothing.
         whole_image_epsilon, whole_image_delta: the same bound for one whole image, which is what a re-identification
             attack looks at; None where the unit is no part of an image. A patient's images add up once more.
+        clipping_norm, noise_multiplier, sample_rate, steps: of a training with differential privacy: the norm that one
+            unit's gradient is clipped to, the noise's deviation in units of it, the probability that a step takes a
+            unit, and how many steps there were.
+        accountant: what added the steps up.
     """
 
     epsilon: float
@@ -32,6 +36,11 @@ class Privacy:
     unit: str
     whole_image_epsilon: float | None = None
     whole_image_delta: float | None = None
+    clipping_norm: float | None = None
+    noise_multiplier: float | None = None
+    sample_rate: float | None = None
+    steps: int | None = None
+    accountant: str | None = None
 
     def __post_init__(self) -> None:
         if not self.unit:

@@ -47,32 +47,41 @@ def diagnose(
     if not test.labels:
         return None
     kinds: dict[Kind, Published] = {"originals": originals, "release": published}
-    truth = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
-    patients = test.frame["patient"].to_numpy()
-    known = ~np.isnan(truth).any(axis=1)
     classifiers = []
     for trained_on, tested_on in TESTS:
         network, info = _classifier(parts["train"], kinds[trained_on], settings, cache, progress)
         logits = predict(network, kinds[tested_on].images("test").pixels, device=settings.device)
         kept.predictions[classifier_key(trained_on, tested_on)] = logits
-        judged = metrics.bootstrap_macro_auc_patients(
-            logits[known],
-            truth[known],
-            patients[known],
-            runs=utility_runs(settings.bootstrap_runs),
-            seed=BOOTSTRAP_SEED,
-        )
-        classifiers.append(
-            Classifier(
-                trained_on=trained_on,
-                tested_on=tested_on,
-                macro_auc=interval(judged.macro),
-                per_label={name: interval(found) for name, found in zip(test.labels, judged.labels)},
-                training=info,
-            )
-        )
+        classifiers.append(judge_predictions(logits, test, trained_on, tested_on, info, runs=settings.bootstrap_runs))
     ssim, psnr = fidelity(test.pixels, published.images("test").pixels, device=settings.device)
     return Utility(classifiers=classifiers, fidelity=Fidelity(ssim=ssim, psnr=psnr))
+
+
+def judge_predictions(
+    logits: NDArray[np.float32], test: Cohort, trained_on: Kind, tested_on: Kind, training: TrainingInfo, *, runs: int
+) -> Classifier:
+    """A classifier's predictions judged, on the images of which every finding is known.
+
+    Args:
+        logits: (N, L) of the test images.
+        runs: the run's bootstrap resamplings.
+    """
+    truth = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
+    known = ~np.isnan(truth).any(axis=1)
+    judged = metrics.bootstrap_macro_auc_patients(
+        logits[known],
+        truth[known],
+        test.frame["patient"].to_numpy()[known],
+        runs=utility_runs(runs),
+        seed=BOOTSTRAP_SEED,
+    )
+    return Classifier(
+        trained_on=trained_on,
+        tested_on=tested_on,
+        macro_auc=interval(judged.macro),
+        per_label={name: interval(found) for name, found in zip(test.labels, judged.labels)},
+        training=training,
+    )
 
 
 def utility_runs(bootstrap_runs: int) -> int:

@@ -92,50 +92,29 @@ class Experiment:
         timed("release", lambda: published.images("test"))
         timed("trainings", lambda: self._train_ahead(published))
         attacks: list[Attack] = []
-        scores = RunScores(
-            self.patients["test"],
-            {negatives: np.stack([p.a, p.b, p.same.astype(np.int64)]) for negatives, p in self.pairs.items()},
-            {},
-            {},
-            validation_same=np.empty(0, np.bool_) if self.validation_pairs is None else self.validation_pairs.same,
-            findings=_findings(self.parts["test"]),
-            labels=tuple(self.parts["test"].labels),
-        )
+        scores = self.no_scores()
         linked: dict[Rung, list[Linked]] = {rung: [] for rung in self.settings.ladder}
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
                 step = f"attack {template.name} {rung}"
                 linked[rung].append(timed(step, partial(self.link, template, rung, published)))
-                attacks += timed(step, partial(self._judge, rung, linked[rung][-1], scores))
+                attacks += timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
         for rung, members in linked.items():
             if fused := Fused.of(members):
-                attacks += timed(f"attack {fused.name} {rung}", partial(self._judge, rung, fused, scores))
+                attacks += timed(f"attack {fused.name} {rung}", partial(self.judge_links, rung, fused, scores))
         utility = timed("utility", lambda: self._diagnose(published, scores, progress=self.progress))
         controls = timed(
             "controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], self.ignorant_trainings())
         )
         attackers = self.settings.attackers
-        information = published.info()
-        device = environment(self.settings.device)
-        dataset = self._dataset_info()
-        record = Record(
+        record = self.record(
             id=self.identity(published),
-            created=datetime.now(UTC).replace(microsecond=0),
-            reidbench_version=__version__,
-            git=git_state(),
-            environment=device,
-            command=self.settings.command,
-            seed=self.settings.seed,
-            preset=self.settings.preset,
-            overrides=dict(self.settings.overrides),
             hyperparameters={
                 **{attacker.name: attacker.model_dump(mode="json") for attacker in attackers},
                 "classifier": self.settings.classifier.model_dump(mode="json"),
                 "restorer": self.settings.restorer.model_dump(mode="json"),
             },
-            bootstrap_runs=self.settings.bootstrap_runs,
-            dataset=dataset,
-            defense=information,
+            defense=published.info(),
             attacks=attacks,
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
@@ -144,6 +123,34 @@ class Experiment:
             baseline_id=baseline.id if baseline else None,
         )
         return record, scores
+
+    def no_scores(self) -> RunScores:
+        """Where the scores of a run on the test pairs go."""
+        return RunScores(
+            self.patients["test"],
+            {negatives: np.stack([p.a, p.b, p.same.astype(np.int64)]) for negatives, p in self.pairs.items()},
+            {},
+            {},
+            validation_same=np.empty(0, np.bool_) if self.validation_pairs is None else self.validation_pairs.same,
+            findings=_findings(self.parts["test"]),
+            labels=tuple(self.parts["test"].labels),
+        )
+
+    def record(self, **found: Any) -> Record:
+        """A record of what was found, with what all records of this experiment say."""
+        return Record(
+            created=datetime.now(UTC).replace(microsecond=0),
+            reidbench_version=__version__,
+            git=git_state(),
+            environment=environment(self.settings.device),
+            command=self.settings.command,
+            seed=self.settings.seed,
+            preset=self.settings.preset,
+            overrides=dict(self.settings.overrides),
+            bootstrap_runs=self.settings.bootstrap_runs,
+            dataset=self._dataset_info(),
+            **found,
+        )
 
     def ignorant(self, template: Any) -> Trained:
         """The attacker trained on originals: every run of this cohort, preset and seed shares it."""
@@ -237,7 +244,7 @@ class Experiment:
     def _restored(self, published: Published) -> Restored:
         return Restored(self.originals, published, self.patients["train"], settings=self.settings, cache=self.cache)
 
-    def _judge(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
+    def judge_links(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
         """An attacker on one rung, judged for both tasks; its scores go into ``kept``."""
         where = (links.name, rung.knowledge, rung.linkage)
         shared: dict[str, Any] = dict(zip(("attacker", "knowledge", "linkage"), where))

@@ -138,7 +138,7 @@ class Release(Published):
         progress: Progress,
     ) -> None:
         if not isinstance(defense, Defense | CohortDefense):
-            raise ReidbenchError(f"defense {defense.name!r} is of kind {defense.kind!r}, which run cannot judge")
+            raise ReidbenchError(f"defense {defense.name!r} is of kind {defense.kind!r}, which publishes no images")
         self.defense = defense
         self.name = defense.name
         self.found = found

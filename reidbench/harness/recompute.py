@@ -111,7 +111,7 @@ def _outline(record: Record, scores: RunScores) -> Iterator[tuple[str, Any, Any]
     ranked = sorted(_key(attack) for attack in record.attacks if attack.task == "retrieval")
     yield "attacks (retrieval)", ranked, sorted(scores.average_precision)
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
-    whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder()}
+    whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
     if scores.ranks:
         # Older versions had fewer rungs.
         yield "complete", record.complete, whole

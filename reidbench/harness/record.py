@@ -46,6 +46,11 @@ def _unsaid(value: Any) -> bool:
     return value is None
 
 
+def _usual(value: Any) -> bool:
+    """The track of every record before there was another."""
+    return value == "images"
+
+
 class Git(Model):
     """The commit that made the record."""
 
@@ -86,6 +91,13 @@ class PrivacyInfo(Model):
         None, exclude_if=_unsaid, description="the bound for a whole image, where the unit is a part of one"
     )
     whole_image_delta: float | None = Field(None, exclude_if=_unsaid, description="and its probability of failure")
+    clipping_norm: float | None = Field(
+        None, exclude_if=_unsaid, description="norm that a unit's gradient is clipped to"
+    )
+    noise_multiplier: float | None = Field(None, exclude_if=_unsaid, description="the noise's deviation, in that norm")
+    sample_rate: float | None = Field(None, exclude_if=_unsaid, description="probability that a step takes a unit")
+    steps: int | None = Field(None, exclude_if=_unsaid, description="steps of the training")
+    accountant: str | None = Field(None, exclude_if=_unsaid, description="what added the steps up")
 
 
 class FittingInfo(Model):
@@ -215,7 +227,7 @@ class Attack(Model):
     linkage: Linkage
     negatives: Negatives | None = Field(description="how impostor pairs were chosen; null for retrieval")
     metrics: VerificationMetrics | RetrievalMetrics
-    training: TrainingInfo | None = Field(description="null where the attacker is made of others: fusion")
+    training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, vector_distance")
     restoration: TrainingInfo | None = Field(
         None, exclude_if=_unsaid, description="of the network in front that undoes the defense, where one stands there"
     )
@@ -230,7 +242,9 @@ class Classifier(Model):
     """Diagnostic utility: a classifier of the findings."""
 
     trained_on: Literal["originals", "release"]
-    tested_on: Literal["originals", "release"]
+    tested_on: Literal["originals", "release"] = Field(
+        description="a published model is trained and tested on originals"
+    )
     macro_auc: Interval = Field(description="mean over findings with both classes; 95 % bootstrap over patients")
     per_label: dict[str, Interval]
     training: TrainingInfo
@@ -250,6 +264,39 @@ class Utility(Model):
     fidelity: Fidelity
 
 
+class MembershipAttack(Model):
+    """Who was the published model trained on? An attack's score a patient, over training and held-out patients."""
+
+    attack: Literal["loss", "lira"]
+    auc: Interval = Field(description="95 % percentile bootstrap over patients")
+    tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="share of members found at 1 % of the others")
+    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="share of members found at 10 % of the others")
+
+
+class EpsilonAudit(Model):
+    """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
+
+    epsilon_lower: float = Field(
+        description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
+    )
+    level: float = Field(description="confidence")
+    delta: float = Field(description="of the claim that is tested; 0 where none is made")
+    candidates: int = Field(description="patients for whom a coin was tossed")
+    attack: Literal["loss", "lira"] = Field(description="that proved the most")
+    guesses: int
+    correct: int
+
+
+class Membership(Model):
+    """Membership attacks on a published model, and the audit of what it claims."""
+
+    members: int = Field(description="training patients")
+    others: int = Field(description="held-out patients")
+    shadows: int = Field(description="models that the attacker trained by the same mechanism")
+    attacks: list[MembershipAttack]
+    audit: EpsilonAudit
+
+
 class Controls(Model):
     """What tells whether the figures mean anything."""
 
@@ -265,6 +312,9 @@ class Record(Model):
 
     schema_version: Literal[1] = 1
     id: str
+    track: Literal["images", "model"] = Field(
+        "images", exclude_if=_usual, description="what is published: images, or a model and its vectors of them"
+    )
     created: datetime
     reidbench_version: str
     git: Git | None
@@ -280,6 +330,7 @@ class Record(Model):
     attacks: list[Attack]
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
+    membership: Membership | None = Field(None, exclude_if=_unsaid, description="of a published model")
     controls: Controls
     timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
     baseline_id: str | None = Field(description="the undefended run with the same dataset, preset and seed")

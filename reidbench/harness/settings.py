@@ -11,7 +11,9 @@ import torch
 
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.inversion import RestorerOptions
+from reidbench.attackers.vectors import VectorHeadOptions
 from reidbench.errors import ReidbenchError, did_you_mean
+from reidbench.harness.shadows import MembershipOptions
 from reidbench.harness.steps import content_digest
 from reidbench.harness.threats import FUSION, NEGATIVES, Built, Rung, full_ladder
 from reidbench.options import build
@@ -24,6 +26,13 @@ SIZES = {"quick": 64, "standard": 256, "paper": 1024}
 # 10,000 as the seed; the ends of a 95 % interval differ little from 2,000 on, and 24 intervals a record add up.
 BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
 DEFAULT_ATTACKERS = ("verification", "retrieval")
+# What else has hyperparameters, by the name of its field.
+OTHERS: dict[str, Any] = {
+    "classifier": ClassifierOptions,
+    "restorer": RestorerOptions,
+    "vector_head": VectorHeadOptions,
+    "membership": MembershipOptions,
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Settings:
         attackers: untrained attackers with their hyperparameters.
         classifier: the diagnostic classifier's hyperparameters.
         restorer: those of the network that undoes a defense.
+        vector_head: those of the attacker on published vectors.
+        membership: those of the membership attacks on a published model.
         bootstrap_runs: resamplings behind every interval.
         ladder: the rungs to climb.
         negatives: how impostor pairs are chosen, each a track of its own.
@@ -56,6 +67,8 @@ class Settings:
     cache: Path
     bootstrap_runs: int
     seed: int = 0
+    vector_head: VectorHeadOptions = field(default_factory=VectorHeadOptions)
+    membership: MembershipOptions = field(default_factory=MembershipOptions)
     ladder: tuple[Rung, ...] = field(default_factory=full_ladder)
     negatives: tuple[Built, ...] = NEGATIVES
     pair_list: Path | None = None
@@ -80,8 +93,8 @@ def make_settings(
     """Settings from a preset's name and what is set apart from it.
 
     Args:
-        overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name or ``classifier`` or
-            ``restorer``, or the whole is ``bootstrap_runs``.
+        overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name, or one of
+            ``classifier``, ``restorer``, ``vector_head`` and ``membership``, or the whole is ``bootstrap_runs``.
 
     Raises:
         ReidbenchError: an unknown preset, attacker or option, or a value out of bounds.
@@ -92,7 +105,7 @@ def make_settings(
         raise ReidbenchError(f"attacker {FUSION!r}: the name is kept for the mean of the others; choose another")
     if size is not None and not 16 <= size <= 1024:
         raise ReidbenchError(f"--size {size}: images are 16 to 1024 pixels wide")
-    grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, "classifier", "restorer")}
+    grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, *OTHERS)}
     runs = BOOTSTRAP_RUNS[preset]
     for name, value in (overrides or {}).items():
         owner, _, option = name.partition(".")
@@ -112,8 +125,9 @@ def make_settings(
         if preset not in presets:
             raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, presets)}")
         made.append(build("attacker", cls, {**presets[preset], **grouped[name]}))
-    classifier = build("classifier", ClassifierOptions, {**ClassifierOptions.presets[preset], **grouped["classifier"]})
-    restorer = build("restorer", RestorerOptions, {**RestorerOptions.presets[preset], **grouped["restorer"]})
+    others: dict[str, Any] = {
+        name: build(name, cls, {**cls.presets[preset], **grouped[name]}) for name, cls in OTHERS.items()
+    }
     changed: dict[str, Any] = dict(overrides or {})
     if size is not None and size != SIZES[preset]:
         changed["size"] = size
@@ -126,8 +140,7 @@ def make_settings(
         preset=preset,
         size=size or SIZES[preset],
         attackers=tuple(made),
-        classifier=classifier,
-        restorer=restorer,
+        **others,
         device=device,
         cache=cache,
         seed=seed,

@@ -57,6 +57,8 @@ class Studio:
 
     def specimens(self, record: Record) -> Specimens | str:
         """Before and after, the very bytes that were published; or why there are none, in a few words."""
+        if record.track == "model":
+            return "a model is published, and no image"
         cohort = self._cohort(record)
         if isinstance(cohort, str):
             return cohort

@@ -19,6 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reidbench.cohorts.load import load_cohort
+from reidbench.defenses.model import ModelDefense
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 from reidbench.harness.apart import run_apart
 from reidbench.harness.experiment import Experiment
@@ -29,9 +30,10 @@ from reidbench.harness.run import (
     choose_defenses,
     dataset_options,
     defense_text,
-    record_path,
     record_run,
-    release_of,
+    subject_of,
+    subject_path,
+    undefended_images,
 )
 from reidbench.harness.settings import DEFAULT_ATTACKERS, make_settings
 from reidbench.harness.threats import parse_ladder
@@ -181,15 +183,17 @@ def sweep(plan: Plan, place: Place, progress: Progress) -> Iterator[Outcome]:
     for one in settings if chosen else ():
         cohort = load_cohort(source, size=one.size, cache=place.cache, strict=place.strict, progress=progress)
         experiment = Experiment(cohort, dataset_options(source), one, progress)
-        path = record_path(experiment, experiment.originals, place.out)
-        state: State = "known" if path.exists() else "recorded"
-        progress.say(f"undefended, preset {one.preset}, seed {one.seed}")
-        baseline, _ = record_run(experiment, experiment.originals, None, place.out)
-        yield Outcome("undefended", one.preset, one.seed, state, baseline)
+        if any(not isinstance(choice.defense, ModelDefense) for choice in chosen):
+            undefended = undefended_images(experiment)
+            state: State = "known" if subject_path(undefended, place.out).exists() else "recorded"
+            progress.say(f"undefended, preset {one.preset}, seed {one.seed}")
+            baseline, _ = record_run(undefended, None, place.out)
+            yield Outcome("undefended", one.preset, one.seed, state, baseline)
+        models: set[Path] = set()
         for number, choice in enumerate(chosen, 1):
             label = defense_text(choice.defense)
             progress.say(f"{number} of {len(chosen)}: {label}, preset {one.preset}, seed {one.seed}")
-            yield _run(experiment, choice, plan, place, progress)
+            yield from _run(experiment, choice, plan, place, progress, models)
 
 
 def _choose(registry: Registry, texts: Sequence[str]) -> tuple[list[Chosen], dict[str, str]]:
@@ -205,20 +209,39 @@ def _choose(registry: Registry, texts: Sequence[str]) -> tuple[list[Chosen], dic
     return list(chosen.values()), broken
 
 
-def _run(experiment: Experiment, choice: Chosen, plan: Plan, place: Place, progress: Progress) -> Outcome:
+def _run(
+    experiment: Experiment, choice: Chosen, plan: Plan, place: Place, progress: Progress, models: set[Path]
+) -> Iterator[Outcome]:
+    """One defense, after the undefended model that it is compared with if it publishes one.
+
+    Args:
+        models: the records of undefended models that were told of.
+    """
     settings = experiment.settings
     label = defense_text(choice.defense)
-    path = record_path(experiment, release_of(experiment, choice), place.out)
-    if path.exists():
-        return Outcome(label, settings.preset, settings.seed, "known", read_record(path))
-    options = json.dumps(choice.defense.model_dump(mode="json"))
-    arguments = ["run", f"--defense={choice.defense.name}:{options}", *_arguments(plan, place)]
-    arguments += [f"--preset={settings.preset}", f"--seed={settings.seed}"]
-    ended = run_apart(arguments, timeout=plan.timeout, say=progress.say)
-    if ended.code == 0 and path.exists():
-        return Outcome(label, settings.preset, settings.seed, "recorded", read_record(path))
-    reason = ended.reason or f"it wrote no {path.name}: its plugin or reidbench changed in the meantime"
-    return Outcome(label, settings.preset, settings.seed, "failed", reason=reason)
+    subject = subject_of(experiment, choice)
+    path = subject_path(subject, place.out)
+    # A model's undefended run takes the plugin's code too, and is made in the defense's own process.
+    undefended = subject.undefended if isinstance(choice.defense, ModelDefense) else None
+    plain = subject_path(undefended, place.out) if undefended else None
+    before: State = "known" if plain is not None and plain.exists() else "recorded"
+    reason = ""
+    state: State = "known"
+    if not path.exists():
+        options = json.dumps(choice.defense.model_dump(mode="json"))
+        arguments = ["run", f"--defense={choice.defense.name}:{options}", *_arguments(plan, place)]
+        arguments += [f"--preset={settings.preset}", f"--seed={settings.seed}"]
+        ended = run_apart(arguments, timeout=plan.timeout, say=progress.say)
+        state = "recorded"
+        if ended.code != 0 or not path.exists():
+            reason = ended.reason or f"it wrote no {path.name}: its plugin or reidbench changed in the meantime"
+    if undefended is not None and plain is not None and plain.exists() and plain not in models:
+        models.add(plain)
+        yield Outcome(undefended.label, settings.preset, settings.seed, before, read_record(plain))
+    if reason:
+        yield Outcome(label, settings.preset, settings.seed, "failed", reason=reason)
+    else:
+        yield Outcome(label, settings.preset, settings.seed, state, read_record(path))
 
 
 def _arguments(plan: Plan, place: Place) -> list[str]:

@@ -39,9 +39,10 @@ class Rung:
         return f"{self.knowledge}/{self.linkage}"
 
 
-def full_ladder() -> tuple[Rung, ...]:
-    """Every rung, weakest knowledge first."""
-    return tuple(Rung(knowledge, linkage) for knowledge in KNOWLEDGE for linkage in LINKAGE)
+def full_ladder(track: str = "images") -> tuple[Rung, ...]:
+    """Every rung of a track, weakest knowledge first. A published model hides no image that one could restore."""
+    climbed = (knowledge for knowledge in KNOWLEDGE if track == "images" or knowledge != "inverting")
+    return tuple(Rung(knowledge, linkage) for knowledge in climbed for linkage in LINKAGE)
 
 
 def parse_ladder(names: list[str]) -> tuple[Rung, ...]:

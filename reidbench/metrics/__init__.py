@@ -9,6 +9,14 @@ from reidbench.metrics.bootstrap import (
 )
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
 from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_values
+from reidbench.metrics.membership import (
+    MembershipIntervals,
+    bootstrap_membership,
+    epsilon_lower_bound,
+    guess_members,
+    likelihood_ratios,
+    one_run_p_value,
+)
 from reidbench.metrics.multilabel import (
     LabelAucs,
     MacroAuc,
@@ -39,6 +47,7 @@ __all__ = [
     "Interval",
     "LabelAucs",
     "MacroAuc",
+    "MembershipIntervals",
     "PatientRisk",
     "QueryRanks",
     "RetrievalSummary",
@@ -55,12 +64,17 @@ __all__ = [
     "bootstrap_macro_auc_drop_patients",
     "bootstrap_macro_auc_patients",
     "bootstrap_mean_patients",
+    "bootstrap_membership",
     "bootstrap_roc_patients",
     "bootstrap_verification_patients",
     "chance_retrieval",
+    "epsilon_lower_bound",
     "equal_error_rate",
     "euclidean_scores",
+    "guess_members",
     "label_aucs",
+    "likelihood_ratios",
+    "one_run_p_value",
     "patient_pair_maxima",
     "patient_risk",
     "q_values",

@@ -201,7 +201,9 @@ class _Track:
 
 
 def _utilities(seeds: Sequence[Paired], tolerance: float) -> Iterable[Change]:
-    for trained_on in TRAINED_ON:
+    # A published model is its own classifier, and there is one of it.
+    model = seeds[0].records[1].track == "model"
+    for trained_on in TRAINED_ON[:1] if model else TRAINED_ON:
         pairs = [seed.utilities(trained_on) for seed in seeds]
         known = [(old, new) for old, new in pairs if old and new and None not in (old.value, new.value)]
         if len(known) < len(pairs):

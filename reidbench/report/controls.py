@@ -30,11 +30,13 @@ class BoardControls:
         problems: by the id of an undefended run, why what was measured beside it is invalid.
         missing: by control, the seeds at which there is none to judge.
         seeds: all seeds of the board.
+        apply: whether it is a board of images; a published model's control is its undefended run.
     """
 
     problems: Mapping[str, tuple[str, ...]]
     missing: Mapping[str, tuple[int, ...]]
     seeds: tuple[int, ...]
+    apply: bool = True
 
     def of(self, record: Record) -> tuple[str, ...]:
         """Why a record is invalid, its own reasons first; empty for a valid one."""
@@ -48,6 +50,8 @@ class BoardControls:
     @property
     def line(self) -> str:
         """What a reader must know of the controls that are not there, or that all hold; in one sentence."""
+        if not self.apply:
+            return ""
         if not self.missing:
             return "" if self.reasons else "identity equals the undefended run in every attack, blackout is at chance"
         parts = []
@@ -66,7 +70,10 @@ def board_controls(members: Iterable[Record], everything: Sequence[Record]) -> B
         members: the records of the board.
         everything: among these are the undefended runs and the controls, on this board or on one beside it.
     """
+    members = list(members)
     seeds: dict[str, int] = {_undefended(record): record.seed for record in members}
+    if any(record.track == "model" for record in members):
+        return BoardControls({}, {}, tuple(sorted(set(seeds.values()))), apply=False)
     by_id = {record.id: record for record in everything}
     found: dict[str, list[Record]] = defaultdict(list)
     for record in everything:

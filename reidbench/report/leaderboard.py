@@ -16,37 +16,47 @@ from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.rows import Row, highest_tpr, rows
-from reidbench.report.summary import Worst, worst_retrieval, worst_verification
+from reidbench.report.summary import Worst, membership_auc, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 CURVE = (
     "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
     "on the release: a line a defense, and their Pareto front. The tables hold the figures."
 )
+MODEL_CURVE = (
+    "Risk, the worst-case AUC of the attacks on published vectors, against utility, the macro AUC of the published "
+    "model's own findings: a line a defense, and their Pareto front. The tables hold the figures."
+)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Records that may share a table: one dataset revision at one size, one preset with the same overrides."""
+    """Records that may share a table: one track, one dataset revision at one size, one preset with its overrides."""
 
     dataset: str
     revision: str
     size: int
     preset: str
     overrides: str
+    track: str = "images"
 
     @classmethod
     def of(cls, record: Record) -> Group:
         """The table that a record belongs to."""
         data = record.dataset
         overrides = " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
-        return cls(data.name, data.revision, data.size, record.preset, overrides)
+        return cls(data.name, data.revision, data.size, record.preset, overrides, record.track)
 
     @property
     def title(self) -> str:
         """What its records share, in a line."""
         extra = f", {self.overrides}" if self.overrides else ""
         return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
+
+    @property
+    def page(self) -> str:
+        """The name of its page: a track's tables are kept apart from another's."""
+        return self.dataset if self.track == "images" else f"{self.dataset}-{self.track}s"
 
     def order(self) -> tuple[int, str, int, str]:
         """Where its table comes among those of its dataset: the strongest preset first."""
@@ -57,7 +67,8 @@ class Group:
 def render(records: Sequence[Record], drops: Drops | None = None) -> dict[str, str]:
     """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
 
-    The figure is left out where no record has both a risk and a utility.
+    Published models have pages of their own, ``<name>-models.md`` and so on. The figure is left out where no record has
+    both a risk and a utility.
 
     Args:
         records: of any datasets.
@@ -67,17 +78,17 @@ def render(records: Sequence[Record], drops: Drops | None = None) -> dict[str, s
     groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
         groups[Group.of(record)].append(record)
-    for dataset in sorted({group.dataset for group in groups}):
-        mine = sorted((group for group in groups if group.dataset == dataset), key=Group.order)
+    for page in sorted({group.page for group in groups}):
+        mine = sorted((group for group in groups if group.page == page), key=Group.order)
         tables = []
         for group in mine:
             controls = board_controls(groups[group], records)
             tables.append((group, rows(groups[group], records, controls, drops), controls))
         panels = [panel for panel in (_panel(group, table) for group, table, _ in tables) if panel.points]
-        pages[f"{dataset}.md"] = _markdown(dataset, tables, figured=bool(panels))
-        pages[f"{dataset}.csv"] = _csv(tables)
+        pages[f"{page}.md"] = _markdown(page, tables, figured=bool(panels))
+        pages[f"{page}.csv"] = _csv(tables)
         if panels:
-            pages[f"{dataset}.svg"] = draw(dataset, panels)
+            pages[f"{page}.svg"] = draw(page, panels)
     return pages
 
 
@@ -111,20 +122,33 @@ def _panel(group: Group, table: list[Row]) -> Panel:
     return Panel(group.title, points, missing)
 
 
-def _markdown(dataset: str, tables: list[tuple[Group, list[Row], BoardControls]], *, figured: bool) -> str:
-    lines = [
-        f"# Leaderboard: {dataset}",
-        "",
+INTRODUCTIONS = {
+    "images": (
         "Made by `reidbench leaderboard` from the records; do not edit. The worst case is the highest figure over the",
         "attack ladder (attacker × knowledge × linkage × negatives), highest first: from what gives patients away to",
         "what keeps them. Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor",
         "pairs of the same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a",
         "classifier trained on originals, and with one trained on the release. Drops are against the undefended run;",
         "their intervals are paired. Over several seeds: mean ± standard deviation, and the maximum.",
-        "",
-    ]
+    ),
+    "model": (
+        "Made by `reidbench leaderboard` from the records; do not edit. What is published here is a model and its",
+        "vector of each image, and no image; these figures do not compare with those of released images. The worst",
+        "case is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets:",
+        "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
+        "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
+        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against",
+        "the same model trained without the defense; their intervals are paired. Over several seeds: mean ± standard",
+        "deviation, and the maximum.",
+    ),
+}
+
+
+def _markdown(page: str, tables: list[tuple[Group, list[Row], BoardControls]], *, figured: bool) -> str:
+    track = tables[0][0].track
+    lines = [f"# Leaderboard: {page}", "", *INTRODUCTIONS[track], ""]
     if figured:
-        lines += [f"![{CURVE}]({dataset}.svg)", ""]
+        lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
     for group, table, controls in tables:
         lines += _section(group, table, controls)
     return "\n".join(lines).rstrip() + "\n"
@@ -134,6 +158,7 @@ def _section(group: Group, table: list[Row], board: BoardControls) -> list[str]:
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
+    columns = [_columns(row) if group.track == "images" else _model_columns(row) for row in table]
     lines = [
         f"## {group.title}",
         "",
@@ -144,40 +169,55 @@ def _section(group: Group, table: list[Row], board: BoardControls) -> list[str]:
         "",
         *(line for reason in board.reasons for line in (f"**Invalid board**: {_cell(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
-        "| defense | AUC, worst case | drop | matched | TPR at 1 % FPR | mAP@R, worst case | drop | by (AUC) "
-        "| utility: originals | utility: release | SSIM | ε | seeds | status |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| " + " | ".join(name for name, _ in columns[0]) + " |",
+        "| " + " | ".join("---" for _ in columns[0]) + " |",
     ]
-    for row in table:
-        auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
-        lines.append(
-            "| "
-            + " | ".join(
-                _cell(text)
-                for text in [
-                    row.label,
-                    over_the_seeds(row, worst_verification, auc),
-                    _drop_text(row, worst_verification),
-                    number(matched.value if matched else None),
-                    number(highest_tpr(row)),
-                    over_the_seeds(row, worst_retrieval, ranking),
-                    _drop_text(row, worst_retrieval),
-                    auc.rung if auc else "–",
-                    number(row.utility("originals", "release")),
-                    number(row.utility("release", "release")),
-                    number(row.ssim()),
-                    _epsilon(row.records[0]),
-                    str(row.seeds),
-                    row.status,
-                ]
-            )
-            + " |"
-        )
+    lines += ["| " + " | ".join(_cell(text) for _, text in row) + " |" for row in columns]
     lines.append("")
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
         lines += [UNPAIRED, ""]
     invalid = [f"- {_cell(row.label)} is invalid: {_cell('; '.join(row.problems))}." for row in table if row.problems]
     return [*lines, *invalid, ""] if invalid else lines
+
+
+def _columns(row: Row) -> list[tuple[str, str]]:
+    return [
+        *_attack_columns(row),
+        ("utility: originals", number(row.utility("originals", "release"))),
+        ("utility: release", number(row.utility("release", "release"))),
+        ("SSIM", number(row.ssim())),
+        ("ε", _epsilon(row.records[0])),
+        ("seeds", str(row.seeds)),
+        ("status", row.status),
+    ]
+
+
+def _model_columns(row: Row) -> list[tuple[str, str]]:
+    proved = [record.membership.audit.epsilon_lower for record in row.records if record.membership]
+    found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
+    return [
+        *_attack_columns(row),
+        ("utility", number(row.utility("originals", "originals"))),
+        ("membership", number(max(found, default=None))),
+        ("ε", _epsilon(row.records[0])),
+        ("ε, proved", number(max(proved, default=None))),
+        ("seeds", str(row.seeds)),
+        ("status", row.status),
+    ]
+
+
+def _attack_columns(row: Row) -> list[tuple[str, str]]:
+    auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
+    return [
+        ("defense", row.label),
+        ("AUC, worst case", over_the_seeds(row, worst_verification, auc)),
+        ("drop", _drop_text(row, worst_verification)),
+        ("matched", number(matched.value if matched else None)),
+        ("TPR at 1 % FPR", number(highest_tpr(row))),
+        ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
+        ("drop", _drop_text(row, worst_retrieval)),
+        ("by (AUC)", auc.rung if auc else "–"),
+    ]
 
 
 def _drop_text(row: Row, find: Find) -> str:

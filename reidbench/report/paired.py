@@ -19,7 +19,7 @@ from reidbench import metrics
 from reidbench.harness.record import Interval
 from reidbench.harness.scores import RunScores, classifier_key
 from reidbench.report.matching import Kept, key_of
-from reidbench.report.summary import headline, utility
+from reidbench.report.summary import diagnosed, headline, utility
 
 LEVEL = 0.95
 RUNS = 2000
@@ -89,12 +89,15 @@ class Paired:
 
     def predictions(self, trained_on: str) -> tuple[RunScores, RunScores] | None:
         """Both runs' kept predictions of that classifier on the release, if they are of the same findings."""
-        key = classifier_key(trained_on, "release")
+        key = self._classifier(trained_on)
         if self._read is None or not all(key in side.predictions for side in self._read):
             return None
         one, other = self._read
         same = one.labels == other.labels and np.array_equal(one.findings, other.findings)
         return (one, other) if same else None
+
+    def _classifier(self, trained_on: str) -> str:
+        return classifier_key(*diagnosed(self.records[1], trained_on))
 
     def fall(self, trained_on: str, old: Interval, new: Interval) -> metrics.Interval:
         """How far the utility fell, with its interval."""
@@ -102,7 +105,7 @@ class Paired:
         if kept is None:
             return independent(old, new)
         base, other = kept
-        key = classifier_key(trained_on, "release")
+        key = self._classifier(trained_on)
         known = (base.findings >= 0).all(axis=1)
         return metrics.bootstrap_macro_auc_drop_patients(
             base.predictions[key][known],

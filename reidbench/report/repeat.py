@@ -11,7 +11,7 @@ from reidbench.harness.record import Record
 from reidbench.harness.threats import full_ladder
 
 # What else has hyperparameters.
-NO_ATTACKERS = ("classifier", "restorer")
+NO_ATTACKERS = ("classifier", "restorer", "vector_head", "membership")
 USUAL_ATTACKERS = ["verification", "retrieval"]
 
 
@@ -21,18 +21,18 @@ def repeat_command(record: Record) -> str:
     A dataset's folder is no part of a record: ``FOLDER`` stands for it, and ``FILE`` for a list of pairs.
     """
     words = ["reidbench", "run"]
-    if record.defense.kind == "none":
+    if record.defense.kind == "none" and record.track == "images":
         # Every run judges the undefended images first; some defense must be named.
         words += ["--defense", "identity"]
     else:
         words += ["--defense", _spec(record.defense.name, record.defense.options)]
     words += _where(record)
     attackers = [name for name in record.hyperparameters if name not in NO_ATTACKERS]
-    if attackers != USUAL_ATTACKERS:
+    if attackers != USUAL_ATTACKERS and record.track == "images":
         words += [word for name in attackers for word in ("--attacker", name)]
     if not record.complete:
         climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
-        rungs = [str(rung) for rung in full_ladder() if (rung.knowledge, rung.linkage) in climbed]
+        rungs = [str(rung) for rung in full_ladder(record.track) if (rung.knowledge, rung.linkage) in climbed]
         words += [word for rung in rungs for word in ("--rung", rung)]
     words += _settings(record)
     return shlex.join(words)

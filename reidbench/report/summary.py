@@ -58,13 +58,25 @@ def worst_retrieval(record: Record) -> Worst | None:
     )
 
 
+def diagnosed(record: Record, trained_on: str, tested_on: str = "release") -> tuple[str, str]:
+    """What the classifier behind a utility was trained and tested on; a published model, on originals in any case."""
+    return (trained_on, tested_on) if record.track == "images" else ("originals", "originals")
+
+
 def utility(record: Record, trained_on: str, tested_on: str = "release") -> Interval | None:
-    """Macro AUC of the diagnostic classifier; None where it was not measured."""
+    """Macro AUC of the diagnostic classifier, or of the published model; None where it was not measured."""
+    trained_on, tested_on = diagnosed(record, trained_on, tested_on)
     if record.utility is not None:
         for classifier in record.utility.classifiers:
             if (classifier.trained_on, classifier.tested_on) == (trained_on, tested_on):
                 return classifier.macro_auc
     return None
+
+
+def membership_auc(record: Record) -> float | None:
+    """The better membership attack's AUC; None where there was none."""
+    attacks = record.membership.attacks if record.membership else []
+    return max((attack.auc.value for attack in attacks if attack.auc.value is not None), default=None)
 
 
 def baseline_of(record: Record, records: Iterable[Record]) -> Record | None:
@@ -78,8 +90,8 @@ def drop(worst: Worst | None, baseline: Worst | None) -> float | None:
 
 
 def defense_label(record: Record) -> str:
-    """Name and options: ``gaussian_noise sigma=0.2``."""
-    options = " ".join(f"{name}={value}" for name, value in record.defense.options.items())
+    """Name and options: ``gaussian_noise sigma=0.2``; options that are not set are left out."""
+    options = " ".join(f"{name}={value}" for name, value in record.defense.options.items() if value is not None)
     return f"{record.defense.name} {options}".strip()
 
 

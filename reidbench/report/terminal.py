@@ -11,6 +11,7 @@ from rich.table import Table
 from reidbench.harness.record import Interval, Record
 from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.drops import Find
+from reidbench.report.membership import membership_lines
 from reidbench.report.rows import Row, rows
 from reidbench.report.summary import (
     Worst,
@@ -29,7 +30,12 @@ NARROWEST = 78
 
 
 def print_summary(records: Sequence[Record], console: Console | None = None) -> None:
-    """Prints one row a record: attack and drop beside the diagnostic utility that is left."""
+    """Prints one row a record: attack and drop beside the diagnostic utility that is left; a table a track."""
+    for track in dict.fromkeys(record.track for record in records):
+        _print_track([record for record in records if record.track == track], console)
+
+
+def _print_track(records: Sequence[Record], console: Console | None) -> None:
     if console is None:
         console = Console(highlight=False)
     if console.width > WIDTH or not console.is_terminal:
@@ -45,7 +51,8 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False)
     table.add_column("defense", overflow="fold", max_width=20)
     worst = " worst case" if wide else ""
-    for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", "utility*", "retrained*"):
+    left = ("utility*", "retrained*") if first.track == "images" else ("utility*", "claimed ε")
+    for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", *left):
         table.add_column(heading, justify="right", no_wrap=True)
     controls = board_controls(records, records)
     for record in records:
@@ -54,7 +61,9 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
     if not wide:
         console.print(f"  AUC and mAP@R: the worst case; with intervals on {WITH_INTERVALS} columns and more.")
     console.print(
-        "* macro AUC on the release of a classifier trained on originals, and of one trained on the release.",
+        "* macro AUC on the release of a classifier trained on originals, and of one trained on the release."
+        if first.track == "images"
+        else "* macro AUC of the published model's own findings.  Attacked are the vectors of the test images.",
         "  Intervals: 95 %, bootstrap over patients. Drops: against the undefended run.",
         sep="\n",
     )
@@ -86,8 +95,14 @@ def _row(
         figure(ranking.figure if ranking else None),
         number(drop(ranking, worst_retrieval(baseline)) if baseline else None),
         number(_value(utility(record, "originals"))),
-        number(_value(utility(record, "release"))),
+        _last(record),
     ]
+
+
+def _last(record: Record) -> str:
+    if record.track == "images":
+        return number(_value(utility(record, "release")))
+    return f"{record.defense.privacy.epsilon:.3g}" if record.defense.privacy else "∞"
 
 
 def _notes(record: Record, controls: BoardControls) -> list[str]:
@@ -98,7 +113,7 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
-    return lines
+    return lines + membership_lines(record)
 
 
 def _over_seeds(row: Row) -> list[str]:

@@ -411,14 +411,14 @@ def test_a_cohort_defense_that_refuses_all_sets() -> None:
 
 
 def test_other_kinds_are_told_apart() -> None:
-    class Model(BaseDefense):
-        """Publishes a model."""
+    class Oath(BaseDefense):
+        """Publishes nothing, and swears to it."""
 
-        name = "model"
-        kind = "model"
+        name = "oath"
+        kind = "oath"
 
-    with pytest.raises(ReidbenchError, match="model: only image and cohort defenses can be checked"):
-        check_defense(Model)
+    with pytest.raises(ReidbenchError, match="oath: defenses of the kind 'oath' cannot be checked"):
+        check_defense(Oath)
 
 
 def test_checking_leaves_global_generators_as_they_were() -> None:

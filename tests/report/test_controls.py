@@ -170,12 +170,14 @@ def test_a_failed_control_is_marked_with_its_reason_everywhere(template, board):
     assert f"noise: invalid: {reason}" in text
 
 
-def test_models_are_held_by_the_controls_beside_the_same_undefended_run(template, board):
-    board["model"] = run_of(template, "model", kind="model")
+def test_controls_of_images_say_nothing_of_published_models(template, board):
+    board["model"] = run_of(template, "model", kind="model").model_copy(update={"track": "model"})
     board["blackout"] = run_of(template, "blackout", attacks=black(template, found=0.5))
     made = {board.track: board for board in boards(list(board.values()))}
-    assert made["models"].controls.reasons == made["images"].controls.reasons != ()
-    assert made["models"].lines[0].row.status == "invalid controls"
+    assert made["images"].controls.reasons != ()
+    assert made["model"].controls.reasons == ()
+    assert made["model"].controls.line == ""
+    assert made["model"].lines[0].row.status != "invalid controls"
 
 
 def test_the_terminal_says_what_is_missing(board):

@@ -19,7 +19,9 @@ from reidbench.defenses.conformance.finding import Finding, broken, failed, shor
 from reidbench.defenses.conformance.fitting import check_fit
 from reidbench.defenses.conformance.generators import restored
 from reidbench.defenses.conformance.images import check_images
+from reidbench.defenses.conformance.models import check_model
 from reidbench.defenses.fitted import FittedDefense
+from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 
 __all__ = ["Finding", "broken", "check_defense"]
@@ -31,7 +33,8 @@ def check_defense(
     """Checks a defense against all that the contract asks of it.
 
     Args:
-        cls: a subclass of ``Defense`` or ``CohortDefense``. A ``FittedDefense`` is first fitted on a small set.
+        cls: a subclass of ``Defense``, ``CohortDefense`` or ``ModelDefense``. A ``FittedDefense`` is first fitted on a
+            small set.
         options: its options; all else at its defaults.
         device: where images lie; the CPU unless given. A cohort defense works on arrays and has none.
 
@@ -40,16 +43,19 @@ def check_defense(
         the wrong shape) is left out.
 
     Raises:
-        ReidbenchError: the class is of a kind that publishes no images.
+        ReidbenchError: the class is of another kind.
     """
-    if not issubclass(cls, Defense | CohortDefense):
-        raise ReidbenchError(f"{cls.name}: only image and cohort defenses can be checked, not the kind {cls.kind!r}")
+    if not issubclass(cls, Defense | CohortDefense | ModelDefense):
+        raise ReidbenchError(f"{cls.name}: defenses of the kind {cls.kind!r} cannot be checked")
     try:
         defense = cls(**(options or {}))
     except Exception as error:
         return [failed(cls, "options", f"{dict(options or {})} raised {short(error)}")]
     device = device or torch.device("cpu")
     findings = [_check_json(defense), _check_points(cls)]
+    if isinstance(defense, ModelDefense):
+        with restored():
+            return findings + check_model(defense, device)
     with restored():
         if isinstance(defense, FittedDefense):
             fitted, found = check_fit(defense, device)

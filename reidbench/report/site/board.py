@@ -22,14 +22,9 @@ from reidbench.report.summary import Worst, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
-TRACKS = {"images": "released images", "models": "published models or embeddings"}
+TRACKS = {"images": "released images", "model": "published models and their vectors"}
 
 _matched = partial(worst_verification, negatives="matched")
-
-
-def track_of(record: Record) -> str:
-    """Which track a record belongs to."""
-    return "models" if record.defense.kind == "model" else "images"
 
 
 @dataclass(frozen=True)
@@ -136,32 +131,30 @@ def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]
         records: of any datasets.
         drops: those with a paired interval.
     """
-    groups: dict[tuple[Group, str], list[Record]] = defaultdict(list)
+    groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
-        groups[Group.of(record), track_of(record)].append(record)
-    order = sorted(groups, key=lambda key: (key[0].dataset, *key[0].order(), key[1]))
+        groups[Group.of(record)].append(record)
     made = []
-    for group, track in order:
-        # Controls publish images; on the board of another track they speak for the runs beside the same undefended one.
-        controls = board_controls(groups[group, track], records)
-        made.append(_board(group, track, rows(groups[group, track], records, controls, drops), controls))
+    for group in sorted(groups, key=lambda group: (group.dataset, *group.order(), group.track)):
+        controls = board_controls(groups[group], records)
+        made.append(_board(group, rows(groups[group], records, controls, drops), controls))
     return made
 
 
-def _board(group: Group, track: str, table: list[Row], controls: BoardControls) -> Board:
+def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
     chart = _chart(table)
     front = set(chart["fronts"]["auc release"])
     lines = tuple(
         Line(row, tuple(_cells(row, position in front)), position in front) for position, row in enumerate(table)
     )
-    return Board(group, track, lines, controls, chart)
+    return Board(group, group.track, lines, controls, chart)
 
 
 def _cells(row: Row, front: bool) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     climbed = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in row.records)
-    rungs = len(full_ladder())
+    rungs = len(full_ladder(row.records[0].track))
     return [
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),

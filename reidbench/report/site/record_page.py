@@ -12,6 +12,7 @@ from reidbench.harness.record import Interval, Record
 from reidbench.harness.scores import RunScores
 from reidbench.report.drops import Find, headline_drop
 from reidbench.report.matching import Kept
+from reidbench.report.membership import membership_lines
 from reidbench.report.paired import Paired
 from reidbench.report.repeat import explain_command, repeat_command
 from reidbench.report.site import evidence, ladder, strata
@@ -49,6 +50,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
         "no_ranks": scores is not None and not scores.ranks,
         "baseline": other,
         "strata_missing": strata.without(record),
+        "membership": membership_lines(record),
         "utility": _utility(record),
         "labels": _labels(record),
         "trainings": evidence.trainings(record),
@@ -90,7 +92,9 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
         worst_line("AUC, worst case on matched negatives", partial(worst_verification, negatives="matched")),
         worst_line("mAP@R, worst case", worst_retrieval),
     ]
-    for trained_on in ("release", "originals"):
+    if record.track == "model":
+        lines.append(("utility", figure(utility(record, "originals")), "macro AUC of the published model's findings"))
+    for trained_on in ("release", "originals") if record.track == "images" else ():
         left = utility(record, trained_on)
         lines.append((f"utility, classifier trained on {trained_on}", figure(left), "macro AUC of the findings"))
     return lines

@@ -1,0 +1,308 @@
+"""The track of defenses that publish a model and its vectors in place of images.
+
+Its undefended run is the same model trained without the defense. The attacker holds the vectors of the published images
+and the model, so that it makes of an original that it knows the very vector that was published of it: both linkages are
+one attack. It ranks by distance, which takes no training, or trains a siamese head on vectors of its own patients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reidbench import __version__, metrics
+from reidbench.attackers.learner import Siamese
+from reidbench.attackers.vectors import fit_head, load_head, map_vectors, save_head
+from reidbench.cohorts.base import SPLITS
+from reidbench.cohorts.pairs import Pairs
+from reidbench.defenses.model import ModelDefense
+from reidbench.errors import ReidbenchError
+from reidbench.harness.ahead import run_ahead
+from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
+from reidbench.harness.controls import judge_controls
+from reidbench.harness.diagnosis import judge_predictions
+from reidbench.harness.experiment import Experiment
+from reidbench.harness.linked import Judged, Links, Scores
+from reidbench.harness.record import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
+from reidbench.harness.scores import RunScores, attack_key, classifier_key
+from reidbench.harness.shadows import coins, confidence, judge_membership
+from reidbench.harness.steps import code_version
+from reidbench.harness.threats import Rung, full_ladder
+from reidbench.harness.trained import TrainedModel
+from reidbench.plugins import Found
+
+DISTANCE = "vector_distance"
+
+
+class ModelTrack:
+    """Published models under attack, on the cohort and the test pairs of an experiment.
+
+    Raises:
+        ReidbenchError: none of the rungs that were asked for is one of this track.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.settings = experiment.settings
+        self.cache = experiment.cache
+        self.ladder = tuple(rung for rung in self.settings.ladder if rung in full_ladder("model"))
+        if not self.ladder:
+            asked = ", ".join(map(str, self.settings.ladder))
+            raise ReidbenchError(
+                f"--rung {asked}: a published model is attacked on {', '.join(map(str, full_ladder('model')))}"
+            )
+
+    def publish(self, defense: ModelDefense, found: Found) -> TrainedModel:
+        """What a defense publishes; nothing is trained before it is asked for."""
+        return TrainedModel(defense, found, self.experiment.cohort, settings=self.settings, cache=self.cache)
+
+    def judge(self, published: TrainedModel, *, baseline: Record | None) -> tuple[Record, RunScores]:
+        """Attacks a published model's vectors and its training patients, measures its utility, and makes the record.
+
+        Args:
+            published: what is judged.
+            baseline: the undefended run of this track, None for itself.
+        """
+        experiment = self.experiment
+        timings: dict[str, float] = {}
+
+        def timed(name: str, work: Callable[[], Any]) -> Any:
+            began = time.perf_counter()
+            result = work()
+            timings[name] = round(timings.get(name, 0.0) + time.perf_counter() - began, 2)
+            return result
+
+        tossed = self._coins()
+        shadows = [published.shadow(number, chosen) for number, chosen in enumerate(tossed)]
+        timed("trainings", partial(self._train_ahead, [published, *shadows]))
+        scores = experiment.no_scores()
+        attacks: list[Attack] = []
+        for knowledge in dict.fromkeys(rung.knowledge for rung in self.ladder):
+            rungs = [rung for rung in self.ladder if rung.knowledge == knowledge]
+            links = timed(f"attack {knowledge}", partial(self._link, published, rungs[0]))
+            attacks += timed(f"attack {knowledge}", partial(self._attack, links, rungs, scores))
+        utility = timed("utility", partial(self._utility, published, scores))
+        membership = timed("membership", partial(self._membership, published, shadows, tossed))
+        controls = timed("controls", partial(self._controls, published.without_defense()))
+        made = experiment.record(
+            id=self.identity(published),
+            track="model",
+            hyperparameters={model.name: model.model_dump(mode="json") for model in self._models()},
+            defense=published.info(),
+            attacks=attacks,
+            complete=self.ladder == full_ladder("model"),
+            utility=utility,
+            membership=membership,
+            controls=controls,
+            timings=timings,
+            baseline_id=baseline.id if baseline else None,
+        )
+        return made, scores
+
+    def identity(self, published: TrainedModel) -> str:
+        """The record's id, known before anything is trained: the same run has the same one."""
+        settings = self.settings
+        what = {
+            "track": "model",
+            "published": published.key,
+            "undefended": published.without_defense().key,
+            "models": [(model.name, model.model_dump(mode="json")) for model in self._models()],
+            "ladder": [str(rung) for rung in self.ladder],
+            "negatives": list(self.experiment.pairs),
+            "overrides": dict(settings.overrides),
+            "code": [
+                code_version(f"reidbench.{room}") for room in ("attackers", "cohorts", "harness", "metrics", "networks")
+            ],
+            "runs": settings.bootstrap_runs,
+            "preset": settings.preset,
+            "seed": settings.seed,
+            "version": __version__,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _models(self) -> tuple[Any, ...]:
+        return self.settings.vector_head, self.settings.membership
+
+    def _coins(self) -> NDArray[np.bool_]:
+        patients = int(self.experiment.cohort.frame["patient"].nunique())
+        shadows = range(self.settings.membership.shadows)
+        chosen = [coins(patients, shadow, self.settings.seed) for shadow in shadows]
+        return np.stack(chosen) if chosen else np.empty((0, patients), dtype=np.bool_)
+
+    def _train_ahead(self, models: list[TrainedModel]) -> None:
+        run_ahead([model.train for model in models], progress=self.experiment.progress, description="training models")
+        for model in models:
+            model.step(self.experiment.progress)
+
+    def _link(self, published: TrainedModel, rung: Rung) -> Links:
+        if rung.knowledge == "ignorant":
+            return _linked(_Distance(), published, self.experiment.validation_pairs)
+        return _linked(self._head(published), published, self.experiment.validation_pairs)
+
+    def _head(self, published: TrainedModel) -> _Head:
+        options, settings = self.settings.vector_head, self.settings
+        vectors = published.vectors("train")
+
+        def make(folder: Path) -> None:
+            model, training = fit_head(
+                options,
+                vectors,
+                self.experiment.patients["train"],
+                seed=settings.seed,
+                device=settings.device,
+                work_dir=folder / CHECKPOINTS,
+                progress=self.experiment.progress,
+            )
+            save_head(model, folder / WEIGHTS)
+            (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+        key = training_key(options, settings, "reidbench.attackers", "reidbench.networks")
+        step = self.cache.run(options.name, {**key, "model": published.step().digest}, make)
+        model = load_head(options, vectors.shape[1], step.path / WEIGHTS)
+        info = training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
+        return _Head(model, info, settings.device)
+
+    def _attack(self, links: Links, rungs: list[Rung], scores: RunScores) -> list[Attack]:
+        first, *others = rungs
+        judged = self.experiment.judge_links(first, links, scores)
+        for rung in others:
+            names = (attack_key(links.name, r.knowledge, r.linkage) for r in (first, rung))
+            scores.repeat(*names)
+        return judged + [attack.model_copy(update={"linkage": r.linkage}) for r in others for attack in judged]
+
+    def _utility(self, published: TrainedModel, scores: RunScores) -> Utility:
+        training = published.train(progress=self.experiment.progress)
+        logits = published.logits("test")
+        scores.predictions[classifier_key("originals", "originals")] = logits
+        judged = judge_predictions(
+            logits,
+            self.experiment.parts["test"],
+            "originals",
+            "originals",
+            training,
+            runs=self.settings.bootstrap_runs,
+        )
+        return Utility(classifiers=[judged], fidelity=Fidelity(ssim=None, psnr=None))
+
+    def _membership(
+        self, published: TrainedModel, shadows: list[TrainedModel], tossed: NDArray[np.bool_]
+    ) -> Membership | None:
+        if not shadows:
+            return None
+        cohort = self.experiment.cohort
+        attacked, *learnt = (
+            confidence(np.concatenate([model.logits(split) for split in SPLITS if len(cohort.rows(split))]), cohort)
+            for model in (published, *shadows)
+        )
+        claimed = published.privacy()
+        return judge_membership(
+            cohort,
+            attacked,
+            learnt,
+            tossed,
+            delta=claimed.delta if claimed else 0.0,
+            runs=self.settings.bootstrap_runs,
+        )
+
+    def _controls(self, undefended: TrainedModel) -> Controls:
+        experiment = self.experiment
+        found = judge_controls(experiment.parts, experiment.pairs, experiment.patients["test"], [])
+        problems = []
+        if not undefended.train(progress=experiment.progress).learned:
+            problems.append("the undefended model never learned: it knows no more than the findings' frequencies")
+        if any(rung.knowledge == "informed" for rung in self.ladder) and not self._head(undefended).training.learned:
+            problems.append(
+                "the vector_head attacker never learned on the undefended model: its loss stayed where it began"
+            )
+        return found.model_copy(update={"problems": problems})
+
+
+@dataclass(frozen=True, eq=False)
+class _Distance:
+    """Cosine, without any training: minus the distance of unit vectors, by which equal vectors tie exactly."""
+
+    name = DISTANCE
+    training = None
+
+    def map(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+
+    def pairs(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
+        return -np.linalg.norm(a - b, axis=1)
+
+    def block(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
+        return np.asarray(metrics.euclidean_scores(a, b)(slice(None)))
+
+    def probability(self, scores: Scores) -> Scores:
+        return np.full_like(scores, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """A siamese head on the vectors, trained on the attacker's own patients."""
+
+    model: Siamese
+    training: TrainingInfo
+    device: torch.device
+    name = "vector_head"
+
+    def map(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return map_vectors(self.model, vectors, device=self.device)
+
+    @torch.no_grad()
+    def pairs(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
+        return np.asarray(self.model.head.cpu().pairs(torch.from_numpy(a), torch.from_numpy(b)).numpy())
+
+    @torch.no_grad()
+    def block(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
+        return np.asarray(self.model.head.cpu().block(torch.from_numpy(a), torch.from_numpy(b)).numpy())
+
+    def probability(self, scores: Scores) -> Scores:
+        return np.asarray(torch.sigmoid(torch.from_numpy(np.asarray(scores, dtype=np.float32))).numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class _LinkedVectors:
+    """The test images' vectors, as one attacker compares them; see :class:`reidbench.harness.linked.Links`."""
+
+    by: _Distance | _Head
+    vectors: NDArray[np.float32]
+    validation: Judged | None
+    restoration: TrainingInfo | None = None
+
+    @property
+    def name(self) -> str:
+        return self.by.name
+
+    @property
+    def training(self) -> TrainingInfo | None:
+        return self.by.training
+
+    def scores(self, pairs: Pairs) -> Scores:
+        return self.by.pairs(self.vectors[pairs.a], self.vectors[pairs.b])
+
+    def block(self, rows: slice) -> Scores:
+        return self.by.block(self.vectors[rows], self.vectors)
+
+    def probability(self, scores: Scores) -> Scores:
+        return self.by.probability(scores)
+
+
+def _linked(by: _Distance | _Head, published: TrainedModel, validation: Pairs | None) -> _LinkedVectors:
+    judged = None
+    if validation is not None:
+        vectors = by.map(published.vectors("val"))
+        judged = by.pairs(vectors[validation.a], vectors[validation.b]), validation.same
+    return _LinkedVectors(by, by.map(published.vectors("test")), judged)

@@ -1,0 +1,26 @@
+"""What the membership attacks and the audit of a published model come to, in words."""
+
+from __future__ import annotations
+
+from reidbench.harness.record import Interval, Record
+
+
+def membership_lines(record: Record) -> list[str]:
+    """A line on the attacks and one on the audit, beside what is claimed; none where the model was not attacked so."""
+    found = record.membership
+    if found is None:
+        return []
+    audit, claimed = found.audit, record.defense.privacy
+    attacks = "; ".join(
+        f"{one.attack} AUC {_number(one.auc)}, TPR {_number(one.tpr_at_fpr_1)} at 1 % FPR" for one in found.attacks
+    )
+    said = f"claimed: ε = {claimed.epsilon:.3g}, δ = {claimed.delta:.2g}, for {claimed.unit}; " if claimed else ""
+    return [
+        f"membership of {found.members} training patients against {found.others} others: {attacks}",
+        f"{said}proved: ε ≥ {audit.epsilon_lower:.3g} at {audit.level:.0%} confidence ({audit.attack}: {audit.correct} "
+        f"of {audit.guesses} guesses right, {audit.candidates} patients, {found.shadows} shadow models)",
+    ]
+
+
+def _number(figure: Interval) -> str:
+    return "–" if figure.value is None else f"{figure.value:.3f}"
