@@ -108,7 +108,7 @@ class Fused:
     def __init__(self, members: Sequence[Linked]) -> None:
         self._members = members
         self._scales = [_scale(member.validation) for member in members]
-        self.restoration = members[0].restoration
+        self.restoration = next((m.restoration for m in members if m.restoration is not None), None)
 
     @classmethod
     def of(cls, members: Sequence[Linked]) -> Fused | None:

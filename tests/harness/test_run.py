@@ -78,7 +78,9 @@ def test_every_record_is_whole(records):
         # attackers × knowledge × linkage (× negatives)
         assert len(verification) == 3 * 3 * 2 * 2
         assert len(retrieval) == 3 * 3 * 2
-        assert all((a.restoration is not None) == (a.knowledge == "inverting") for a in record.attacks)
+        # An informed attacker goes on from the inverting one where that is the better start.
+        assert all(a.restoration is not None for a in record.attacks if a.knowledge == "inverting")
+        assert all(a.restoration is None for a in record.attacks if a.knowledge == "ignorant")
         assert all(a.metrics.genuine > 0 for a in verification)
         assert [(c.trained_on, c.tested_on) for c in record.utility.classifiers] == [
             ("originals", "release"),
