@@ -13,8 +13,8 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "quickstart.ipynb"
 # The same run with little training: what the tests' own small run takes.
 LITTLE = (
-    "--attacker=retrieval --set=bootstrap_runs=50 --set=retrieval.warm_min_steps=20 --set=retrieval.warm_epochs=1 "
-    "--set=classifier.min_steps=5 --set=classifier.epochs=1 --set=restorer.min_steps=20 --set=restorer.epochs=1"
+    "--attacker=retrieval --set=bootstrap_runs=50 --set=retrieval.warm_min_steps=10 --set=retrieval.warm_epochs=1 "
+    "--set=classifier.min_steps=5 --set=classifier.epochs=1 --set=restorer.min_steps=5 --set=restorer.epochs=1"
 )
 
 
@@ -32,6 +32,7 @@ def test_it_runs(tmp_path, monkeypatch):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         cell.source = cell.source.replace("--out runs --quiet", f"--out runs --quiet {LITTLE}")
+        cell.source = cell.source.replace("phantom:patients=150", "phantom:patients=60")
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert (tmp_path / "site" / "index.html").is_file()
     printed = "".join(

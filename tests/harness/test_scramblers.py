@@ -31,9 +31,9 @@ def aucs(tmp_path_factory):
         overrides={
             "bootstrap_runs": "20",
             "retrieval.warm_epochs": "1",
-            "retrieval.warm_min_steps": "60",
+            "retrieval.warm_min_steps": "30",
             "restorer.epochs": "1",
-            "restorer.min_steps": "60",
+            "restorer.min_steps": "10",
             "classifier.epochs": "1",
             "classifier.min_steps": "2",
         },
