@@ -17,7 +17,7 @@ from reidbench.cohorts.phantom import Phantom
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.published import ArraySide, MechanismSide, Release
 from reidbench.harness.record import read_record
-from reidbench.harness.run import Chosen, choose_defenses, record_path, record_run, release_of
+from reidbench.harness.run import choose_defenses, record_run, release_of, subject_of, subject_path
 from reidbench.harness.settings import make_settings
 from reidbench.harness.specimens import Studio
 from reidbench.harness.steps import StepCache, content_digest
@@ -167,7 +167,10 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
         device=CPU,
         cache=tmp_path / "cache",
         attackers=("example_pixels",),
-        overrides={"bootstrap_runs": "20", "classifier.min_steps": "2", "classifier.max_steps": "2"},
+        overrides={
+            "bootstrap_runs": "20",
+            **{f"{owner}.{name}": "2" for owner in ("classifier", "restorer") for name in ("min_steps", "max_steps")},
+        },
         size=32,
         ladder=parse_ladder(["informed/original-released"]),
     )
@@ -176,9 +179,10 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     options |= {"verifier": "resnet_small_4", "classifier": "resnet_small_4"}
     (chosen,) = choose_defenses(registry, [f"flow_field:{json.dumps(options)}"])
     experiment = Experiment(small, {}, settings, Silent())
-    release = release_of(experiment, chosen)
-    path = record_path(experiment, release, tmp_path / "runs")
-    record, written = record_run(experiment, release, None, tmp_path / "runs")
+    subject = subject_of(experiment, chosen)
+    path = subject_path(subject, tmp_path / "runs")
+    assert not (settings.cache / "steps" / "fit").exists(), "a sweep asks where the record will lie, and trains nothing"
+    record, written = record_run(subject, None, tmp_path / "runs")
     assert written == path
     assert read_record(path) == record
     assert record.defense.fitting.history[-1]["train_loss"] > 0
@@ -187,7 +191,7 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     studio = Studio(registry, settings.cache, Silent())
     told = record.model_copy(update={"dataset": record.dataset.model_copy(update={"options": {"patients": 40}})})
     specimens = studio.specimens(told)
-    published = release.images("test").pixels
+    published = subject.published.images("test").pixels
     assert all((image == published).all(axis=(1, 2)).any() for image in specimens.after)
     assert (specimens.after != specimens.before).any()
     (weights,) = (settings.cache / "steps" / "fit").glob("*/weights.safetensors")
@@ -195,5 +199,5 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     assert studio.specimens(told) == "it was trained first, and its weights are no longer in the cache"
     # Another seed is another training.
     other = Experiment(small, {}, replace(settings, seed=1), Silent())
-    again = release_of(other, Chosen(chosen.defense, chosen.found)).info()
+    again = release_of(other, chosen).info()
     assert again.fitting.checkpoint_sha256 != record.defense.fitting.checkpoint_sha256

@@ -204,5 +204,5 @@ def test_its_loss_falls_where_its_critics_stand_still(defense) -> None:
         adam.zero_grad()
         loss.backward()
         adam.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] - 0.001
