@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from reidbench.harness.settings import Settings
+    from reidbench.harness.threats import Rung
     from reidbench.plugins import Registry
     from reidbench.progress import Progress
 
@@ -16,8 +19,11 @@ DatasetName = Annotated[
     str | None, typer.Option("--dataset", help="NAME or NAME:option=value,…; the built-in phantom if left out.")
 ]
 Root = Annotated[Path | None, typer.Option(help="The folder of the dataset.")]
+Attackers = Annotated[
+    list[str] | None, typer.Option("--attacker", help="Attackers in place of verification, retrieval.")
+]
 Preset = Annotated[str, typer.Option(help="quick, standard or paper.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of training and release.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of training, release and sampling.")]
 Size = Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset, as retrieval.epochs=5.")
@@ -44,9 +50,10 @@ def settings_of(
     size: int | None,
     set_: list[str] | None,
     device: str,
+    ladder: tuple[Rung, ...] | None = None,
+    pairs: Path | None = None,
 ) -> Settings:
-    """Settings from what was typed, all of it checked; the default attackers where none is named."""
-    from reidbench.cli.run import overrides, typed_command
+    """Settings from what was typed, all of it checked; the default attackers where none is named, and every rung."""
     from reidbench.harness.environment import cache_folder, choose_device
     from reidbench.harness.settings import DEFAULT_ATTACKERS, make_settings
 
@@ -58,6 +65,8 @@ def settings_of(
         attackers=tuple(attackers or DEFAULT_ATTACKERS),
         overrides=overrides(set_ or []),
         size=size,
+        ladder=ladder,
+        pair_list=pairs,
         seed=seed,
         command=typed_command(),
     )
@@ -73,3 +82,26 @@ def require_folder(out: Path) -> None:
 
     if out.exists() and not out.is_dir():
         raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+
+
+def overrides(texts: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping."""
+    from reidbench.errors import ReidbenchError
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ReidbenchError(f"--set {text!r}: NAME=VALUE is needed, as in retrieval.epochs=5")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def typed_command() -> str:
+    """What was typed, for the record."""
+    # Folders stay out of the record: they say where on this machine, not what, and a record is made to be shared.
+    shown = []
+    for argument in sys.argv[1:]:
+        path = Path(argument)
+        shown.append(path.name if path.is_absolute() else argument)
+    return shlex.join(["reidbench", *shown])

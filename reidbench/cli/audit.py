@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from reidbench.cli.arguments import (
+    Attackers,
     DatasetName,
     Device,
     Overrides,
@@ -34,7 +35,7 @@ def audit(
     ] = None,
     preset: Preset = "quick",
     seed: Seed = 0,
-    attacker: Annotated[list[str] | None, typer.Option(help="Attackers in place of verification, retrieval.")] = None,
+    attacker: Attackers = None,
     size: Size = None,
     set_: Overrides = None,
     device: Device = "auto",

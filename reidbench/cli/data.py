@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from reidbench.cli.arguments import Quiet, progress_bar
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
@@ -21,18 +22,16 @@ def check(
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tell what is there: images, patients, follow-ups, findings, unreadable files, duplicates."""
-    from reidbench.cli.console import Terminal
     from reidbench.cohorts.check import check_dataset
     from reidbench.harness.environment import cache_folder
     from reidbench.harness.run import choose_dataset
     from reidbench.plugins import Registry
-    from reidbench.progress import Silent
 
     source = choose_dataset(Registry(plugins_dir or ()), dataset, root)
-    report = check_dataset(source, size=size, cache=cache_folder(), progress=Silent() if quiet else Terminal())
+    report = check_dataset(source, size=size, cache=cache_folder(), progress=progress_bar(quiet))
     if sheet is not None:
         report.contact_sheet(sheet)
     typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reidbench.cli.arguments import Quiet, progress_bar
 from reidbench.cli.plugins import PluginsDirs
 
 
@@ -20,12 +21,10 @@ def leaderboard(
         Path | None, typer.Option(help="Write a static site into this folder, in place of the other pages.")
     ] = None,
     plugins_dir: PluginsDirs = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
-    from reidbench.cli.console import Terminal
     from reidbench.errors import ReidbenchError
-    from reidbench.progress import Silent
     from reidbench.report.drops import paired_drops
     from reidbench.report.leaderboard import render, write
     from reidbench.report.matching import read_kept
@@ -40,7 +39,7 @@ def leaderboard(
         _write_site(places, site, plugins_dir or [], quiet=quiet)
         return
     kept = read_kept(places)
-    pages = render([one.record for one in kept], paired_drops(kept, Silent() if quiet else Terminal()))
+    pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)))
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     if check:
@@ -57,12 +56,10 @@ def leaderboard(
 
 
 def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quiet: bool) -> None:
-    from reidbench.cli.console import Terminal
     from reidbench.errors import ReidbenchError
     from reidbench.harness.environment import cache_folder
     from reidbench.harness.specimens import Studio
     from reidbench.plugins import Registry
-    from reidbench.progress import Silent
     from reidbench.report.matching import read_kept
     from reidbench.report.site import write_site
 
@@ -71,7 +68,7 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     kept = read_kept(places)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
-    progress = Silent() if quiet else Terminal()
+    progress = progress_bar(quiet)
     studio = Studio(Registry(plugins_dir), cache_folder(), progress)
     written = write_site(kept, site, studio, progress)
     typer.echo(f"{written[0]} and {len(written) - 1} more pages")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reidbench.cli.arguments import Quiet, progress_bar
 from reidbench.cli.plugins import PluginsDirs
 
 
@@ -14,7 +15,7 @@ def report(
     records: Annotated[list[Path], typer.Argument(help="Records, or folders of them.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the pages; beside each record if left out.")] = None,
     plugins_dir: PluginsDirs = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a record's page (figures, ladder, curves, images, provenance): it opens from disk and asks no network."""
     from reidbench.errors import ReidbenchError
@@ -33,15 +34,13 @@ def report(
 
 def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> None:
     """Writes the pages of these records and names them."""
-    from reidbench.cli.console import Terminal
     from reidbench.harness.environment import cache_folder
     from reidbench.harness.specimens import Studio
     from reidbench.plugins import Registry
-    from reidbench.progress import Silent
     from reidbench.report.matching import read_kept
     from reidbench.report.site import write_pages
 
-    studio = Studio(Registry(plugins_dir), cache_folder(), Silent() if quiet else Terminal())
+    studio = Studio(Registry(plugins_dir), cache_folder(), progress_bar(quiet))
     for page in write_pages(read_kept(paths), out, studio):
         if not (err and quiet):
             typer.echo(str(page), err=err)

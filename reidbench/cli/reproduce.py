@@ -8,6 +8,17 @@ from typing import Annotated
 
 import typer
 
+from reidbench.cli.arguments import (
+    Device,
+    Overrides,
+    Preset,
+    Quiet,
+    Seed,
+    Size,
+    progress_bar,
+    require_folder,
+    settings_of,
+)
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 
@@ -25,53 +36,42 @@ def reproduce(
         typer.Option(help="CSV with image_id and foreign_material (0 or 1), for table2, table4 and fig4."),
     ] = None,
     pairs: Annotated[Path | None, typer.Option(help="Test pairs from a file, as the authors published theirs.")] = None,
-    preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
-    size: Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of training and sampling.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset, as verification.epochs=5.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    preset: Preset = "quick",
+    size: Size = None,
+    seed: Seed = 0,
+    set_: Overrides = None,
+    device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the Markdown, the plots and the maps.")] = Path("reproductions"),
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Set a table or figure of Packhäuser et al. (2022) beside the same on your copy of the data."""
-    from reidbench.cli.console import Terminal
-    from reidbench.cli.run import overrides, typed_command
-    from reidbench.errors import ReidbenchError
     from reidbench.harness.copies import Copies
-    from reidbench.harness.environment import cache_folder, choose_device
     from reidbench.harness.reproduce import plan_of
     from reidbench.harness.reproduce import reproduce as make
     from reidbench.harness.run import choose_dataset
-    from reidbench.harness.settings import make_settings
     from reidbench.harness.study import Study
     from reidbench.plugins import Registry
-    from reidbench.progress import Silent
     from reidbench.report.reproduce import as_data, markdown, write
 
     plan = plan_of(what)
-    if out.exists() and not out.is_dir():
-        raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+    require_folder(out)
     registry = Registry(plugins_dir or ())
-    settings = make_settings(
+    settings = settings_of(
         registry,
+        attackers=[plan.task],
         preset=preset,
-        device=choose_device(device),
-        cache=cache_folder(),
-        attackers=(plan.task,),
-        overrides=overrides(set_ or []),
-        size=size,
-        pair_list=pairs,
         seed=seed,
-        command=typed_command(),
+        size=size,
+        set_=set_,
+        device=device,
+        pairs=pairs,
     )
     roots = {"chexpert": root_chexpert, "covid19": root_covid}
     elsewhere = {name: choose_dataset(registry, name, place) if place else None for name, place in roots.items()}
     copies = Copies(choose_dataset(registry, dataset, root), elsewhere, limit, foreign_material)
-    made = make(what, Study(copies, settings, Silent() if quiet else Terminal()))
+    made = make(what, Study(copies, settings, progress_bar(quiet)))
     paths = write(made, settings, out)
     typer.echo(json.dumps(as_data(made, settings), indent=1) if as_json else markdown(made, settings).rstrip())
     for path in paths:

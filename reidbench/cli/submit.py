@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from reidbench.cli.arguments import Quiet, progress_bar
 from reidbench.cli.plugins import AsJson
 
 app = typer.Typer(help="Records for a leaderboard.", no_args_is_help=True, rich_markup_mode=None)
@@ -22,12 +23,10 @@ def submit() -> None:
 def check(
     records: Annotated[list[Path], typer.Argument(help="Records, or folders of them, with the scores beside them.")],
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compute a record's figures again from its scores: exit 0 where they agree, 1 where a field was edited, 2 else."""
-    from reidbench.cli.console import Terminal
     from reidbench.errors import ReidbenchError
-    from reidbench.progress import Silent
     from reidbench.report.matching import read_kept
     from reidbench.report.submission import check_submission
 
@@ -37,7 +36,7 @@ def check(
     kept = read_kept(records)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, records))}")
-    progress = Silent() if quiet else Terminal()
+    progress = progress_bar(quiet)
     results = []
     for one in kept:
         progress.say(str(one.path))

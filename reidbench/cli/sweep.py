@@ -8,6 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from reidbench.cli.arguments import (
+    Attackers,
+    DatasetName,
+    Device,
+    Overrides,
+    Quiet,
+    Root,
+    Size,
+    Strict,
+    overrides,
+    progress_bar,
+    require_folder,
+    typed_command,
+)
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 
@@ -18,33 +32,29 @@ def sweep(
     ],
     seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; may be given several times.")] = None,
     preset: Annotated[list[str] | None, typer.Option(help="A preset; may be given several times.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="NAME or NAME:option=value,…; the phantom if left out.")] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of the dataset.")] = None,
-    attacker: Annotated[list[str] | None, typer.Option(help="Attackers in place of verification, retrieval.")] = None,
+    dataset: DatasetName = None,
+    root: Root = None,
+    attacker: Attackers = None,
     rung: Annotated[list[str] | None, typer.Option(help="Only these rungs; marks the records.")] = None,
-    size: Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset.")] = None,
+    size: Size = None,
+    set_: Overrides = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds for each defense's run; what all share is not counted.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a dataset with unreadable images.")] = False,
+    strict: Strict = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run defenses × options × seeds × presets, skip what is recorded, go on after a failure and name it at the end."""
-    from reidbench.cli.console import Terminal
-    from reidbench.cli.run import overrides, typed_command
     from reidbench.errors import ReidbenchError
     from reidbench.harness.environment import cache_folder, choose_device
     from reidbench.harness.sweep import Place, make_plan, read_plan
     from reidbench.harness.sweep import sweep as sweep_all
-    from reidbench.progress import Silent
 
-    if out.exists() and not out.is_dir():
-        raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+    require_folder(out)
     typed: dict[str, Any] = {
         "seeds": seed,
         "presets": preset,
@@ -62,7 +72,7 @@ def sweep(
         raise ReidbenchError(f"{files[0]}: give either one file or defenses, not both")
     plan = read_plan(Path(files[0]), typed) if files else make_plan({"defenses": what, **typed}, where="sweep")
     place = Place(out, cache_folder(), choose_device(device), plugins_dir or (), strict, quiet, typed_command())
-    outcomes = list(sweep_all(plan, place, Silent() if quiet else Terminal()))
+    outcomes = list(sweep_all(plan, place, progress_bar(quiet)))
     if as_json:
         typer.echo(json.dumps([_data(outcome) for outcome in outcomes], indent=1))
     else:
