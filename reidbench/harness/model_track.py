@@ -35,7 +35,7 @@ from reidbench.harness.diagnosis import judge_predictions
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.linked import Judged, Links, Scores
 from reidbench.harness.record import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
-from reidbench.harness.scores import RunScores, attack_key, classifier_key
+from reidbench.harness.scores import RunScores, classifier_key
 from reidbench.harness.shadows import coins, confidence, judge_membership
 from reidbench.harness.steps import code_version
 from reidbench.harness.threats import Rung, full_ladder
@@ -88,10 +88,9 @@ class ModelTrack:
         timed("trainings", partial(self._train_ahead, [published, *shadows]))
         scores = experiment.no_scores()
         attacks: list[Attack] = []
-        for knowledge in dict.fromkeys(rung.knowledge for rung in self.ladder):
-            rungs = [rung for rung in self.ladder if rung.knowledge == knowledge]
-            links = timed(f"attack {knowledge}", partial(self._link, published, rungs[0]))
-            attacks += timed(f"attack {knowledge}", partial(self._attack, links, rungs, scores))
+        for rung in self.ladder:
+            links = timed(f"attack {rung}", partial(self._link, published, rung))
+            attacks += timed(f"attack {rung}", partial(experiment.judge_links, rung, links, scores))
         utility = timed("utility", partial(self._utility, published, scores))
         membership = timed("membership", partial(self._membership, published, shadows, tossed))
         controls = timed("controls", partial(self._controls, published.without_defense()))
@@ -173,14 +172,6 @@ class ModelTrack:
         model = load_head(options, vectors.shape[1], step.path / WEIGHTS)
         info = training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
         return _Head(model, info, settings.device)
-
-    def _attack(self, links: Links, rungs: list[Rung], scores: RunScores) -> list[Attack]:
-        first, *others = rungs
-        judged = self.experiment.judge_links(first, links, scores)
-        for rung in others:
-            names = (attack_key(links.name, r.knowledge, r.linkage) for r in (first, rung))
-            scores.repeat(*names)
-        return judged + [attack.model_copy(update={"linkage": r.linkage}) for r in others for attack in judged]
 
     def _utility(self, published: TrainedModel, scores: RunScores) -> Utility:
         training = published.train(progress=self.experiment.progress)

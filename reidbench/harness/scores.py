@@ -58,19 +58,6 @@ class RunScores:
         self.average_precision[attack] = ranks.average_precision.astype(np.float32)
         self.ranks[attack] = np.stack([getattr(ranks, name) for name in RANKS]).astype(np.float32)
 
-    def repeat(self, attack: str, again: str) -> None:
-        """Keeps all scores of an attack under another name too: two rungs on which it is one and the same."""
-        kept: tuple[dict[str, NDArray[Any]], ...] = (
-            self.verification,
-            self.average_precision,
-            self.ranks,
-            self.accepted,
-            self.validation,
-        )
-        for values in kept:
-            for name in [name for name in values if name == attack or name.startswith(f"{attack}/")]:
-                values[again + name.removeprefix(attack)] = values[name]
-
     def query_ranks(self, attack: str) -> QueryRanks | None:
         """What the probes of an attack found, in single precision; None if it was not kept."""
         if attack not in self.ranks:

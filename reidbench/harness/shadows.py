@@ -30,7 +30,12 @@ class MembershipOptions(BaseModel):
     name: ClassVar[str] = "membership"
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": {"shadows": 16}, "paper": {"shadows": 16}}
 
-    shadows: int = Field(4, ge=0, le=1024, description="models of the same mechanism to learn from; 0: no such attack")
+    shadows: int = Field(
+        4,
+        ge=0,
+        le=1024,
+        description="models of the same mechanism to learn from; 0: no such attack, 3 and more: an audit by lira too",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +139,8 @@ def _scores(
     target: Confidence, shadows: Sequence[Confidence], tossed: NDArray[np.bool_]
 ) -> dict[Attack, NDArray[np.float64]]:
     scores: dict[Attack, NDArray[np.float64]] = {"loss": target.loss}
-    if len(shadows):
+    # A single shadow was trained on a patient or not, and tells nothing of the difference.
+    if len(shadows) > 1:
         scores["lira"] = metrics.likelihood_ratios(target.logit, np.stack([s.logit for s in shadows]), tossed)
     return scores
 

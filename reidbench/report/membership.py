@@ -18,7 +18,7 @@ def membership_lines(record: Record) -> list[str]:
     return [
         f"membership of {found.members} training patients against {found.others} others: {attacks}",
         f"{said}proved: ε ≥ {audit.epsilon_lower:.3g} at {audit.level:.0%} confidence ({audit.attack}: {audit.correct} "
-        f"of {audit.guesses} guesses right, {audit.candidates} patients, {found.shadows} shadow models)",
+        f"of {audit.guesses} guesses right, {audit.candidates} patients, shadow models: {found.shadows})",
     ]
 
 

@@ -23,6 +23,7 @@ from reidbench.progress import Silent
 from reidbench.report.leaderboard import render
 from reidbench.report.matching import read_kept
 from reidbench.report.repeat import repeat_command
+from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
 from reidbench.report.terminal import print_summary
 
@@ -218,6 +219,12 @@ def test_tracks_share_no_table(made, tiny_run, capsys):
     assert "dp\\_training" not in pages["phantom.md"]
     assert "gaussian" not in pages["phantom-models.md"]
     assert "| utility | membership | ε | ε, proved |" in pages["phantom-models.md"]
+    images, models = boards([*tiny_run["records"], *made["records"]])
+    assert {name for name, _ in models.columns} - {name for name, _ in images.columns} == {
+        "utility", "membership", "ε, proved",
+    }  # fmt: skip
+    assert all(len(line.cells) == len(models.columns) for line in models.lines)
+    assert list(models.chart["axes"]["utility"]) == ["release"]
     print_summary([*tiny_run["records"], *made["records"]])
     images, models = capsys.readouterr().out.split("claimed ε")
     assert "retrained*" in images

@@ -18,7 +18,7 @@ from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
 from reidbench.report.rows import Row, highest_tpr, rows
 from reidbench.report.site.charts import plain
-from reidbench.report.summary import Worst, worst_retrieval, worst_verification
+from reidbench.report.summary import Worst, membership_auc, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
@@ -41,7 +41,7 @@ class Line:
 
     Attributes:
         row: what it comes from.
-        cells: one for each of :data:`COLUMNS`.
+        cells: one for each of its board's columns.
         front: whether it lies on the Pareto front (worst-case AUC, utility of a retrained classifier).
     """
 
@@ -72,6 +72,11 @@ class Board:
     def any_record(self) -> Record:
         """A record of the board, for what all have in common."""
         return self.lines[0].row.records[0]
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """The headings of its table, each with what it means."""
+        return COLUMNS if self.track == "images" else MODEL_COLUMNS
 
     @property
     def title(self) -> str:
@@ -107,6 +112,15 @@ COLUMNS = (
     ("status", "what is missing or wrong"),
 )
 
+# What a published model has in place of what images have.
+MODEL_COLUMNS = (
+    *COLUMNS[:7],
+    ("utility", "macro AUC of the published model's own findings"),
+    ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
+    ("ε, proved", "lower bound on the mechanism's epsilon by an audit, at 95 % confidence; the highest over the seeds"),
+    *COLUMNS[10:],
+)
+
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
     "auc": ("AUC, worst case", lambda row: (row.mean(worst_verification), row.worst(worst_verification))),
     "matched": ("AUC, worst case on matched negatives", lambda row: (row.mean(_matched), row.worst(_matched))),
@@ -122,6 +136,7 @@ UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
     ),
     "ssim": ("SSIM", lambda row: row.ssim()),
 }
+MODEL_UTILITIES = {"release": ("macro AUC of the published model", UTILITIES["release"][1])}
 
 
 def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]:
@@ -163,15 +178,25 @@ def _cells(row: Row, front: bool) -> list[Cell]:
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
         _drop_cell(row, worst_retrieval),
-        _cell(row.utility("release", "release")),
-        _cell(row.utility("originals", "release")),
-        _cell(row.ssim()),
+        *(_images_left(row) if row.records[0].track == "images" else _model_left(row)),
         Cell(f"{claimed.epsilon:g} ({claimed.unit})" if claimed else "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
         Cell(str(row.seeds), float(row.seeds)),
         Cell("yes" if front else "no", float(front)),
         Cell(row.status, row.status),
     ]
+
+
+def _images_left(row: Row) -> list[Cell]:
+    left = (row.utility("release", "release"), row.utility("originals", "release"), row.ssim())
+    return [_cell(value) for value in left]
+
+
+def _model_left(row: Row) -> list[Cell]:
+    found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
+    proved = [record.membership.audit.epsilon_lower for record in row.records if record.membership]
+    left = (row.utility("release", "release"), max(found, default=None), max(proved, default=None))
+    return [_cell(value) for value in left]
 
 
 def _cell(value: float | None) -> Cell:
@@ -189,7 +214,8 @@ def _drop_cell(row: Row, find: Find) -> Cell:
 
 def _chart(table: list[Row]) -> dict[str, Any]:
     risks = {name: [find(row) for row in table] for name, (_, find) in RISKS.items()}
-    utilities = {name: [find(row) for row in table] for name, (_, find) in UTILITIES.items()}
+    measured = UTILITIES if table[0].records[0].track == "images" else MODEL_UTILITIES
+    utilities = {name: [find(row) for row in table] for name, (_, find) in measured.items()}
     sound = [row.sound for row in table]
     fronts = {}
     for risk, found in risks.items():
@@ -211,7 +237,7 @@ def _chart(table: list[Row]) -> dict[str, Any]:
         ],
         "axes": {
             "risk": {name: title for name, (title, _) in RISKS.items()},
-            "utility": {name: title for name, (title, _) in UTILITIES.items()},
+            "utility": {name: title for name, (title, _) in measured.items()},
         },
         "fronts": fronts,
         "families": _families(table),

@@ -22,7 +22,7 @@ from reidbench.progress import Progress, Silent
 from reidbench.report.controls import board_controls
 from reidbench.report.drops import paired_drops
 from reidbench.report.matching import Kept
-from reidbench.report.site.board import COLUMNS, TRACKS, Board, boards
+from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
 from reidbench.report.summary import worst_retrieval, worst_verification
 from reidbench.report.terminal import figure
@@ -57,7 +57,9 @@ def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Pro
     pages.assets(folder / ASSETS)
     for board in made:
         below = _Pages(folder / "boards", root="../")
-        written.append(below.write(f"{board.slug}.html", "board.html", board=board, columns=COLUMNS, tracks=TRACKS))
+        written.append(
+            below.write(f"{board.slug}.html", "board.html", board=board, columns=board.columns, tracks=TRACKS)
+        )
     with progress.task("pages of records", len(kept)) as advance:
         for one in kept:
             below = _Pages(folder / "records", root="../")

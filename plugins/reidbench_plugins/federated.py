@@ -1,0 +1,196 @@
+"""Federated averaging of the diagnostic network over sites, with or without differential privacy at each."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reidbench import Field, Fitted, LabelledImages, ModelDefense, Privacy, Progress, ReidbenchError, hookimpl
+from reidbench_plugins._diagnosis import DiagnosticNetwork
+from reidbench_plugins._private import ACCOUNTANT, Plan, Training, learned, noise_for, spent
+
+CHECKPOINT = "rounds.ckpt"
+
+
+class Federated(ModelDefense):
+    """Trains the diagnostic network by federated averaging over sites, and publishes it with its vectors of the images.
+
+    FedAvg of McMahan et al., "Communication-efficient learning of deep networks from decentralized data" (2017): in
+    each round every site goes on from the common weights for some steps on its own patients, and the mean of the sites'
+    weights is the next common network. No image leaves its site; what is published in the end is a network like any
+    other, which is why it is attacked like any other. A patient is at one site, by their number.
+
+    With epsilon, each site trains as dp_training does, on its own patients and its own account: since a patient is at
+    one site only, the sites' guarantees don't add up. The sites trust nobody with their patients, whence each adds the
+    noise that it needs alone: the price is a worse network than one central training of the same epsilon gives.
+    """
+
+    # A loop of our own: Flower's simulation needs Ray, and Flower itself an older typer than the command line's. What
+    # is left of it without both would be the mean of the weights, which is a line.
+    name = "federated"
+    operating_points = {
+        "mild": {"sites": 2},
+        "moderate": {"sites": 4},
+        "strong": {"sites": 4, "epsilon": 8.0},
+        "severe": {"sites": 4, "epsilon": 2.0},
+    }
+    sites: int = Field(4, ge=1, le=1000, description="sites among which the patients are divided")
+    rounds: int = Field(10, ge=1, le=100_000, description="how often the sites' weights are averaged")
+    steps: int = Field(30, ge=1, le=1_000_000, description="steps of each site in a round")
+    epsilon: Annotated[float, Field(ge=0.05, le=1000)] | Literal["inf"] = Field(
+        "inf", description="the bound for a training patient over all rounds; inf trains without privacy"
+    )
+    delta: Annotated[float, Field(ge=1e-12, le=0.1)] | None = Field(
+        None, description="probability that the bound doesn't hold; a tenth of 1 / patients unless given"
+    )
+    max_grad_norm: float = Field(1.0, ge=1e-3, le=1000, description="norm that a patient's gradient is clipped to")
+    batch_size: int = Field(32, ge=1, le=65_536, description="patients that a site's step takes on average")
+    lr: float = Field(5e-3, ge=1e-6, le=10, description="Adam's learning rate in the first round; it falls to 0")
+    width: int = Field(
+        8,
+        ge=4,
+        le=512,
+        multiple_of=4,
+        description="channels of the network's first layer; its vectors have 32 times as many numbers",
+    )
+    side: int = Field(32, ge=16, le=1024, description="pixels a side that images are averaged down to")
+
+    def undefended(self) -> ModelDefense:
+        """The same network in as many steps at a single site, which has all patients, without privacy."""
+        defaults = {name: type(self).model_fields[name].default for name in ("delta", "max_grad_norm")}
+        alone = {"sites": 1, "rounds": 1, "steps": self.rounds * self.steps, "epsilon": "inf"}
+        return self.model_copy(update={**alone, **defaults})
+
+    def network(self, size: int, findings: int) -> DiagnosticNetwork:
+        """An untrained diagnostic network."""
+        return DiagnosticNetwork(findings, width=self.width, side=min(self.side, size))
+
+    def fit(
+        self,
+        network: Any,
+        train: LabelledImages,
+        *,
+        seed: int,
+        device: torch.device,
+        work_dir: Path,
+        progress: Progress,
+    ) -> Fitted:
+        """Trains a network.
+
+        Raises:
+            ReidbenchError: delta is not below 1 / patients, epsilon cannot be reached, or a site has no patient.
+        """
+        delta = 0.1 / train.population if self.delta is None else self.delta
+        if delta * train.population >= 1:
+            raise ReidbenchError(f"delta={delta:g} is no less than 1 / {train.population} patients")
+        # As many as each site has on average: a public number, unlike how many it really has.
+        share = max(1, round(train.population / self.sites))
+        rate = min(1.0, self.batch_size / share)
+        noise = noise_for(self.epsilon, delta, rate, self.rounds * self.steps) if self.epsilon != "inf" else None
+        parts = [site_of(train, site, self.sites, share) for site in range(self.sites)]
+        if not all(len(part.pixels) for part in parts):
+            raise ReidbenchError(f"sites={self.sites}: a site without a patient; give fewer sites")
+        history = self._resume(network, work_dir, device)
+        with progress.task(f"federated training over {len(parts)} sites", self.rounds) as advance:
+            advance(len(history))
+            for number in range(len(history), self.rounds):
+                plan = self._plan(rate, noise, self.lr * (1 - number / self.rounds))
+                losses, states = [], []
+                for site, part in enumerate(parts):
+                    local = copy.deepcopy(network)
+                    training = Training(local, part, plan, seed=_seed(seed, site, number), device=device)
+                    made = training.run(work_dir / f"round {number} site {site}", _Quiet())
+                    losses.append(made[-1]["train_loss"])
+                    states.append(local.state_dict())
+                network.load_state_dict(mean_of(states))
+                history.append({"epoch": float(number + 1), "train_loss": float(np.mean(losses))})
+                self._save(network, history, work_dir)
+                advance(1)
+        privacy = None
+        if noise is not None:
+            steps = self.rounds * self.steps
+            privacy = Privacy(
+                epsilon=spent(noise, rate, steps, delta),
+                delta=delta,
+                unit="a patient of the training set, added or removed, at one of the sites",
+                clipping_norm=self.max_grad_norm,
+                noise_multiplier=noise,
+                sample_rate=rate,
+                steps=steps,
+                accountant=ACCOUNTANT,
+            )
+        seen = round(self.rounds * self.steps * rate * len(np.unique(train.patients)))
+        findings = torch.from_numpy(train.findings.astype(np.float32))
+        return Fitted(privacy, self.rounds, seen, history, learned(history, findings))
+
+    def _plan(self, rate: float, noise: float | None, lr: float) -> Plan:
+        return Plan(
+            sample_rate=rate,
+            batch_size=self.batch_size,
+            steps=self.steps,
+            lr=lr,
+            noise_multiplier=noise,
+            max_grad_norm=self.max_grad_norm,
+        )
+
+    def _resume(self, network: Any, work_dir: Path, device: torch.device) -> list[dict[str, float]]:
+        path = work_dir / CHECKPOINT
+        if not path.is_file():
+            return []
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["options"] != self.model_dump_json():
+            raise ReidbenchError(f"{path}: the checkpoint of another training; use another folder")
+        network.load_state_dict(state["network"])
+        history: list[dict[str, float]] = state["history"]
+        return history
+
+    def _save(self, network: Any, history: list[dict[str, float]], work_dir: Path) -> None:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        state = {"options": self.model_dump_json(), "network": network.state_dict(), "history": history}
+        temporary = work_dir / f".{CHECKPOINT}.{os.getpid()}.tmp"
+        torch.save(state, temporary)
+        temporary.replace(work_dir / CHECKPOINT)
+
+
+class _Quiet:
+    """No bar for a site's steps: the rounds have one."""
+
+    def task(self, description: str, total: int) -> Any:
+        return nullcontext(lambda count: None)
+
+    def say(self, line: str) -> None:
+        pass
+
+
+def site_of(train: LabelledImages, site: int, sites: int, population: int) -> LabelledImages:
+    """The images of a site's patients. Whoever else is there, a patient is at the same one.
+
+    Args:
+        population: the public number of patients at a site.
+    """
+    rows: NDArray[np.bool_] = train.patients % sites == site
+    return LabelledImages(train.pixels[rows], train.patients[rows], train.findings[rows], population)
+
+
+def mean_of(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of the sites' weights, each with an equal say: how many patients a site has is not public."""
+    return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+
+
+def _seed(seed: int, site: int, number: int) -> int:
+    digest = hashlib.blake2b(f"site {seed} {site} {number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@hookimpl
+def reidbench_defenses() -> list[type]:
+    """The defenses of this module."""
+    return [Federated]
