@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -60,6 +62,15 @@ class Siamese(nn.Module):
         pixels = max(1, round(self._test_shift * images.shape[-1]))
         directions = [functional.normalize(self.network(view)) for view in (images, *moved(images, pixels))]
         return self.head.vectors(torch.stack(directions).mean(dim=0))
+
+    @contextmanager
+    def unmoved(self) -> Iterator[None]:
+        """Within it, an image is seen as it is alone."""
+        shift, self._test_shift = self._test_shift, 0.0
+        try:
+            yield
+        finally:
+            self._test_shift = shift
 
 
 @dataclass(frozen=True)
@@ -168,7 +179,9 @@ class Learner(lightning.LightningModule):
         epoch = self.current_epoch + 1
         if self._val is None or (epoch % max(1, self._length.epochs // 5) and epoch != self._length.epochs):
             return
-        auc = validation_auc(self.result, self._val, self.device)
+        # On the way, images are seen once: moved copies would take longer than a short training itself.
+        with self.result.unmoved():
+            auc = validation_auc(self.result, self._val, self.device)
         self.model.train()
         if auc is not None:
             self.log("val_auc", auc)

@@ -124,7 +124,7 @@ class SiameseAttacker(Attacker):
         """Trains; see :meth:`Attacker.fit`. The training's ``val_auc`` is over all pairs of the validation images."""
         first = PHANTOM / f"{self.name}.safetensors" if start is None and self.weights == "phantom" else start
         model = self._fresh(seed, weights=first is None)
-        before = None
+        before, reached = None, None
         if first is not None:
             read_weights(model, first, self._about())
             before = copy.deepcopy(model)
@@ -161,8 +161,10 @@ class SiameseAttacker(Attacker):
         self._model = learner.result.eval()
         # Where the defense changes little, more training may only make the attacker forget.
         kept_start = False
-        if before is not None and val is not None and _is_better(before, self._model, val, device):
-            self._model, kept_start = before.to(device).eval(), True
+        if before is not None and val is not None and reached is not None:
+            now = validation_auc(self._model, val, device)
+            if now is not None and reached > now:
+                self._model, kept_start = before.to(device).eval(), True
         return _summary(history, kept_start=kept_start)
 
     def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
@@ -259,11 +261,6 @@ class SiameseAttacker(Attacker):
             "size": str(train.size),
             "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "",
         }
-
-
-def _is_better(model: Siamese, other: Siamese, val: Fixed, device: torch.device) -> bool:
-    one, two = (validation_auc(m, val, device) for m in (model, other))
-    return one is not None and two is not None and one > two
 
 
 def _summary(history: list[dict[str, float]], *, kept_start: bool) -> Training:
