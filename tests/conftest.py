@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +130,4 @@ class Fresh:
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory):
     """A fresh environment to install third parties' packages into."""
-    if shutil.which("uv") is None:
-        pytest.skip("needs uv to make a fresh environment")
     return Fresh(tmp_path_factory.mktemp("fresh") / "venv")
