@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def _cuda_peak(call: Callable[[], object], device: torch.device) -> int:
 
 
 def _process_peak(call: Callable[[], object]) -> int | None:
+    # Garbage that is collected during the call would be taken off its peak.
+    gc.collect()
     if not _reset_peak():
         call()
         return None

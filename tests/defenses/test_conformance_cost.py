@@ -1,0 +1,24 @@
+"""What the conformance suite measures: seconds and memory."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from reidbench.defenses.conformance import check_defense
+from reidbench.defenses.conformance.cost import measure
+
+
+def test_figures_measure_speed_and_memory(noise) -> None:
+    figures = [finding for finding in check_defense(noise) if finding.level == "figure"]
+    assert [finding.property for finding in figures] == ["speed", "memory"]
+    assert "images of 128×128 a second" in figures[0].message
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process's peak memory")
+def test_peak_memory_is_that_of_the_call() -> None:
+    cost = measure(lambda: torch.ones(64 * 2**20, dtype=torch.uint8), torch.device("cpu"))
+    assert cost.peak_bytes is not None
+    assert 60 * 2**20 < cost.peak_bytes < 96 * 2**20
