@@ -17,6 +17,17 @@ from torch.utils.data import DataLoader
 
 from reidbench import EmbeddingNet, Field, FitData, FittedDefense, History, ReidbenchError, ReleaseRandom, train
 
+#: The training as Packhäuser et al. (2023) published it, for images of 256²; it wants a GPU.
+PUBLISHED: dict[str, Any] = {
+    "epochs": 32,
+    "warmup": 10,
+    "batch_size": 64,
+    "lr": 1e-4,
+    "verifier": "resnet50",
+    "classifier": "densenet121",
+    "weights": "imagenet",
+    "grid": 1,
+}
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 

@@ -30,7 +30,7 @@ from opacus.validators import ModuleValidator
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
-from reidbench import LabelledImages, Progress, ReidbenchError
+from reidbench import LabelledImages, Privacy, Progress, ReidbenchError
 from reidbench_plugins._diagnosis import PatientImages, moved, patient_losses
 
 #: The tightest of opacus's accountants.
@@ -90,6 +90,36 @@ def noise_for(epsilon: float, delta: float, sample_rate: float, steps: int) -> f
     except ValueError as error:
         raise ReidbenchError(f"epsilon {epsilon:g} cannot be reached in {steps} steps: {error}") from error
     return noise
+
+
+def delta_for(given: float | None, population: int) -> float:
+    """The delta that was given, or a tenth of 1 / patients.
+
+    Raises:
+        ReidbenchError: it is not below 1 / patients.
+    """
+    delta = 0.1 / population if given is None else given
+    if delta * population >= 1:
+        raise ReidbenchError(
+            f"delta={delta:g} is no less than 1 / {population} patients: publishing one of them would keep to it"
+        )
+    return delta
+
+
+def guarantee(plan: Plan, steps: int, delta: float, unit: str) -> Privacy | None:
+    """What so many steps of a plan spend, for the record; None without noise."""
+    if plan.noise_multiplier is None:
+        return None
+    return Privacy(
+        epsilon=spent(plan.noise_multiplier, plan.sample_rate, steps, delta),
+        delta=delta,
+        unit=unit,
+        clipping_norm=plan.max_grad_norm,
+        noise_multiplier=plan.noise_multiplier,
+        sample_rate=plan.sample_rate,
+        steps=steps,
+        accountant=ACCOUNTANT,
+    )
 
 
 def spent(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
@@ -179,7 +209,7 @@ class Training:
             "noise": self._noise,
         }
         for what, generator in generators.items():
-            generator.manual_seed(_seed_of(self._seed, what, number))
+            generator.manual_seed(seed_of(self._seed, what, number))
         sampler = UniformWithReplacementSampler(
             num_samples=len(self._data), sample_rate=plan.sample_rate, generator=self._sampling, steps=steps
         )
@@ -284,6 +314,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _seed_of(*parts: object) -> int:
+def seed_of(*parts: object) -> int:
+    """A seed in [0, 2**63) from any values."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

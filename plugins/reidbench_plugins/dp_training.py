@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +17,10 @@ from reidbench import (
     ModelDefense,
     Privacy,
     Progress,
-    ReidbenchError,
     hookimpl,
 )
 from reidbench_plugins._diagnosis import DiagnosticNetwork
-from reidbench_plugins._private import ACCOUNTANT, Plan, Training, learned, noise_for, spent
+from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for
 
 
 class DpTraining(ModelDefense):
@@ -105,7 +105,7 @@ class DpTraining(ModelDefense):
         Raises:
             ReidbenchError: delta is not below 1 / patients, or epsilon cannot be reached.
         """
-        delta = self._delta(train.population)
+        delta = delta_for(self.delta, train.population)
         rate = min(1.0, self.batch_size / train.population)
         training = Training(network, train, self._plan(rate, delta), seed=seed, device=device)
         history = training.run(work_dir, progress)
@@ -131,30 +131,13 @@ class DpTraining(ModelDefense):
             max_grad_norm=self.max_grad_norm,
         )
 
-    def _delta(self, population: int) -> float:
-        delta = 0.1 / population if self.delta is None else self.delta
-        if delta * population >= 1:
-            raise ReidbenchError(
-                f"delta={delta:g} is no less than 1 / {population} patients: publishing one of them would keep to it"
-            )
-        return delta
-
     def _privacy(self, training: Training, delta: float) -> Privacy | None:
-        plan = training.plan
-        if plan.noise_multiplier is None:
+        if training.accountant is None:
             return None
         # From the account of the steps that were made, not from those that were meant.
         ((noise, rate, steps),) = training.accountant.history
-        return Privacy(
-            epsilon=spent(noise, rate, steps, delta),
-            delta=delta,
-            unit="a patient of the training set, added or removed",
-            clipping_norm=plan.max_grad_norm,
-            noise_multiplier=noise,
-            sample_rate=rate,
-            steps=steps,
-            accountant=ACCOUNTANT,
-        )
+        made = replace(training.plan, noise_multiplier=noise, sample_rate=rate)
+        return guarantee(made, steps, delta, "a patient of the training set, added or removed")
 
 
 @hookimpl

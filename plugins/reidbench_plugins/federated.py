@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import Field, Fitted, LabelledImages, ModelDefense, Privacy, Progress, ReidbenchError, hookimpl
+from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError, hookimpl
 from reidbench_plugins._diagnosis import DiagnosticNetwork
-from reidbench_plugins._private import ACCOUNTANT, Plan, Training, learned, noise_for, spent
+from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for, seed_of
 
 CHECKPOINT = "rounds.ckpt"
 
@@ -88,9 +87,7 @@ class Federated(ModelDefense):
         Raises:
             ReidbenchError: delta is not below 1 / patients, epsilon cannot be reached, or a site has no patient.
         """
-        delta = 0.1 / train.population if self.delta is None else self.delta
-        if delta * train.population >= 1:
-            raise ReidbenchError(f"delta={delta:g} is no less than 1 / {train.population} patients")
+        delta = delta_for(self.delta, train.population)
         # As many as each site has on average: a public number, unlike how many it really has.
         share = max(1, round(train.population / self.sites))
         rate = min(1.0, self.batch_size / share)
@@ -106,7 +103,7 @@ class Federated(ModelDefense):
                 losses, states = [], []
                 for site, part in enumerate(parts):
                     local = copy.deepcopy(network)
-                    training = Training(local, part, plan, seed=_seed(seed, site, number), device=device)
+                    training = Training(local, part, plan, seed=seed_of("site", seed, site, number), device=device)
                     made = training.run(work_dir / f"round {number} site {site}", _Quiet())
                     losses.append(made[-1]["train_loss"])
                     states.append(local.state_dict())
@@ -114,19 +111,8 @@ class Federated(ModelDefense):
                 history.append({"epoch": float(number + 1), "train_loss": float(np.mean(losses))})
                 self._save(network, history, work_dir)
                 advance(1)
-        privacy = None
-        if noise is not None:
-            steps = self.rounds * self.steps
-            privacy = Privacy(
-                epsilon=spent(noise, rate, steps, delta),
-                delta=delta,
-                unit="a patient of the training set, added or removed, at one of the sites",
-                clipping_norm=self.max_grad_norm,
-                noise_multiplier=noise,
-                sample_rate=rate,
-                steps=steps,
-                accountant=ACCOUNTANT,
-            )
+        unit = "a patient of the training set, added or removed, at one of the sites"
+        privacy = guarantee(self._plan(rate, noise, self.lr), self.rounds * self.steps, delta, unit)
         seen = round(self.rounds * self.steps * rate * len(np.unique(train.patients)))
         findings = torch.from_numpy(train.findings.astype(np.float32))
         return Fitted(privacy, self.rounds, seen, history, learned(history, findings))
@@ -183,11 +169,6 @@ def site_of(train: LabelledImages, site: int, sites: int, population: int) -> La
 def mean_of(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """The mean of the sites' weights, each with an equal say: how many patients a site has is not public."""
     return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
-
-
-def _seed(seed: int, site: int, number: int) -> int:
-    digest = hashlib.blake2b(f"site {seed} {site} {number}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from kornia.filters import gaussian_blur2d
 from torch import nn
 
 from reidbench import Field, hookimpl
-from reidbench_plugins._adversaries import AdversarialDefense
+from reidbench_plugins._adversaries import PUBLISHED, AdversarialDefense
 from reidbench_plugins._unet import UNet
 
 KERNEL, SIGMA = 9, 2.0
@@ -43,14 +43,7 @@ class FlowField(AdversarialDefense):
             "mu": 0.01,
             "border": "published",
             "features": 32,
-            "epochs": 32,
-            "warmup": 10,
-            "batch_size": 64,
-            "lr": 1e-4,
-            "verifier": "resnet50",
-            "classifier": "densenet121",
-            "weights": "imagenet",
-            "grid": 1,
+            **PUBLISHED,
         },
     }
     mu: float = Field(

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from reidbench import Field, hookimpl
-from reidbench_plugins._adversaries import AdversarialDefense
+from reidbench_plugins._adversaries import PUBLISHED, AdversarialDefense
 from reidbench_plugins._unet import UNet
 
 
@@ -32,14 +32,7 @@ class PrivacyNet(AdversarialDefense):
         "severe": {"verifier_weight": 3.0},
         "published": {
             "features": 16,
-            "epochs": 32,
-            "warmup": 10,
-            "batch_size": 64,
-            "lr": 1e-4,
-            "verifier": "resnet50",
-            "classifier": "densenet121",
-            "weights": "imagenet",
-            "grid": 1,
+            **PUBLISHED,
         },
     }
     features: int = Field(8, ge=1, le=128, description="channels of the U-Net's first scale; published: 16")

@@ -46,7 +46,7 @@ def test_weights_are_averaged_with_an_equal_say() -> None:
 
 def test_sites_that_train_on_the_same_patients_alike_average_to_one_of_them(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(federated, "site_of", lambda train, site, sites, population: train)
-    monkeypatch.setattr(federated, "_seed", lambda seed, site, number: number)
+    monkeypatch.setattr(federated, "seed_of", lambda what, seed, site, number: number)
     many, _ = fit(Federated(sites=3, **SMALL), tmp_path / "many")
     # Four patients count as a site's in both, so that a step takes them at one rate.
     train = patients()
