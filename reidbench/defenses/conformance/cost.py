@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import time
 from collections.abc import Callable
@@ -49,14 +50,24 @@ def _cuda_peak(call: Callable[[], object], device: torch.device) -> int:
 
 
 def _process_peak(call: Callable[[], object]) -> int | None:
-    # Garbage that is collected during the call would be taken off its peak.
-    gc.collect()
     if not _reset_peak():
         call()
         return None
+    # Garbage that is collected during the call would be taken off its peak, and memory that was freed but is kept
+    # by the allocator would be used again unseen.
+    gc.collect()
+    _give_back()
+    _reset_peak()
     before = _resident("VmRSS")
     call()
     return max(0, _resident("VmHWM") - before)
+
+
+def _give_back() -> None:
+    """Hands freed memory back to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _reset_peak() -> bool:
