@@ -125,7 +125,7 @@ class Learner(lightning.LightningModule):
             decay = get_ema_multi_avg_fn(average)  # type: ignore[no-untyped-call]
             self.averaged = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
         self._scenario = train
-        self._val = _part(val) if val is not None else None
+        self._val = val
         self._batches = batches
         self._augmentation = augmentation
         self._length = length
@@ -179,18 +179,22 @@ class Learner(lightning.LightningModule):
         epoch = self.current_epoch + 1
         if self._val is None or (epoch % max(1, self._length.epochs // 5) and epoch != self._length.epochs):
             return
-        # On the way, images are seen once: moved copies would take longer than a short training itself.
-        with self.result.unmoved():
-            auc = validation_auc(self.result, self._val, self.device)
+        auc = validation_auc(self.result, self._val, self.device)
         self.model.train()
         if auc is not None:
             self.log("val_auc", auc)
 
 
 def validation_auc(model: Siamese, val: Fixed, device: torch.device) -> float | None:
-    """AUC over all pairs of different images; None where there is no genuine or no impostor pair."""
-    probe = torch.from_numpy(embed_images(model, val.probe, device=device))
-    gallery = torch.from_numpy(embed_images(model, val.gallery, device=device))
+    """AUC over all pairs of different images; None where there is no genuine or no impostor pair.
+
+    Of many images it takes a part, and each is seen once, as it is, without moved copies.
+    """
+    val = _part(val)
+    with model.unmoved():
+        probe, gallery = (
+            torch.from_numpy(embed_images(model, images, device=device)) for images in (val.probe, val.gallery)
+        )
     with torch.no_grad():
         scores = model.head.block(probe.to(device), gallery.to(device)).cpu().numpy()
     same = val.patients[:, None] == val.patients[None]

@@ -121,7 +121,10 @@ class SiameseAttacker(Attacker):
         start: Path | None = None,
         progress: Progress | None = None,
     ) -> Training:
-        """Trains; see :meth:`Attacker.fit`. The training's ``val_auc`` is over all pairs of the validation images."""
+        """Trains; see :meth:`Attacker.fit`. The training's ``val_auc`` is over all pairs of the validation images.
+
+        There images are seen once, as they are: moved copies would take longer than a short training itself.
+        """
         first = PHANTOM / f"{self.name}.safetensors" if start is None and self.weights == "phantom" else start
         model = self._fresh(seed, weights=first is None)
         before, reached = None, None
@@ -161,10 +164,8 @@ class SiameseAttacker(Attacker):
         self._model = learner.result.eval()
         # Where the defense changes little, more training may only make the attacker forget.
         kept_start = False
-        if before is not None and val is not None and reached is not None:
-            now = validation_auc(self._model, val, device)
-            if now is not None and reached > now:
-                self._model, kept_start = before.to(device).eval(), True
+        if before is not None and reached is not None and reached > history[-1]["val_auc"]:
+            self._model, kept_start = before.to(device).eval(), True
         return _summary(history, kept_start=kept_start)
 
     def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:

@@ -167,14 +167,15 @@ class Experiment:
             self._ignorant = [job(progress=self.progress) for job in jobs]
         return self._ignorant
 
-    def link(self, template: Any, rung: Rung, published: Published) -> Linked:
+    def link(self, template: Any, rung: Rung, published: Published, *, progress: Progress | None = None) -> Linked:
         """One attacker on one rung: trained for it, every test image embedded."""
+        progress = progress or self.progress
         trained, restoration = self.ignorant(template), None
         probe, gallery = self.sides(template, rung, published)
         if isinstance(gallery, Restored):
-            restoration = gallery.train(progress=self.progress)
+            restoration = gallery.train(progress=progress)
         if rung.knowledge == "informed":
-            trained = self._train(template, probe, gallery, trained, progress=self.progress)
+            trained = self._train(template, probe, gallery, trained, progress=progress)
         held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
         return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
 
@@ -217,7 +218,7 @@ class Experiment:
         )
 
     def _train_ahead(self, published: Published) -> None:
-        """Every training that the run will ask for, side by side where that is faster."""
+        """Everything that the run will train and embed, side by side where that is faster."""
         for split, draw in (("train", PUBLISHED), ("val", ATTACKERS_VALIDATION)):
             published.images(split, draw)
         published.side()
@@ -226,15 +227,19 @@ class Experiment:
         if "inverting" in knowledge or ("informed" in knowledge and published is not self.originals):
             jobs.append(self._restored(published).train)
         run_ahead(jobs, progress=self.progress, description="restoring and diagnosing")
-        # By what they see: without a defense, both linkages are one training.
-        informed: dict[str, Job] = {}
+        # By what they see: without a defense, both linkages are one.
+        links: dict[str, tuple[int, Job]] = {}
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
-                if rung.knowledge == "informed":
-                    probe, gallery = self.sides(template, rung, published)
-                    job = partial(self._train, template, probe, gallery, self.ignorant(template))
-                    informed[json.dumps([template.name, probe.key, gallery.key], sort_keys=True)] = job
-        run_ahead(list(informed.values()), progress=self.progress, description="training")
+                probe, gallery = self.sides(template, rung, published)
+                informed = rung.knowledge == "informed"
+                # What takes longest goes first, so that no worker waits for a last long one: trainings before what is
+                # only embedded, and of these the ones with a defense on both sides.
+                cost = informed + (informed and probe is not self.originals)
+                key = json.dumps([template.name, informed, probe.key, gallery.key], sort_keys=True)
+                links[key] = cost, partial(self.link, template, rung, published)
+        longest_first = sorted(links.values(), key=lambda link: -link[0])
+        run_ahead([job for _, job in longest_first], progress=self.progress, description="training")
 
     def _diagnose(self, published: Published, kept: RunScores, *, progress: Progress) -> Utility | None:
         return diagnose(

@@ -43,7 +43,8 @@ def fitted(attacker_class, others, folder, **options):
 def test_they_know_generated_patients_they_never_saw_and_are_left_alone(attacker_class, others, tmp_path):
     attacker, training = fitted(attacker_class, others, tmp_path, enough=0.97)
     assert (training.epochs, training.images_seen, training.kept_start) == (0, 0, True)
-    vectors = attacker.embed(others.pixels, device=CPU)
+    with attacker.siamese.unmoved():
+        vectors = attacker.embed(others.pixels, device=CPU)
     patients = others.frame["patient"].to_numpy()
     upper = np.triu_indices(len(patients), 1)
     same = (patients[:, None] == patients[None])[upper]
