@@ -17,6 +17,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
 from reidbench.harness.evaluate import BOOTSTRAP_SEED, interval
+from reidbench.harness.levels import leveled
 from reidbench.harness.published import Published
 from reidbench.harness.record import Classifier, Fidelity, TrainingInfo, Utility
 from reidbench.harness.scores import RunScores, classifier_key
@@ -50,7 +51,7 @@ def diagnose(
     classifiers = []
     for trained_on, tested_on in TESTS:
         network, info = _classifier(parts["train"], kinds[trained_on], settings, cache, progress)
-        logits = predict(network, kinds[tested_on].images("test").pixels, device=settings.device)
+        logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
         kept.predictions[classifier_key(trained_on, tested_on)] = logits
         classifiers.append(judge_predictions(logits, test, trained_on, tested_on, info, runs=settings.bootstrap_runs))
     ssim, psnr = fidelity(test.pixels, published.images("test").pixels, device=settings.device)

@@ -25,6 +25,7 @@ from reidbench.harness.controls import judge_controls
 from reidbench.harness.diagnosis import diagnose
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.inverting import Restored
+from reidbench.harness.levels import leveled
 from reidbench.harness.linked import Fused, Linked, Links
 from reidbench.harness.once import Once
 from reidbench.harness.published import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
@@ -256,12 +257,12 @@ class Experiment:
         shared |= {"training": links.training, "restoration": links.restoration}
         validation = None
         if links.validation is not None:
-            validation = np.asarray(links.validation[0], dtype=np.float32), links.validation[1]
+            validation = leveled(links.validation[0]), links.validation[1]
             kept.validation[attack_key(*where)] = validation[0]
         attacks = []
         for negatives, pairs in self.pairs.items():
             # Judged in the precision that is kept: so figures can be computed again from the file.
-            scores = np.asarray(links.scores(pairs), dtype=np.float32)
+            scores = leveled(links.scores(pairs))
             probabilities = links.probability(scores)
             kept.verification[attack_key(*where, negatives)] = scores
             if not np.isnan(probabilities).any():

@@ -33,6 +33,7 @@ from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_in
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.diagnosis import judge_predictions
 from reidbench.harness.experiment import Experiment
+from reidbench.harness.levels import leveled
 from reidbench.harness.linked import Judged, Links, Scores
 from reidbench.harness.record import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
 from reidbench.harness.scores import RunScores, classifier_key
@@ -175,7 +176,7 @@ class ModelTrack:
 
     def _utility(self, published: TrainedModel, scores: RunScores) -> Utility:
         training = published.train(progress=self.experiment.progress)
-        logits = published.logits("test")
+        logits = leveled(published.logits("test"))
         scores.predictions[classifier_key("originals", "originals")] = logits
         judged = judge_predictions(
             logits,

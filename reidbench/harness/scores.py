@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.errors import ReidbenchError
+from reidbench.harness.levels import pack, unpack
 from reidbench.harness.steps import content_digest
 from reidbench.metrics import QueryRanks
 
 SUFFIX = ".scores.npz"
+# Before the name of what is kept as levels: both ends of its range.
+ENDS = "ends"
 # The rows of an attack's ranks, as QueryRanks names them; AP@R lies apart, where older files have it too.
 RANKS = ("r_precision", "precision_at_1", "best_rank", "mean_rank")
 
@@ -86,6 +89,9 @@ class RunScores:
         arrays["validation_same"] = self.validation_same
         arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
         arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
+        for name, value in list(arrays.items()):
+            if value.dtype == np.float32 and (packed := pack(value)) is not None:
+                arrays[name], arrays[f"{ENDS} {name}"] = packed
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
         try:
             np.savez_compressed(temporary, allow_pickle=False, **arrays)
@@ -123,8 +129,10 @@ def read_scores(path: Path, sha256: str) -> RunScores:
         grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
         for name in stored.files:
             kind, _, rest = name.partition(" ")
-            if rest:
-                grouped[kind][rest] = stored[name]
+            if kind == ENDS or not rest:
+                continue
+            ends = f"{ENDS} {name}"
+            grouped[kind][rest] = unpack(stored[name], stored[ends]) if ends in stored.files else stored[name]
         bits = {name: np.unpackbits(value).astype(np.bool_) for name, value in grouped["accepted"].items()}
         return RunScores(
             patients=stored["patients"].astype(np.int64),

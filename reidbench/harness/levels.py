@@ -1,0 +1,55 @@
+"""Scores in 16 bits: even levels from the lowest to the highest, so that a file of them is half as large.
+
+A level is 1/65,535 of the range. Figures are made of scores that were brought to their levels first, so that they can
+be computed again from the file to the last digit; two scores within a level tie, and ties count one half.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+HIGHEST = 2**16 - 1
+
+
+def leveled(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Each value at the level nearest to it; the same shape.
+
+    Equal values stay equal, and no two change places. What is not finite throughout stays as it is.
+    """
+    exact = np.asarray(values, dtype=np.float32)
+    if not exact.size or not np.isfinite(exact).all():
+        return exact
+    codes, ends = _codes(exact)
+    return _values(codes, ends)
+
+
+def pack(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float64]] | None:
+    """Values at levels as two planes of bytes, high ones first, (2, *shape), and both ends of the range, (2,).
+
+    Planes, since neighbouring high bytes are alike and compress well. None where a value lies beside its level: what is
+    kept must be what was judged.
+    """
+    if not values.size or values.dtype != np.float32 or not np.isfinite(values).all():
+        return None
+    codes, ends = _codes(values)
+    if not np.array_equal(_values(codes, ends), values):
+        return None
+    return np.stack([codes >> 8, codes & 0xFF]).astype(np.uint8), ends
+
+
+def unpack(planes: NDArray[np.uint8], ends: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What :func:`pack` was given."""
+    high, low = planes.astype(np.uint16)
+    return _values(high << 8 | low, ends)
+
+
+def _codes(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    ends = np.array([values.min(), values.max()], dtype=np.float64)
+    step = (ends[1] - ends[0]) / HIGHEST
+    places = (values.astype(np.float64) - ends[0]) / step if step else np.zeros(values.shape)
+    return np.rint(places).astype(np.uint16), ends
+
+
+def _values(codes: NDArray[np.uint16], ends: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (ends[0] + codes * ((ends[1] - ends[0]) / HIGHEST)).astype(np.float32)

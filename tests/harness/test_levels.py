@@ -1,0 +1,53 @@
+"""Scores in 16 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from reidbench.harness.levels import HIGHEST, leveled, pack, unpack
+from reidbench.harness.scores import RunScores, read_scores
+
+finite = st.floats(-100, 100, width=32, allow_subnormal=False)
+
+
+@given(arrays.arrays(np.float32, st.integers(1, 60), elements=finite))
+def test_what_is_unpacked_is_what_was_judged_and_near_what_was_said(values):
+    kept = leveled(values)
+    packed = pack(kept)
+    assert packed is not None
+    np.testing.assert_array_equal(unpack(*packed), kept)
+    # Half a level, and what single precision leaves of it.
+    assert np.abs(kept - values).max() <= np.ptp(values.astype(np.float64)) / HIGHEST / 2 + 1e-5
+    np.testing.assert_array_equal(leveled(kept), kept)
+
+
+@given(arrays.arrays(np.float32, 40, elements=finite))
+def test_no_two_scores_change_places_and_equal_ones_stay_equal(values):
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(leveled(values)[order]) >= 0).all()
+    assert (np.diff(leveled(values)[order])[np.diff(values[order]) == 0] == 0).all()
+
+
+@pytest.mark.parametrize("values", [[0.1, np.nan, 3.0], [np.inf, 1.0], []])
+def test_what_has_no_levels_stays_as_it_is(values):
+    given_values = np.array(values, dtype=np.float32)
+    np.testing.assert_array_equal(leveled(given_values), given_values)
+    assert pack(given_values) is None
+
+
+def test_a_file_of_levels_is_half_as_large_and_one_of_others_is_exact(tmp_path):
+    scores = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+    pairs = {"random": np.zeros((3, len(scores)), np.int64)}
+    sizes = {}
+    for name, values in (("exact", scores), ("levels", leveled(scores))):
+        kept = RunScores(np.zeros(3, np.int64), pairs, {"a": values}, {}, predictions={"b": values.reshape(-1, 10)})
+        path = tmp_path / f"{name}.npz"
+        back = read_scores(path, kept.write(path))
+        np.testing.assert_array_equal(back.verification["a"], values)
+        np.testing.assert_array_equal(back.predictions["b"], values.reshape(-1, 10))
+        sizes[name] = path.stat().st_size
+    assert sizes["levels"] < 0.55 * sizes["exact"]
