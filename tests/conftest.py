@@ -22,6 +22,27 @@ SMALL = (
 )  # fmt: skip
 
 
+#: Runs that many tests read.
+SHARED = ("small_run", "tiny_run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that none is left at the end alone; what shares something dear goes to one worker."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if (group := _group(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str | None:
+    for name in SHARED:
+        if name in getattr(item, "fixturenames", ()):
+            return name
+    fixtures = getattr(item, "_fixtureinfo", None)
+    scopes = {found[-1].scope for found in fixtures.name2fixturedefs.values()} if fixtures else set()
+    return item.nodeid.partition("::")[0] if "module" in scopes else None
+
+
 @pytest.fixture(scope="session")
 def command():
     """Runs the command line as a person would: in a process of its own."""
