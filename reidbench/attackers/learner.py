@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.networks.augment import Augmentation, moved
+from reidbench.networks.distributed import gathered, processes, share
 from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.networks.siamese import embed_images
 from reidbench.networks.training import Length, optimizer, seed_of
@@ -124,8 +125,10 @@ class Learner(lightning.LightningModule):
         if average:
             decay = get_ema_multi_avg_fn(average)  # type: ignore[no-untyped-call]
             self.averaged = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+            # Several processes wait for the gradients of all weights that want one.
+            self.averaged.requires_grad_(False)
         self._scenario = train
-        self._val = val
+        self._val = _part(val) if val is not None else None
         self._batches = batches
         self._augmentation = augmentation
         self._length = length
@@ -154,19 +157,24 @@ class Learner(lightning.LightningModule):
     def training_step(self, index: Sides, batch_number: int) -> torch.Tensor:
         """The loss of one batch. All its draws follow from (seed, step), so that a resumed training repeats them."""
         scenario, step = self._scenario, self.global_step
+        rank, count = processes()
+        # Draws of its own for each process, and the same as ever for a single one.
+        own = (rank,) if rank else ()
+        mine = [share(rows) for rows in index]
         views = [
-            side(rows, generator=_generator(self._seed, name, step), device=self.device)
-            for name, side, rows in zip(("probe", "gallery"), (scenario.probe, scenario.gallery), index)
+            side(rows, generator=_generator(self._seed, name, step, *own), device=self.device)
+            for name, side, rows in zip(("probe", "gallery"), (scenario.probe, scenario.gallery), mine)
         ]
         # Drawn apart from the sides' own randomness: a side that draws nothing leaves the rest as it is.
-        images = self._augmentation(torch.cat(views), _generator(self._seed, "augmentation", step, self.device))
-        probe, gallery = self.model.network(images).float().split([len(rows) for rows in index])
-        patients = [torch.from_numpy(scenario.patients[rows]).to(self.device) for rows in index]
+        draws = _generator(self._seed, "augmentation", step, *own, device=self.device)
+        images = self._augmentation(torch.cat(views), draws)
+        probe, gallery = map(gathered, self.model.network(images).float().split([len(rows) for rows in mine]))
+        patients = [gathered(torch.from_numpy(scenario.patients[rows]).to(self.device)) for rows in mine]
         batch = Batch(probe, gallery, patients[0], patients[1])
         loss, uninformed = cast(Objective, self.objective)(self.model.head, batch)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
         self.log("uninformed_loss", uninformed, on_epoch=True, on_step=False, batch_size=1)
-        self.log("images", float(len(images)), on_epoch=True, on_step=False, reduce_fx="sum")
+        self.log("images", float(count * len(images)), on_epoch=True, on_step=False, reduce_fx="sum")
         return loss
 
     def on_train_batch_end(self, *args: Any) -> None:
@@ -215,5 +223,5 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _generator(seed: int, what: str, step: int, device: torch.device | None = None) -> torch.Generator:
-    return torch.Generator(device or "cpu").manual_seed(seed_of(seed, what, step))
+def _generator(seed: int, what: str, *place: int, device: torch.device | None = None) -> torch.Generator:
+    return torch.Generator(device or "cpu").manual_seed(seed_of(seed, what, *place))

@@ -86,6 +86,9 @@ class SiameseAttacker(Attacker):
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on matrices only")
     average: float | None = Field(None, gt=0, lt=1, description="decay a step of a moving average of the weights")
     precision: Precision = Field("32-true", description="of training")
+    devices: int = Field(
+        1, ge=1, description="GPUs, or processes on a CPU, that train together (DDP), each on its share of a batch"
+    )
     augmentation: Augmentation = Field(Augmentation(), description="random changes of the images in training")
     test_shift: float = Field(
         0.015, ge=0, le=0.25, description="at test time an image is also seen moved by this share of its size; 0: not"
@@ -157,6 +160,7 @@ class SiameseAttacker(Attacker):
             identity=self._identity(train, seed, first),
             device=device,
             work_dir=work_dir,
+            devices=self.devices,
             precision=self.precision,
             progress=progress,
             description=f"training {self.name}",

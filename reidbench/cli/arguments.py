@@ -29,6 +29,9 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset, as retrieval.epochs=5.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Devices = Annotated[
+    int | None, typer.Option(min=1, help="GPUs, or processes on a CPU, that train an attacker together (DDP).")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse a dataset with unreadable images.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 
@@ -52,6 +55,7 @@ def settings_of(
     device: str,
     ladder: tuple[Rung, ...] | None = None,
     pairs: Path | None = None,
+    devices: int | None = None,
 ) -> Settings:
     """Settings from what was typed, all of it checked; the default attackers where none is named, and every rung."""
     from reidbench.harness.environment import cache_folder, choose_device
@@ -68,6 +72,7 @@ def settings_of(
         ladder=ladder,
         pair_list=pairs,
         seed=seed,
+        devices=devices,
         command=typed_command(),
     )
 

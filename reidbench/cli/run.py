@@ -11,6 +11,7 @@ from reidbench.cli.arguments import (
     Attackers,
     DatasetName,
     Device,
+    Devices,
     Overrides,
     Preset,
     Quiet,
@@ -52,6 +53,7 @@ def run(
     size: Size = None,
     set_: Overrides = None,
     device: Device = "auto",
+    devices: Devices = None,
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
     strict: Strict = False,
     strata: Annotated[
@@ -81,6 +83,7 @@ def run(
         size=size,
         set_=set_,
         device=device,
+        devices=devices,
         ladder=parse_ladder(rung or []),
         pairs=pairs,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -164,7 +164,7 @@ class Experiment:
                 partial(self._train, template, self.originals, self.originals, None)
                 for template in self.settings.attackers
             ]
-            run_ahead(jobs, progress=self.progress, description="training on originals")
+            self._train_attackers_ahead(jobs, "training on originals")
             self._ignorant = [job(progress=self.progress) for job in jobs]
         return self._ignorant
 
@@ -240,7 +240,12 @@ class Experiment:
                 key = json.dumps([template.name, informed, probe.key, gallery.key], sort_keys=True)
                 links[key] = cost, partial(self.link, template, rung, published)
         longest_first = sorted(links.values(), key=lambda link: -link[0])
-        run_ahead([job for _, job in longest_first], progress=self.progress, description="training")
+        self._train_attackers_ahead([job for _, job in longest_first], "training")
+
+    def _train_attackers_ahead(self, jobs: Sequence[Job], description: str) -> None:
+        # A training that takes several processes has the machine to itself.
+        if all(getattr(attacker, "devices", 1) == 1 for attacker in self.settings.attackers):
+            run_ahead(jobs, progress=self.progress, description=description)
 
     def _diagnose(self, published: Published, kept: RunScores, *, progress: Progress) -> Utility | None:
         return diagnose(

@@ -18,6 +18,7 @@ from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.release import draw_batch, release, to_unit
 from reidbench.errors import ReidbenchError
 from reidbench.harness.fitting import Fit, fit, fitting_key
+from reidbench.harness.mapping import Mapping, mapping
 from reidbench.harness.record import DefenseInfo, PrivacyInfo
 from reidbench.harness.steps import StepCache, code_version
 from reidbench.plugins import Found, source_digest
@@ -50,6 +51,10 @@ class ArraySide:
 
     versions: tuple[NDArray[np.uint8], ...]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the files anew, in place of being sent their pixels."""
+        return _array_side, tuple(mapping(pixels) for pixels in self.versions)
+
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """Images of these rows; of several versions one is drawn for the whole batch."""
         number = 0
@@ -65,9 +70,21 @@ class MechanismSide:
     defense: Defense
     pixels: NDArray[np.uint8]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As an :class:`ArraySide`."""
+        return _mechanism_side, (self.defense, mapping(self.pixels))
+
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """New draws of the release of these rows."""
         return draw_batch(self.defense, to_unit(self.pixels[index], device), generator)
+
+
+def _array_side(*versions: Mapping) -> ArraySide:
+    return ArraySide(tuple(version.open() for version in versions))
+
+
+def _mechanism_side(defense: Defense, pixels: Mapping) -> MechanismSide:
+    return MechanismSide(defense, pixels.open())
 
 
 class Published(ABC):

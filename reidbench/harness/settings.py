@@ -88,6 +88,7 @@ def make_settings(
     ladder: tuple[Rung, ...] | None = None,
     pair_list: Path | None = None,
     seed: int = 0,
+    devices: int | None = None,
     command: str = "",
 ) -> Settings:
     """Settings from a preset's name and what is set apart from it.
@@ -95,6 +96,7 @@ def make_settings(
     Args:
         overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name, or one of
             ``classifier``, ``restorer``, ``vector_head`` and ``membership``, or the whole is ``bootstrap_runs``.
+        devices: GPUs, or processes on a CPU, for each attacker's training; as ``<attacker>.devices`` sets it for one.
 
     Raises:
         ReidbenchError: an unknown preset, attacker or option, or a value out of bounds.
@@ -124,7 +126,12 @@ def make_settings(
         presets: dict[str, dict[str, Any]] = getattr(cls, "presets", {})
         if preset not in presets:
             raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, presets)}")
+        if devices is not None:
+            if "devices" not in cls.model_fields:
+                raise ReidbenchError(f"--devices {devices}: attacker {name!r} trains on one device under {preset!r}")
+            grouped[name].setdefault("devices", str(devices))
         made.append(build("attacker", cls, {**presets[preset], **grouped[name]}))
+    _check_devices(max((getattr(attacker, "devices", 1) for attacker in made), default=1), device)
     others: dict[str, Any] = {
         name: build(name, cls, {**cls.presets[preset], **grouped[name]}) for name, cls in OTHERS.items()
     }
@@ -150,6 +157,16 @@ def make_settings(
         overrides=changed,
         command=command,
     )
+
+
+def _check_devices(wanted: int, device: torch.device) -> None:
+    if wanted > 1 and device.type not in ("cpu", "cuda"):
+        raise ReidbenchError(f"--devices {wanted}: only CUDA devices and CPU processes train together, no {device}")
+    if wanted > 1 and device.type == "cuda":
+        if device.index is not None:
+            raise ReidbenchError(f"--devices {wanted}: --device {device} names a single one; say cuda")
+        if (there := torch.cuda.device_count()) < wanted:
+            raise ReidbenchError(f"--devices {wanted}: this machine has {there}")
 
 
 def _whole_number(name: str, value: str) -> int:

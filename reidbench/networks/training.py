@@ -15,6 +15,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress, Silent
@@ -87,6 +88,7 @@ def run(
     identity: dict[str, Any],
     device: torch.device,
     work_dir: Path,
+    devices: int = 1,
     precision: Precision = "32-true",
     gradient_clip: float | None = None,
     patience: int | None = None,
@@ -103,13 +105,16 @@ def run(
     Args:
         module: gives its batches from ``train_dataloader``, which is asked anew at each epoch.
         identity: what determines the training; a checkpoint of another one is refused.
+        devices: GPUs, or CPU processes, that train together (DDP); ``module`` shares out its batches by itself
+            (:mod:`reidbench.networks.distributed`). Each is a new process, which the module is pickled for; no bar
+            is shown.
         patience: stop after so many epochs without a smaller ``val_loss``, and take the weights of the best one.
 
     Returns:
         The metrics that the module logged, a row an epoch, with ``epoch`` (from 1) and ``seconds``.
 
     Raises:
-        ReidbenchError: ``work_dir`` holds the checkpoint of another training.
+        ReidbenchError: ``work_dir`` holds the checkpoint of another training, or one of several processes failed.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     keeper = _Keeper(identity, seed)
@@ -117,7 +122,9 @@ def run(
     resumed = last if last.is_file() else None
     if resumed is not None:
         keeper.check(resumed)
-    callbacks: list[Callback] = [keeper, _Bar(progress or Silent(), description, epochs * steps)]
+    callbacks: list[Callback] = [keeper]
+    if devices == 1:
+        callbacks.append(_Bar(progress or Silent(), description, epochs * steps))
     if patience is not None:
         callbacks.append(EarlyStopping("val_loss", patience=patience, check_on_train_epoch_end=True))
         callbacks.append(
@@ -135,7 +142,10 @@ def run(
     with quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
+            # New processes, not copies of this one, in which CUDA or OpenMP may have begun.
+            strategy="auto" if devices == 1 else "ddp_spawn",
+            sync_batchnorm=device.type == "cuda" and devices > 1,
             precision=precision,
             max_epochs=epochs,
             gradient_clip_val=gradient_clip,
@@ -153,6 +163,14 @@ def run(
         except SystemExit as stop:
             # Lightning turns an interrupt into an exit; who called us wants the interrupt.
             raise KeyboardInterrupt from stop
+        except (ProcessRaisedException, ProcessExitedException) as error:
+            why = str(error).strip().splitlines()[-1]
+            raise ReidbenchError(f"{description} on {devices} devices failed: {why}") from error
+        if devices > 1:
+            # It was gathered in another process.
+            keeper.load_state_dict(
+                torch.load(last, map_location="cpu", weights_only=True)["callbacks"][keeper.state_key]
+            )
         if patience is not None and (work_dir / BEST).is_file():
             state = torch.load(work_dir / BEST, map_location=module.device, weights_only=True)["state_dict"]
             module.load_state_dict(state)
@@ -188,7 +206,8 @@ class _Keeper(Checkpoint):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._began = time.monotonic()
-        torch.manual_seed(seed_of(self._seed, "epoch", trainer.current_epoch))
+        own = (trainer.global_rank,) if trainer.global_rank else ()
+        torch.manual_seed(seed_of(self._seed, "epoch", trainer.current_epoch, *own))
         # A loader's iterator takes a number from the generator. Lightning makes that of a process's first epoch before
         # this, and the others after: a resumed epoch takes its number here, so that dropout draws as it would have.
         if not self._iterated and trainer.current_epoch:

@@ -8,9 +8,11 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
+from reidbench.attackers.base import Scenario
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
+from reidbench.harness.published import ArraySide
 
 ATTACKERS = [Verification, Retrieval]
 CPU = torch.device("cpu")
@@ -317,3 +319,24 @@ def test_the_moving_average_is_what_is_kept(attacker_class, world, tiny, tmp_pat
     moved = (kept["none"] - kept["first"]).abs().mean()
     # The average begins at the weights after the first step.
     assert (kept["slow"] - kept["first"]).abs().mean() < 0.5 * moved
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_attacker(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(60, 4, seed=1)
+    val_images, val_patients = world.blobs(30, 3, seed=2)
+    attacker = attacker_class(**{**tiny, "devices": 2})
+    training = attacker.fit(
+        Scenario(patients, ArraySide((images,)), ArraySide((images,)), images.shape[-1]),
+        world.fixed(val_images, val_patients),
+        seed=0,
+        device=CPU,
+        work_dir=tmp_path,
+    )
+    assert training.learned
+    assert training.images_seen == pytest.approx(48 * 60, rel=0.1)
+    assert training.history[-1]["val_auc"] > 0.9
+    with attacker.siamese.unmoved():
+        assert auc(attacker, val_images, val_images, val_patients) == pytest.approx(
+            training.history[-1]["val_auc"], abs=1e-6
+        )

@@ -1,0 +1,39 @@
+"""One training over several processes, a GPU each: what goes through the network is shared out, all pairs are formed.
+
+Each process sees its share of a batch, and the embeddings of all shares are gathered with their gradients. So the loss
+is that of the whole batch, whatever the number of processes; only batch normalization sees a share (on GPUs it is
+synchronized).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed
+from torch.distributed.nn.functional import all_gather
+
+
+def processes() -> tuple[int, int]:
+    """This process's rank, and how many there are: (0, 1) outside of a distributed training."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def share(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """This process's rows of a batch. All get equally many, so that up to one fewer than processes are left out."""
+    rank, count = processes()
+    return rows[: len(rows) // count * count][rank::count]
+
+
+def gathered(values: torch.Tensor) -> torch.Tensor:
+    """The rows of all processes, (B, …) to (B · processes, …), on each; gradients find their way back to each row.
+
+    Every process then computes the same loss, and the gradients that come back are summed over all of them. A
+    distributed training takes the mean of the weights' gradients over processes, which undoes that: what is left is
+    the gradient of the one loss.
+    """
+    if processes()[1] == 1:
+        return values
+    return torch.cat(all_gather(values.contiguous()))
