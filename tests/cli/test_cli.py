@@ -49,6 +49,8 @@ def reidbench_defenses():
         (["--defense=identity", "--set=epochs"], "NAME=VALUE"),
         (["--defense=identity", "--size=8"], "16 to 1024"),
         (["--defense=identity", "--device=quantum"], "--device quantum"),
+        (["--defense=identity", "--devices=2", "--preset=paper"], "trains on one device under 'paper'"),
+        (["--defense=identity", "--set=retrieval.devices=0"], "greater than or equal to 1, not '0'"),
         (["--defense=identity", "--plugins-dir=nowhere"], "no such folder"),
     ],
 )
