@@ -7,11 +7,12 @@ synchronized).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import distributed
-from torch.distributed.nn.functional import all_gather
 
 
 def processes() -> tuple[int, int]:
@@ -36,4 +37,22 @@ def gathered(values: torch.Tensor) -> torch.Tensor:
     """
     if processes()[1] == 1:
         return values
-    return torch.cat(all_gather(values.contiguous()))
+    found: torch.Tensor = _Gather.apply(values.contiguous())
+    return found
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; back come the gradients that all processes have for one's own rows, summed."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
+        parts = [torch.empty_like(values) for _ in range(processes()[1])]
+        distributed.all_gather(parts, values)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        rank, count = processes()
+        summed = gradients[0].contiguous()
+        distributed.all_reduce(summed)
+        return summed.chunk(count)[rank]

@@ -190,7 +190,13 @@ class _Keeper(Checkpoint):
         self._seed = seed
         self._began = 0.0
         self._iterated = False
+        self._open = ExitStack()
         self.history: list[dict[str, float]] = []
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        if trainer.world_size > 1:
+            # A process of its own, which nobody has told to be quiet, until it ends.
+            self._open.enter_context(quiet())
 
     def check(self, checkpoint: Path) -> None:
         try:
