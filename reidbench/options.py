@@ -75,9 +75,13 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
         return cls.model_validate(_read(cls, options))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            # Of the options together.
+            raise ReidbenchError(f"{kind} {name!r}: {message}") from error
+        where = ".".join(str(part) for part in first["loc"])
         given = f", not {first['input']!r}" if first["type"] != "missing" else ""
-        message = first["msg"][:1].lower() + first["msg"][1:]
+        message = message[:1].lower() + message[1:]
         raise ReidbenchError(f"{kind} {name!r}, option {where!r}: {message}{given}") from error
     except Exception as error:
         raise PluginError(f"{name}: cannot be made from its options: {type(error).__name__}: {error}") from error

@@ -34,6 +34,7 @@ def reidbench_defenses():
         (["--defense=gausian_noise"], "unknown defense 'gausian_noise': did you mean 'gaussian_noise'?"),
         (["--defense=gaussian_noise:sgima=1"], "has no option 'sgima': did you mean 'sigma'?"),
         (["--defense=gaussian_noise:sigma=-0.1"], "greater than or equal to 0, not '-0.1'"),
+        (["--defense=dp_training:epsilon=2,noise_multiplier=1"], "defense 'dp_training': epsilon and noise_multiplier"),
         (["--defense=gaussian_noise:wild"], "no operating point 'wild': did you mean 'mild'?"),
         (["--defense=identity", "--defense=blackout:value=2"], "less than or equal to 1, not '2'"),
         (["--defense=identity", "--dataset=fantom"], "unknown dataset 'fantom': did you mean 'phantom'?"),
