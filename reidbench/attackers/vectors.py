@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from reidbench.attackers.base import Training
 from reidbench.attackers.learner import Batch, Siamese
 from reidbench.attackers.losses import Contrast, PairsAndContrast
-from reidbench.attackers.siamese import LEARNED
+from reidbench.attackers.network import LEARNED
 from reidbench.attackers.verification import DifferenceHead
 from reidbench.networks import training
 from reidbench.networks.samplers import PatientBatches, Sides

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.attackers.siamese import SiameseAttacker
+from reidbench.attackers.network import NetworkAttacker
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.release import to_unit
@@ -22,6 +22,7 @@ from reidbench.harness.run import Chosen, dataset_options, defense_text, release
 from reidbench.harness.settings import Settings
 from reidbench.harness.threats import Rung
 from reidbench.networks.gradcam import convolutions, first_and_middle, siamese_cam
+from reidbench.networks.siamese import Resized
 from reidbench.progress import Progress
 
 IGNORANT, INFORMED = Rung("ignorant", "original-released"), Rung("informed", "original-released")
@@ -82,7 +83,7 @@ class Explained:
     views: tuple[View, ...]
 
 
-def attention(attacker: SiameseAttacker, images: NDArray[np.uint8], *, device: torch.device) -> Attention:
+def attention(attacker: NetworkAttacker, images: NDArray[np.uint8], *, device: torch.device) -> Attention:
     """Grad-CAM of one pair.
 
     Args:
@@ -90,6 +91,7 @@ def attention(attacker: SiameseAttacker, images: NDArray[np.uint8], *, device: t
         images: (2, H, W), the known image and the published one.
     """
     model = attacker.siamese.to(device).eval()
+    network = Resized(model.network, attacker.seen_at())
     pair = to_unit(images, device)
 
     def compared(vectors: torch.Tensor) -> torch.Tensor:
@@ -97,14 +99,14 @@ def attention(attacker: SiameseAttacker, images: NDArray[np.uint8], *, device: t
 
     def score(batch: torch.Tensor) -> torch.Tensor:
         # One pass: the moved copies that the attacker averages over would each have a map of their own.
-        return compared(model.head.vectors(model.network(batch)))
+        return compared(model.head.vectors(network(batch)))
 
     maps = {
         name: siamese_cam(score, layer, pair).cpu().numpy()
-        for name, layer in first_and_middle(convolutions(model.network, pair)).items()
+        for name, layer in first_and_middle(convolutions(network, pair)).items()
     }
     with torch.no_grad():
-        value = float(compared(model(pair)))
+        value = float(compared(Resized(model, attacker.seen_at())(pair)))
     return Attention(images, maps, value)
 
 
@@ -191,9 +193,9 @@ def explain_pairs(
     ]
 
 
-def _require_siamese(settings: Settings) -> SiameseAttacker:
+def _require_siamese(settings: Settings) -> NetworkAttacker:
     template = settings.attackers[0]
-    if not isinstance(template, SiameseAttacker):
+    if not isinstance(template, NetworkAttacker):
         raise ReidbenchError(
             f"attacker {template.name!r} is no siamese network with a head; only such ones have attention maps"
         )
@@ -202,7 +204,7 @@ def _require_siamese(settings: Settings) -> SiameseAttacker:
 
 def _look(linked: Linked, known: NDArray[np.uint8], published: NDArray[np.uint8], settings: Settings) -> Attention:
     attacker = linked.trained.attacker
-    assert isinstance(attacker, SiameseAttacker)
+    assert isinstance(attacker, NetworkAttacker)
     return attention(attacker, np.stack([known, published]), device=settings.device)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from reidbench.networks.backbones import build_backbone
 
@@ -37,6 +38,27 @@ class EmbeddingNet(nn.Module):
         """(B, 1, H, W) in [0, 1] to (B, dimensions)."""
         vectors: torch.Tensor = self.head(self.backbone(images))
         return vectors
+
+
+class Resized(nn.Module):
+    """A network that sees images of one size, whatever size they have."""
+
+    def __init__(self, network: nn.Module, size: int | None) -> None:
+        super().__init__()
+        self.network = network
+        self._size = size
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) to what the network makes of them."""
+        vectors: torch.Tensor = self.network(resize(images, self._size))
+        return vectors
+
+
+def resize(images: torch.Tensor, size: int | None) -> torch.Tensor:
+    """(B, 1, H, W) to (B, 1, size, size), bilinear and without aliasing; as they are where no size is given."""
+    if size is None or images.shape[-2:] == (size, size):
+        return images
+    return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 @torch.no_grad()

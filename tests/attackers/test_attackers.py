@@ -165,7 +165,7 @@ def test_a_block_cut_into_pieces_is_the_same_block(trained, world, monkeypatch):
     images, _ = world.blobs(10, 3, seed=5)
     vectors = trained.embed(images, device=CPU)
     whole = trained.score_block(vectors, vectors)
-    monkeypatch.setattr("reidbench.attackers.siamese.BLOCK", 64)
+    monkeypatch.setattr("reidbench.attackers.network.BLOCK", 64)
     assert np.array_equal(trained.score_block(vectors, vectors), whole)
     np.testing.assert_allclose(trained.score(vectors, vectors), np.diag(whole), atol=1e-6)
 
@@ -258,11 +258,11 @@ def test_an_image_is_also_seen_moved_at_test_time(attacker_class, world, tiny, t
     plain.load(tmp_path / "w.safetensors", device=CPU)
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
     views = [padded[:, 1 + y : 33 + y, 1 + x : 33 + x] for y, x in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
-    network = plain._trained().network
+    network = plain.siamese.network
     with torch.no_grad():
         tensors = [torch.from_numpy(view.copy()).unsqueeze(1).float() / 255 for view in views]
         mean = sum(torch.nn.functional.normalize(network(tensor)) for tensor in tensors) / 5
-        expected = plain._trained().head.vectors(mean).numpy()
+        expected = plain.siamese.head.vectors(mean).numpy()
     np.testing.assert_allclose(attacker.embed(images, device=CPU), expected, atol=1e-5)
     assert not np.allclose(plain.embed(images, device=CPU), expected, atol=1e-3)
 

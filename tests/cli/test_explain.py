@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from reidbench.attackers.paper.retrieval import PaperRetrieval
+from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.phantom import Phantom
 from reidbench.harness.explain import attention
@@ -66,9 +68,17 @@ def test_examples_and_a_named_pair_before_and_after_a_defense(call, tmp_path):
     assert "said to be" in call(*named).stdout
 
 
-def test_the_score_of_a_map_is_the_attackers(tmp_path):
-    attacker = Verification(backbone="resnet_small_4", grid=2, dimensions=8)
-    attacker._model = attacker._fresh(0, weights=True).eval()
+@pytest.mark.parametrize(
+    "attacker",
+    [
+        Verification(backbone="resnet_small_4", grid=2, dimensions=8),
+        PaperVerification(backbone="resnet_small_4", dimensions=8, size=24),
+        PaperRetrieval(backbone="resnet_small_4", dimensions=8),
+    ],
+    ids=lambda attacker: type(attacker).__name__,
+)
+def test_the_score_of_a_map_is_the_attackers(attacker):
+    attacker.keep(attacker.fresh(0, weights="random"))
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
     seen = attention(attacker, images, device=torch.device("cpu"))
     vectors = attacker.embed(images, device=torch.device("cpu"))

@@ -1,10 +1,9 @@
-"""The paper's two networks over a backbone, and the resolution at which they see an image."""
+"""The paper's two networks over a backbone."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from reidbench.networks.backbones import build_backbone
 
@@ -62,24 +61,3 @@ class RetrievalNet(nn.Module):
         """(B, 1, H, W) in [0, 1], of any size, to (B, dimensions)."""
         features: torch.Tensor = self.head(self.narrow(self.pooled(images)))
         return features
-
-
-class Resized(nn.Module):
-    """A network that sees images of one size, whatever size they have."""
-
-    def __init__(self, network: nn.Module, size: int | None) -> None:
-        super().__init__()
-        self.network = network
-        self._size = size
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, H, W) to what the network makes of them."""
-        vectors: torch.Tensor = self.network(resize(images, self._size))
-        return vectors
-
-
-def resize(images: torch.Tensor, size: int | None) -> torch.Tensor:
-    """(B, 1, H, W) to (B, 1, size, size), bilinear and without aliasing; as they are where no size is given."""
-    if size is None or images.shape[-2:] == (size, size):
-        return images
-    return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)

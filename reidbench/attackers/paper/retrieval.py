@@ -18,14 +18,16 @@ from torch.utils.data import DataLoader
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.learner import PairHead, Siamese
 from reidbench.attackers.losses import Memory
-from reidbench.attackers.paper.base import PaperAttacker, summary
+from reidbench.attackers.network import summary
+from reidbench.attackers.paper.base import PaperAttacker
 from reidbench.attackers.paper.blocks import BlockBatches
 from reidbench.attackers.paper.cycle import sgd_1cycle
 from reidbench.attackers.paper.jitter import jitter
-from reidbench.attackers.paper.networks import RetrievalNet, resize
+from reidbench.attackers.paper.networks import RetrievalNet
 from reidbench.attackers.paper.patients import Rows
 from reidbench.attackers.paper.rangetest import find_rate
 from reidbench.networks.history import Training
+from reidbench.networks.siamese import resize
 from reidbench.networks.training import Precision, run, seed_of
 from reidbench.progress import Progress
 

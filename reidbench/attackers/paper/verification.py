@@ -17,12 +17,13 @@ from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.learner import PairHead, Siamese
-from reidbench.attackers.paper.base import PaperAttacker, summary
-from reidbench.attackers.paper.networks import Resized, VerificationNet, resize
+from reidbench.attackers.network import summary
+from reidbench.attackers.paper.base import PaperAttacker
+from reidbench.attackers.paper.networks import VerificationNet
 from reidbench.attackers.paper.pairlists import Batch, PairList, Pairs, TrainingSet
 from reidbench.errors import ReidbenchError
 from reidbench.networks.history import Training
-from reidbench.networks.siamese import embed_images
+from reidbench.networks.siamese import Resized, embed_images, resize
 from reidbench.networks.training import run, seed_of
 from reidbench.progress import Progress
 

@@ -16,7 +16,7 @@ from torchvision.transforms import functional as tv
 from reidbench.attackers.losses import Memory
 from reidbench.attackers.paper.cycle import sgd_1cycle
 from reidbench.attackers.paper.jitter import jitter
-from reidbench.attackers.paper.networks import RetrievalNet, VerificationNet, resize
+from reidbench.attackers.paper.networks import RetrievalNet, VerificationNet
 from reidbench.attackers.paper.rangetest import HIGHEST, LOWEST, RATES
 from reidbench.attackers.paper.retrieval import Distance, PaperRetrieval, contrastive
 from reidbench.attackers.paper.verification import PaperVerification, SigmoidDifference, cross_entropy
@@ -24,6 +24,7 @@ from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
 from reidbench.harness.settings import make_settings
+from reidbench.networks.siamese import resize
 from reidbench.plugins import Registry
 from reidbench.report.describe import as_text
 

@@ -113,7 +113,7 @@ def test_verification_stops_after_epochs_without_a_lower_loss_and_takes_the_best
     # The same fixed pairs once more: the weights that were kept are those of the best epoch.
     validation = Validation.of(val, 100, seed_of(0, "validation pairs"))
     assert validation is not None
-    kept = validation.loss(attacker.trained(), size=32, device=CPU, batch_size=32)
+    kept = validation.loss(attacker.siamese, size=32, device=CPU, batch_size=32)
     assert kept == pytest.approx(min(losses), abs=1e-6)
     assert kept < losses[-1]
 
@@ -176,7 +176,7 @@ def test_another_trainings_weights_make_the_frozen_phase_superfluous(world, tmp_
     training = warm.fit(scenario, None, seed=0, device=CPU, work_dir=tmp_path / "b", start=tmp_path / "w.safetensors")
     assert training.epochs == 2
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"full"}
-    for (name, one), other in zip(first.trained().named_parameters(), warm.trained().parameters(), strict=True):
+    for (name, one), other in zip(first.siamese.named_parameters(), warm.siamese.parameters(), strict=True):
         torch.testing.assert_close(one, other, msg=name, atol=1e-5, rtol=0)
     with pytest.raises(ReidbenchError, match="weights of another attacker"):
         PaperVerification(**VERIFICATION).load(tmp_path / "w.safetensors", device=CPU)

@@ -1,0 +1,153 @@
+"""What attackers share that are one network for both images of a pair, with a head: vectors, scores, files."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
+
+from reidbench.attackers.base import Attacker, Scenario
+from reidbench.attackers.learner import PairHead, Siamese
+from reidbench.attackers.weights import read_weights, write_weights
+from reidbench.errors import ReidbenchError
+from reidbench.networks.history import Training
+from reidbench.networks.siamese import Resized, embed_images
+from reidbench.networks.training import seed_of
+
+#: A training whose loss stays within this share of an uninformed attacker's has learned nothing.
+LEARNED = 0.01
+#: Elements of a block of scores that is worked on at a time.
+BLOCK = 1 << 22
+#: Images through a network at a time, where they are only mapped.
+EMBEDDED_AT_ONCE = 128
+
+
+class NetworkAttacker(Attacker):
+    """A network that maps each image by itself, and a head that compares two of its vectors."""
+
+    _model: Siamese | None = PrivateAttr(default=None)
+
+    @abstractmethod
+    def model(self, weights: str) -> Siamese:
+        """A new network with a new head, its backbone with these weights; draws from torch's global generator."""
+
+    @abstractmethod
+    def head(self) -> PairHead:
+        """A fresh head."""
+
+    @abstractmethod
+    def about(self) -> dict[str, str]:
+        """What a weights file must say of itself to be read."""
+
+    def seen_at(self) -> int | None:
+        """The side in pixels at which images are embedded; None for their own."""
+        return None
+
+    def embedded_at_once(self) -> int:
+        """Images through the network at a time, where they are only mapped."""
+        return EMBEDDED_AT_ONCE
+
+    @property
+    def siamese(self) -> Siamese:
+        """The trained network with its head.
+
+        Raises:
+            ReidbenchError: it is neither trained nor loaded yet.
+        """
+        if self._model is None:
+            raise ReidbenchError(f"attacker {self.name}: neither trained nor loaded yet")
+        return self._model
+
+    def keep(self, model: Siamese) -> None:
+        """Takes over a trained network."""
+        self._model = model.eval()
+
+    def fresh(self, seed: int, *, weights: str) -> Siamese:
+        """An untrained network with its head, the same for the same seed.
+
+        Raises:
+            ReidbenchError: the backbone's weights cannot be had.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "weights"))
+            return self.model(weights)
+
+    def started(self, seed: int, path: Path) -> Siamese:
+        """A network with the weights of a file, strictly.
+
+        Raises:
+            ReidbenchError: the file is missing or holds others.
+        """
+        # Pre-trained weights are not read where others come after them.
+        model = self.fresh(seed, weights="random")
+        read_weights(model, path, self.about())
+        return model
+
+    def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
+        """Maps images (N, H, W) uint8 to vectors (N, D); equal images to equal vectors, to the last bit."""
+        network = Resized(self.siamese, self.seen_at())
+        return embed_images(network, images, device=device, batch_size=self.embedded_at_once())
+
+    def score(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of pairs of vectors, (P, D) and (P, D) to (P,); higher means more likely one patient."""
+        head = self.siamese.head.cpu()
+        step = max(1, BLOCK // max(1, a.shape[1]))
+        out = np.empty(len(a), dtype=np.float32)
+        with torch.no_grad():
+            for i in range(0, len(a), step):
+                out[i : i + step] = head.pairs(_tensor(a[i : i + step]), _tensor(b[i : i + step])).numpy()
+        return out
+
+    def score_block(self, probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of every probe against every gallery image, (Q, D) and (G, D) to (Q, G)."""
+        head = self.siamese.head.cpu()
+        right = _tensor(gallery)
+        step = max(1, BLOCK // max(1, len(gallery)))
+        out = np.empty((len(probes), len(gallery)), dtype=np.float32)
+        with torch.no_grad():
+            for i in range(0, len(probes), step):
+                out[i : i + step] = head.block(_tensor(probes[i : i + step]), right).numpy()
+        return out
+
+    def save(self, path: Path) -> None:
+        """Writes the weights (safetensors), whole or not at all."""
+        write_weights(self.siamese, path, self.about())
+
+    def load(self, path: Path, *, device: torch.device) -> None:
+        """Reads weights that :meth:`save` wrote, strictly."""
+        self.keep(self.started(0, path).to(device))
+
+    def identity(self, train: Scenario, seed: int, start: Path | None) -> dict[str, str]:
+        """What determines a training: a checkpoint of another one is refused."""
+        return {
+            "attacker": self.name,
+            "hyperparameters": self.model_dump_json(),
+            "seed": str(seed),
+            "images": hashlib.sha256(train.patients.tobytes()).hexdigest(),
+            "size": str(train.size),
+            "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "",
+        }
+
+
+def summary(history: list[dict[str, float]], *, kept_start: bool = False) -> Training:
+    """What is kept of a training whose rows hold ``train_loss``, ``uninformed_loss``, ``images`` and ``seconds``."""
+    late = history[-max(1, len(history) // 4) :]
+    loss = float(np.mean([row["train_loss"] for row in late]))
+    uninformed = float(np.mean([row["uninformed_loss"] for row in late]))
+    return Training(
+        epochs=len(history),
+        images_seen=int(sum(row["images"] for row in history)),
+        seconds=float(sum(row["seconds"] for row in history)),
+        history=history,
+        learned=loss < (1 - LEARNED) * uninformed,
+        kept_start=kept_start,
+    )
+
+
+def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
