@@ -15,8 +15,8 @@ from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.drops import HEADLINES, UNPAIRED, Drops, Find
-from reidbench.report.rows import Row, highest_tpr, rows
-from reidbench.report.summary import Worst, membership_auc, worst_retrieval, worst_verification
+from reidbench.report.rows import Row, highest_tpr, rows, shared_options
+from reidbench.report.summary import Worst, defense_label, membership_auc, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 CURVE = (
@@ -174,6 +174,8 @@ def _section(group: Group, table: list[Row], board: BoardControls) -> list[str]:
     ]
     lines += ["| " + " | ".join(_cell(text) for _, text in row) + " |" for row in columns]
     lines.append("")
+    if same := shared_options(table):
+        lines += [f"In all of these rows: {_cell('; '.join(same))}.", ""]
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
         lines += [UNPAIRED, ""]
     invalid = [f"- {_cell(row.label)} is invalid: {_cell('; '.join(row.problems))}." for row in table if row.problems]
@@ -272,8 +274,8 @@ def _csv_row(group: Group, row: Row) -> list[object]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     return [
-        group.dataset, group.revision, group.size, group.preset, group.overrides, row.label, row.seeds,
-        row.status, "; ".join(row.problems),
+        group.dataset, group.revision, group.size, group.preset, group.overrides, defense_label(row.records[0]),
+        row.seeds, row.status, "; ".join(row.problems),
         *_figures(row, worst_verification, auc), matched.value if matched else None,
         highest_tpr(row), *_figures(row, worst_retrieval, ranking),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),

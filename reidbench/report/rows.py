@@ -24,17 +24,19 @@ class Row:
         baselines: the undefended record of each, None where it is not among the records.
         problems: why it is invalid, each reason once; empty for a valid one.
         drops: those with a paired interval; others are shown without one.
+        shared: options that all of the defense's rows in the table have, to be left out of its label.
     """
 
     records: tuple[Record, ...]
     baselines: tuple[Record | None, ...]
     problems: tuple[str, ...]
     drops: Drops = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
-        """Name and options."""
-        return defense_label(self.records[0])
+        """Name and options, but for those that are shared."""
+        return defense_label(self.records[0], without=self.shared)
 
     @property
     def seeds(self) -> int:
@@ -116,8 +118,31 @@ def rows(
         ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
         problems = dict.fromkeys(reason for record in ordered for reason in controls.of(record))
         baselines = tuple(baseline_of(record, everything) for record in ordered)
-        made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}))
+        shared = _shared([r for r in members if r.defense.name == ordered[0].defense.name])
+        made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared))
     return sorted(made, key=lambda row: (-(row.mean(worst_verification) or -1.0), row.label))
+
+
+def _shared(records: Sequence[Record]) -> frozenset[str]:
+    """Options that are the same in all records of a defense; none of a single set of options, which is told whole."""
+    options = [record.defense.options for record in records]
+    if all(one == options[0] for one in options):
+        return frozenset()
+    missing = object()
+    return frozenset(
+        name for name, value in options[0].items() if all(one.get(name, missing) == value for one in options)
+    )
+
+
+def shared_options(table: Sequence[Row]) -> list[str]:
+    """What the labels of a table leave out: a text for each defense that has such options."""
+    found: dict[str, str] = {}
+    for row in table:
+        record = row.records[0]
+        varied = frozenset(record.defense.options) - row.shared
+        if (text := defense_label(record, without=varied)) != record.defense.name:
+            found[record.defense.name] = text
+    return [found[name] for name in sorted(found)]
 
 
 def highest_tpr(row: Row) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
@@ -89,9 +89,10 @@ def drop(worst: Worst | None, baseline: Worst | None) -> float | None:
     return None if worst is None or baseline is None else baseline.value - worst.value
 
 
-def defense_label(record: Record) -> str:
-    """Name and options: ``gaussian_noise sigma=0.2``; options that are not set are left out."""
-    options = " ".join(f"{name}={value}" for name, value in record.defense.options.items() if value is not None)
+def defense_label(record: Record, *, without: Collection[str] = ()) -> str:
+    """Name and options: ``gaussian_noise sigma=0.2``; without options that are not set, and without those named."""
+    shown = {name: value for name, value in record.defense.options.items() if value is not None and name not in without}
+    options = " ".join(f"{name}={value}" for name, value in shown.items())
     return f"{record.defense.name} {options}".strip()
 
 

@@ -137,6 +137,25 @@ def test_the_csv_holds_the_same_rows_as_numbers(template):
     assert float(rows[0]["auc"]) == pytest.approx(0.801)
 
 
+def test_a_label_names_what_differs_and_the_rest_stands_below(template):
+    some = [
+        made(template, "noise", auc, options={"sigma": sigma, "seeded": True, "clip": clip})
+        for sigma, clip, auc in ((0.1, 1, 0.9), (0.2, 1, 0.8), (0.2, 2, 0.7))
+    ]
+    # A second seed is no second set of options: a defense with one set is told whole.
+    alone = [made(template, "blur", 0.6, seed=seed, options={"size": 3}) for seed in (0, 1)]
+    pages = render([*some, *alone])
+    page = pages[f"{template.dataset.name}.md"]
+    assert [row[0] for row in table(page)] == [
+        "noise sigma=0.1 clip=1",
+        "noise sigma=0.2 clip=1",
+        "noise sigma=0.2 clip=2",
+        "blur size=3",
+    ]
+    assert "In all of these rows: noise seeded=True." in page
+    assert "noise sigma=0.1 seeded=True clip=1" in pages[f"{template.dataset.name}.csv"]
+
+
 def test_text_from_plugins_cannot_break_the_table(template):
     record = made(template, "a|b<script>", 0.7, options={"note": "x\n|y`"})
     page = render([record])[f"{template.dataset.name}.md"]

@@ -16,7 +16,7 @@ from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.drops import UNPAIRED, Drops, Find
 from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
-from reidbench.report.rows import Row, highest_tpr, rows
+from reidbench.report.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.site.charts import plain
 from reidbench.report.summary import Worst, membership_auc, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
@@ -59,6 +59,7 @@ class Board:
         track: a key of :data:`TRACKS`.
         lines: the highest worst case first.
         controls: how its controls came out.
+        shared: options that the names in the table leave out, a text for each defense.
         chart: data of the risk–utility plot, JSON-ready.
     """
 
@@ -66,6 +67,7 @@ class Board:
     track: str
     lines: tuple[Line, ...]
     controls: BoardControls
+    shared: tuple[str, ...]
     chart: dict[str, Any]
 
     @property
@@ -162,7 +164,7 @@ def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
     lines = tuple(
         Line(row, tuple(_cells(row, position in front)), position in front) for position, row in enumerate(table)
     )
-    return Board(group, group.track, lines, controls, chart)
+    return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart)
 
 
 def _cells(row: Row, front: bool) -> list[Cell]:
