@@ -14,6 +14,9 @@ from reidbench.report.drops import Drops, Find
 from reidbench.report.paired import LEVEL, over_seeds
 from reidbench.report.summary import Worst, baseline_of, defense_label, drop, utility, worst_verification
 
+#: So many options stand in a label though nothing else in the table has others.
+FEW = 3
+
 
 @dataclass(frozen=True)
 class Row:
@@ -124,9 +127,9 @@ def rows(
 
 
 def _shared(records: Sequence[Record]) -> frozenset[str]:
-    """Options that are the same in all records of a defense; none of a single set of options, which is told whole."""
+    """Options that are the same in all records of a defense; none of a single set of options, if it is a short one."""
     options = [record.defense.options for record in records]
-    if all(one == options[0] for one in options):
+    if len(options[0]) <= FEW and all(one == options[0] for one in options):
         return frozenset()
     missing = object()
     return frozenset(

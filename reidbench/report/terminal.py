@@ -137,12 +137,12 @@ def figure(interval: Interval | None) -> str:
         return "–"
     if interval.low is None or interval.high is None:
         return number(interval.value)
-    return f"{interval.value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return f"{interval.value:z.3f} [{interval.low:z.2f}, {interval.high:z.2f}]"
 
 
 def number(value: float | None) -> str:
-    """Three digits; a dash where it is undefined."""
-    return "–" if value is None else f"{value:.3f}"
+    """Three digits, and no minus before a zero; a dash where it is undefined."""
+    return "–" if value is None else f"{value:z.3f}"
 
 
 def _value_text(interval: Interval | None) -> str:

@@ -142,17 +142,19 @@ def test_a_label_names_what_differs_and_the_rest_stands_below(template):
         made(template, "noise", auc, options={"sigma": sigma, "seeded": True, "clip": clip})
         for sigma, clip, auc in ((0.1, 1, 0.9), (0.2, 1, 0.8), (0.2, 2, 0.7))
     ]
-    # A second seed is no second set of options: a defense with one set is told whole.
+    # A second seed is no second set of options; one short set is told whole, a long one below.
     alone = [made(template, "blur", 0.6, seed=seed, options={"size": 3}) for seed in (0, 1)]
-    pages = render([*some, *alone])
+    many = made(template, "warp", 0.5, options={"a": 1, "b": 2, "c": 3, "d": 4})
+    pages = render([*some, *alone, many])
     page = pages[f"{template.dataset.name}.md"]
     assert [row[0] for row in table(page)] == [
         "noise sigma=0.1 clip=1",
         "noise sigma=0.2 clip=1",
         "noise sigma=0.2 clip=2",
         "blur size=3",
+        "warp",
     ]
-    assert "In all of these rows: noise seeded=True." in page
+    assert "In all of these rows: noise seeded=True; warp a=1 b=2 c=3 d=4." in page
     assert "noise sigma=0.1 seeded=True clip=1" in pages[f"{template.dataset.name}.csv"]
 
 

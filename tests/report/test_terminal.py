@@ -79,3 +79,9 @@ def test_several_seeds_have_a_row_each_and_mean_spread_and_maximum_below(record)
     assert f"over 3 seeds: AUC {highest - 0.03:.3f} ± 0.030, max {highest:.3f} [0.10, 0.90]" in text
     assert f"over 3 seeds: mAP@R {worst_retrieval(record).value:.3f} ± 0.000, max" in text
     assert "seeds" not in printed(record, 100)
+
+
+def test_a_zero_has_no_minus():
+    assert number(-0.0001) == "0.000"
+    assert figure(Interval(value=-0.0004, low=-0.004, high=-0.0001)) == "0.000 [0.00, 0.00]"
+    assert figure(Interval(value=-0.02, low=-0.03, high=-0.01)) == "-0.020 [-0.03, -0.01]"
