@@ -175,7 +175,9 @@ def epsilon_lower_bound(correct: int, guesses: int, candidates: int, *, delta: f
     """The epsilon that so many correct guesses prove: a smaller one is refused with confidence ``level``.
 
     Args:
-        correct, guesses, candidates: as for :func:`one_run_p_value`.
+        correct: as in :func:`one_run_p_value`.
+        guesses: likewise.
+        candidates: likewise.
         delta: of the claim, in [0, 1].
         level: confidence, in (0, 1).
 
