@@ -1,6 +1,6 @@
 """Does an informed attacker that starts from the ignorant one beat one from scratch, at one budget? docs/attackers.md.
 
-python benchmarks/warm_start.py --defense gaussian_noise:sigma=0.25 --defense gaussian_blur:heavy
+python benchmarks/warm_start.py --defense gaussian_noise:sigma=0.25 --defense pixelate:strong
 
 Both are trained for as many batches, in the scenario original-released, seen through no restoration. The ignorant
 attacker is trained from random weights too, so that neither knows more than the run's own patients.
