@@ -7,12 +7,17 @@ synchronized).
 
 from __future__ import annotations
 
+import io
+import pickle
+import sys
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import distributed
+
+from reidbench.errors import ReidbenchError
 
 
 def processes() -> tuple[int, int]:
@@ -56,3 +61,29 @@ class _Gather(torch.autograd.Function):
         summed = gradients[0].contiguous()
         distributed.all_reduce(summed)
         return summed.chunk(count)[rank]
+
+
+def check_sendable(thing: object) -> None:
+    """Makes sure that a new process can read what it will be sent: one that cannot would leave this one waiting.
+
+    Raises:
+        ReidbenchError: it cannot be pickled, or is of a module that a new process finds nowhere, as a loose plugin's.
+    """
+    try:
+        sent = pickle.dumps(thing)
+    except Exception as error:
+        raise ReidbenchError(f"several devices need new processes, and these cannot be sent all: {error}") from error
+    _Reader(io.BytesIO(sent)).load()
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        top = module.partition(".")[0]
+        # Not by what is imported here already: a new process begins with nothing.
+        found = (finder.find_spec(top, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        if top != "__main__" and not any(found):
+            raise ReidbenchError(
+                f"several devices need new processes, and these cannot import {module}: install it as a package, or "
+                "train on one device"
+            )
+        return super().find_class(module, name)

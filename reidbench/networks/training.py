@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Mod
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from reidbench.errors import ReidbenchError
+from reidbench.networks.distributed import check_sendable
 from reidbench.progress import Progress, Silent
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -123,7 +124,9 @@ def run(
     if resumed is not None:
         keeper.check(resumed)
     callbacks: list[Callback] = [keeper]
-    if devices == 1:
+    if devices > 1:
+        check_sendable(module)
+    else:
         callbacks.append(_Bar(progress or Silent(), description, epochs * steps))
     if patience is not None:
         callbacks.append(EarlyStopping("val_loss", patience=patience, check_on_train_epoch_end=True))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 
-from reidbench.networks.distributed import gathered, processes, share
+from reidbench.errors import ReidbenchError
+from reidbench.networks.distributed import check_sendable, gathered, processes, share
 
 ROWS = np.arange(7)
 
@@ -61,3 +65,14 @@ def test_a_single_process_sees_all_and_gathers_nothing():
     assert processes() == (0, 1)
     assert share(ROWS).tolist() == ROWS.tolist()
     assert gathered(values) is values
+
+
+def test_what_a_new_process_cannot_read_is_refused_before_one_begins(monkeypatch):
+    check_sendable({"network": _network(), "rows": ROWS})
+    loose = ModuleType("loose_plugin")
+    exec("class Fade: pass", loose.__dict__)
+    monkeypatch.setitem(sys.modules, "loose_plugin", loose)
+    with pytest.raises(ReidbenchError, match="cannot import loose_plugin: install it"):
+        check_sendable([loose.Fade()])
+    with pytest.raises(ReidbenchError, match="cannot be sent"):
+        check_sendable(lambda: None)
