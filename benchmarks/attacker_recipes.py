@@ -1,9 +1,12 @@
 """Trains one attacker with hyperparameters of your choice and prints how well it links patients: docs/attackers.md.
 
-python benchmarks/attacker_recipes.py retrieval --root ../shared/data/chestxray14-sample --set epochs=20 --set lr=0.002
+python benchmarks/attacker_recipes.py retrieval --root ../shared/data/chestxray14-sample --set weights=random
+python benchmarks/attacker_recipes.py retrieval verification --root ../shared/data/chestxray14-sample --part test \\
+    --size 128 --seed 0 --seed 1 --seed 2 --other covid19 --other-root ../shared/data/covid19
 
 A recipe is chosen on a development part, some of the train patients held out (``--part dev``), and shown on
-the official test part (``--part test``). Every image asks a query, and all pairs of images are verified.
+the test part (``--part test``). ``--other`` judges the same attacker on all images of another dataset, of which it has
+seen none. Every image asks a query, and all pairs of images are verified.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 
 from reidbench import metrics
@@ -25,30 +27,32 @@ from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.base import Cohort, remap
-from reidbench.cohorts.chestxray14 import ChestXray14
 from reidbench.cohorts.load import load_cohort
+from reidbench.harness.environment import cache_folder
+from reidbench.harness.published import ArraySide
+from reidbench.harness.run import choose_dataset
+from reidbench.plugins import Registry
 
-CPU = torch.device("cpu")
 DEV_PATIENTS = 80
+KINDS: dict[str, type[SiameseAttacker]] = {"verification": Verification, "retrieval": Retrieval}
 
 
 def parts(cohort: Cohort, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers to train on and to judge on."""
-    split = cohort.frame["split"].to_numpy()
+    train = cohort.rows("train")
     if part == "test":
-        return np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
-    train = np.flatnonzero(split == "train")
+        return train, cohort.rows("test")
     owner = cohort.frame["patient"].to_numpy()[train]
     patients, counts = np.unique(owner, return_counts=True)
-    # Like the test part, which has 91 patients with many images each: drawn by their number of images.
+    # Like ChestX-ray14's test part, which has patients with many images each: drawn by their number of images.
     held_out = np.random.default_rng(5).choice(patients, DEV_PATIENTS, replace=False, p=counts / counts.sum())
     dev = np.isin(owner, held_out)
     return train[~dev], train[dev]
 
 
-def judge(attacker: SiameseAttacker, pixels: np.ndarray, patients: np.ndarray) -> dict[str, float]:
-    """AUC over all pairs; mAP@R and Precision@1 over all queries that have something to find."""
-    vectors = attacker.embed(pixels, device=CPU)
+def judge(attacker: SiameseAttacker, pixels: np.ndarray, patients: np.ndarray, device: torch.device) -> str:
+    """AUC over all pairs; mAP@R, R-Precision and Precision@1 over all queries that have something to find."""
+    vectors = attacker.embed(pixels, device=device)
     scores = attacker.score_block(vectors, vectors)
     upper = np.triu_indices(len(patients), 1)
     ids = np.arange(len(patients))
@@ -60,11 +64,8 @@ def judge(attacker: SiameseAttacker, pixels: np.ndarray, patients: np.ndarray) -
         gallery_ids=ids,
     )
     auc = metrics.roc_auc(scores[upper], (patients[:, None] == patients[None])[upper])
-    mean = {
-        "map_at_r": float(np.nanmean(ranks.average_precision)),
-        "precision_at_1": float(np.nanmean(ranks.precision_at_1)),
-    }
-    return {"auc": auc, **mean}
+    columns = (ranks.average_precision, ranks.r_precision, ranks.precision_at_1)
+    return " | ".join(f"{value:.4f}" for value in (auc, *map(np.nanmean, columns)))
 
 
 def option(text: str) -> tuple[str, Any]:
@@ -77,42 +78,51 @@ def option(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
+    """Trains, and prints a row an attacker, a seed and a dataset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("attacker", choices=("verification", "retrieval"))
-    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("attacker", nargs="+", choices=sorted(KINDS))
+    parser.add_argument("--dataset", default="chestxray14")
+    parser.add_argument("--root", type=Path)
+    parser.add_argument("--other", help="a dataset to judge on, too, of which nothing is learned")
+    parser.add_argument("--other-root", type=Path)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--part", choices=("dev", "test"), default="dev")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", type=torch.device, default="cpu")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--set", action="append", default=[], type=option, metavar="NAME=VALUE")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    registry, size, device = Registry(), arguments.size, arguments.device
 
-    cache = Path(platformdirs.user_cache_dir("reidbench"))
-    cohort = load_cohort(ChestXray14(root=arguments.root), size=arguments.size, cache=cache)
+    def load(name: str, root: Path | None) -> Cohort:
+        return load_cohort(choose_dataset(registry, name, root), size=size, cache=cache_folder())
+
+    cohort = load(arguments.dataset, arguments.root)
     rows, judged = parts(cohort, arguments.part)
-    pixels = cohort.pixels[rows]
-
-    def side(index: np.ndarray, *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-        return torch.from_numpy(pixels[index]).to(device).unsqueeze(1).float() / 255
-
-    kind = {"verification": Verification, "retrieval": Retrieval}[arguments.attacker]
-    chosen = dict(arguments.set)
-    attacker = kind(**{**kind.presets[arguments.preset], **chosen})
-    train = Scenario(remap(cohort.frame["patient_id"].iloc[rows]), side, side, arguments.size)
+    own = f"{arguments.dataset}, {arguments.part}"
+    tests = {own: (cohort.pixels[judged], cohort.frame["patient"].to_numpy()[judged])}
+    if arguments.other:
+        other = load(arguments.other, arguments.other_root)
+        tests[f"{arguments.other}, all"] = (np.asarray(other.pixels), remap(other.frame["patient_id"]))
+    side = ArraySide((cohort.pixels[rows],))
+    train = Scenario(remap(cohort.frame["patient_id"].iloc[rows]), side, side, size)
     validation = cohort.rows("val")
     val = Fixed(cohort.frame["patient"].to_numpy()[validation], cohort.pixels[validation], cohort.pixels[validation])
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.process_time()
-        training = attacker.fit(train, val, seed=arguments.seed, device=CPU, work_dir=Path(folder))
-        cpu = time.process_time() - began
-    found = judge(attacker, cohort.pixels[judged], cohort.frame["patient"].to_numpy()[judged])
-    figures = " ".join(f"{name} {value:.4f}" for name, value in found.items())
-    print(
-        f"{arguments.attacker} {chosen or ''} part {arguments.part} seed {arguments.seed}: {figures} | "
-        f"{training.images_seen} images seen, {cpu:.0f} CPU s, {training.seconds:.0f} s, learned {training.learned}"
-    )
+    print("| attacker | seed | judged on | AUC | mAP@R | R-Precision | P@1 | images seen | training: s, CPU s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for seed in arguments.seed or [0]:
+        for name in arguments.attacker:
+            attacker = KINDS[name](**{**KINDS[name].presets[arguments.preset], **dict(arguments.set)})
+            with tempfile.TemporaryDirectory() as folder:
+                began, cpu = time.perf_counter(), time.process_time()
+                training = attacker.fit(train, val, seed=seed, device=device, work_dir=Path(folder))
+                spent = f"{time.perf_counter() - began:.0f}, {time.process_time() - cpu:.0f}"
+            for where, (pixels, patients) in tests.items():
+                figures = judge(attacker, pixels, patients, device)
+                seen = training.images_seen if training.learned or training.kept_start else "learned nothing"
+                print(f"| {name} | {seed} | {where} | {figures} | {seen} | {spent} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def attacker(tmp_path_factory):
 
 def two_passes_a_pair(attacker, images, first, second):
     """Scores as the seed's code computes them: both images of every pair go through the network."""
-    model = attacker._trained().eval()
+    model = attacker.siamese.eval()
     scores = []
     with torch.no_grad():
         for begin in range(0, len(first), BATCH):

@@ -32,10 +32,16 @@ class UnreadableImage(ReidbenchError):
         return type(self), (self.image_id, self.reason)
 
 
+#: More names than this are no hint.
+LISTED = 40
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to put behind an unknown name: the nearest known one, or all of them when none is near."""
+    """A hint to put behind an unknown name: the nearest known one, or those that there are when none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
+    if len(names) > LISTED:
+        return f"known are {len(names)}, such as {', '.join(names[:: -(-len(names) // 8)])}"
     return f"known: {', '.join(names)}" if names else "none is known"

@@ -122,7 +122,7 @@ def fit_restorer(
         The network, and how it was trained: not at all where nothing was done to the images. ``learned`` is always
         true: what cannot be undone is no failed training.
     """
-    guess = _first_guess(options, train, seed=training.seed_of(seed, "guess"))
+    guess = _first_guess(options, train, seed=training.seed_of(seed, "guess"), device=device)
     if guess is None:
         return Restorer(options.width, options.fold), Training(0, 0, 0.0, [], learned=True)
     linear, mix = guess
@@ -198,7 +198,7 @@ def load_restorer(options: RestorerOptions, path: Path) -> Restorer:
 
 
 def _first_guess(
-    options: RestorerOptions, train: Scenario, *, seed: int
+    options: RestorerOptions, train: Scenario, *, seed: int, device: torch.device
 ) -> tuple[LinearMap | None, torch.Tensor] | None:
     """A linear map, and the gain, share and offset that join it with the released image; none that does not pay.
 
@@ -212,7 +212,7 @@ def _first_guess(
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(train.patients))[: options.linear_images]
     before, after = (
-        torch.cat([resized(batch, size).flatten(1) for batch in _batches(side, rows, seed)])
+        torch.cat([resized(batch, size).flatten(1).cpu() for batch in _batches(side, rows, seed, device)])
         for side in (train.probe, train.gallery)
     )
     patients = np.unique(train.patients[rows])
@@ -245,10 +245,10 @@ def _mixed(linear: LinearMap | None, aside: Pairs, size: int) -> tuple[torch.Ten
     return torch.tensor([gain, *(share or [0.0]), offset]), left
 
 
-def _batches(side: Side, rows: NDArray[np.int64], seed: int) -> Iterator[torch.Tensor]:
+def _batches(side: Side, rows: NDArray[np.int64], seed: int, device: torch.device) -> Iterator[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     for begin in range(0, len(rows), 256):
-        yield side(rows[begin : begin + 256], generator=generator, device=torch.device("cpu")).float()
+        yield side(rows[begin : begin + 256], generator=generator, device=device).float()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -19,10 +19,12 @@ from torch.utils.data import DataLoader
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.networks.augment import Augmentation, moved
 from reidbench.networks.distributed import gathered, processes, share
+from reidbench.networks.precision import in_full
 from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.networks.siamese import embed_images
 from reidbench.networks.training import Length, optimizer, seed_of
 
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 #: Validation takes whole patients up to about this many images: all their pairs are half a million.
 VAL_IMAGES = 1000
 
@@ -97,6 +99,23 @@ class Objective(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class MovingAverage:
+    """An exponential moving average that forgets where it began: a ninth of the steps so far, ``decay`` at the most.
+
+    A fixed decay of 0.999 would hold two thirds of the first weights after 400 steps, and a short training would leave
+    an attacker that has learned a third of what it could.
+    """
+
+    decay: float
+
+    def __call__(self, averaged: Tensors, current: Tensors, steps: torch.Tensor | int) -> None:
+        """Moves the average towards the current weights, in place; ``steps`` have been averaged before."""
+        done = float(steps)
+        move = get_ema_multi_avg_fn(min(self.decay, (1 + done) / (10 + done)))  # type: ignore[no-untyped-call]
+        move(averaged, current, steps)
+
+
 class Learner(lightning.LightningModule):
     """Trains a :class:`Siamese` in a scenario, on pairs of a probe view and a gallery view.
 
@@ -123,8 +142,7 @@ class Learner(lightning.LightningModule):
         self.objective = objective
         self.averaged: AveragedModel | None = None
         if average:
-            decay = get_ema_multi_avg_fn(average)  # type: ignore[no-untyped-call]
-            self.averaged = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+            self.averaged = AveragedModel(model, multi_avg_fn=MovingAverage(average), use_buffers=True)
             # Several processes wait for the gradients of all weights that want one.
             self.averaged.requires_grad_(False)
         self._scenario = train
@@ -171,7 +189,8 @@ class Learner(lightning.LightningModule):
         probe, gallery = map(gathered, self.model.network(images).float().split([len(rows) for rows in mine]))
         patients = [gathered(torch.from_numpy(scenario.patients[rows]).to(self.device)) for rows in mine]
         batch = Batch(probe, gallery, patients[0], patients[1])
-        loss, uninformed = cast(Objective, self.objective)(self.model.head, batch)
+        with in_full(self.device):
+            loss, uninformed = cast(Objective, self.objective)(self.model.head, batch)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
         self.log("uninformed_loss", uninformed, on_epoch=True, on_step=False, batch_size=1)
         self.log("images", float(count * len(images)), on_epoch=True, on_step=False, reduce_fx="sum")

@@ -42,6 +42,8 @@ STANDARD: dict[str, Any] = {
     "warm_max_steps": 25_000,
     "warm_lr": 3e-4,
     "average": 0.999,
+    # It has the time: an informed attacker of a mild defense trains too, though the ignorant one is good already.
+    "enough": None,
     "precision": "bf16-mixed",
     "augmentation": {"rotation": 7, "shift": 0.05, "scale": 0.1, "aspect": 0.05, "erase": 0.25},
 }
@@ -70,13 +72,16 @@ class SiameseAttacker(NetworkAttacker):
     warm_min_steps: int = Field(80, ge=1, description="as min_steps, from another training's weights")
     warm_max_steps: int = Field(8_000, ge=1, description="as max_steps, from another training's weights")
     warm_lr: float = Field(2e-3, gt=0, description="as lr, from another training's weights")
-    enough: float = Field(
+    enough: float | None = Field(
         0.995,
         gt=0,
-        description="validation AUC from which weights that a training would begin with are kept as they are",
+        description="validation AUC from which weights that a training would begin with are kept as they are; none: "
+        "never",
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on matrices only")
-    average: float | None = Field(None, gt=0, lt=1, description="decay a step of a moving average of the weights")
+    average: float | None = Field(
+        None, gt=0, lt=1, description="decay a step of a moving average of the weights, less in its first steps"
+    )
     precision: Precision = Field("32-true", description="of training")
     devices: int = Field(
         1, ge=1, description="GPUs, or processes on a CPU, that train together (DDP), each on its share of a batch"
@@ -120,7 +125,7 @@ class SiameseAttacker(NetworkAttacker):
         if first is not None:
             before = copy.deepcopy(model)
             reached = validation_auc(before, val, device) if val is not None else None
-            if reached is not None and reached >= self.enough:
+            if reached is not None and self.enough is not None and reached >= self.enough:
                 self.keep(before.to(device))
                 return Training(0, 0, 0.0, [{"epoch": 0.0, "val_auc": reached}], learned=True, kept_start=True)
         plan = self._length(len(train.patients), warm=start is not None)

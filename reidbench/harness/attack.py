@@ -16,7 +16,7 @@ from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
 from reidbench.harness.published import ATTACKERS_VALIDATION, Images, Published
 from reidbench.harness.record import TrainingInfo
 from reidbench.harness.settings import Settings
-from reidbench.harness.steps import Step, StepCache, code_version, content_digest
+from reidbench.harness.steps import Step, StepCache, code_version, content_digest, hyperparameters
 from reidbench.plugins import source_digest
 from reidbench.progress import Progress
 
@@ -44,7 +44,7 @@ def training_key(model: Any, settings: Settings, *code: str) -> dict[str, Any]:
     """What decides a training beside its data: hyperparameters, seed, code, and the arithmetic's own versions."""
     return {
         "name": model.name,
-        "options": model.model_dump(mode="json"),
+        "options": hyperparameters(model),
         "source": source_digest(type(model)),
         "code": code_version(*code),
         "seed": settings.seed,

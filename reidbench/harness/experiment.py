@@ -32,7 +32,7 @@ from reidbench.harness.published import ATTACKERS_VALIDATION, PUBLISHED, Origina
 from reidbench.harness.record import Attack, DatasetInfo, Record, Utility
 from reidbench.harness.scores import RANKS, RunScores, attack_key
 from reidbench.harness.settings import Settings
-from reidbench.harness.steps import StepCache, code_version
+from reidbench.harness.steps import StepCache, code_version, hyperparameters
 from reidbench.harness.strata import GenuineStrata
 from reidbench.harness.threats import Negatives, Rung, full_ladder
 from reidbench.progress import Progress
@@ -111,9 +111,9 @@ class Experiment:
         record = self.record(
             id=self.identity(published),
             hyperparameters={
-                **{attacker.name: attacker.model_dump(mode="json") for attacker in attackers},
-                "classifier": self.settings.classifier.model_dump(mode="json"),
-                "restorer": self.settings.restorer.model_dump(mode="json"),
+                **{attacker.name: hyperparameters(attacker) for attacker in attackers},
+                "classifier": hyperparameters(self.settings.classifier),
+                "restorer": hyperparameters(self.settings.restorer),
             },
             defense=published.info(),
             attacks=attacks,
@@ -350,10 +350,10 @@ class Experiment:
         settings = self.settings
         what = {
             "published": published.key,
-            "attackers": [(a.name, a.model_dump(mode="json")) for a in settings.attackers],
+            "attackers": [(a.name, hyperparameters(a)) for a in settings.attackers],
             "steps": sorted(trained.step.digest for trained in self.ignorant_trainings()),
-            "classifier": settings.classifier.model_dump(mode="json"),
-            "restorer": settings.restorer.model_dump(mode="json"),
+            "classifier": hyperparameters(settings.classifier),
+            "restorer": hyperparameters(settings.restorer),
             "ladder": [str(rung) for rung in settings.ladder],
             "negatives": list(settings.negatives),
             "overrides": dict(settings.overrides),

@@ -19,6 +19,7 @@ from reidbench.harness.published import PUBLISHED, Images, Published
 from reidbench.harness.record import DefenseInfo, TrainingInfo
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import Step, StepCache
+from reidbench.networks.precision import in_full
 from reidbench.progress import Progress
 
 
@@ -31,7 +32,9 @@ class _RestoredSide:
 
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """Restored images of these rows."""
-        return restore_batch(self.network, self.released(index, generator=generator, device=device))
+        # As in the test, whatever precision the attacker behind it is trained in; and on each process's own device.
+        with in_full(device):
+            return restore_batch(self.network.to(device), self.released(index, generator=generator, device=device))
 
 
 class Restored(Published):

@@ -38,7 +38,7 @@ from reidbench.harness.linked import Judged, Links, Scores
 from reidbench.harness.record import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
 from reidbench.harness.scores import RunScores, classifier_key
 from reidbench.harness.shadows import coins, confidence, judge_membership
-from reidbench.harness.steps import code_version
+from reidbench.harness.steps import code_version, hyperparameters
 from reidbench.harness.threats import Rung, full_ladder
 from reidbench.harness.trained import TrainedModel
 from reidbench.plugins import Found
@@ -98,7 +98,7 @@ class ModelTrack:
         made = experiment.record(
             id=self.identity(published),
             track="model",
-            hyperparameters={model.name: model.model_dump(mode="json") for model in self._models()},
+            hyperparameters={model.name: hyperparameters(model) for model in self._models()},
             defense=published.info(),
             attacks=attacks,
             complete=self.ladder == full_ladder("model"),
@@ -117,7 +117,7 @@ class ModelTrack:
             "track": "model",
             "published": published.key,
             "undefended": published.without_defense().key,
-            "models": [(model.name, model.model_dump(mode="json")) for model in self._models()],
+            "models": [(model.name, hyperparameters(model)) for model in self._models()],
             "ladder": [str(rung) for rung in self.ladder],
             "negatives": list(self.experiment.pairs),
             "overrides": dict(settings.overrides),

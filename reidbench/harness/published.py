@@ -20,7 +20,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.fitting import Fit, fit, fitting_key
 from reidbench.harness.mapping import Mapping, mapping
 from reidbench.harness.record import DefenseInfo, PrivacyInfo
-from reidbench.harness.steps import StepCache, code_version
+from reidbench.harness.steps import StepCache, by_content, code_version
+from reidbench.networks.precision import in_full
 from reidbench.plugins import Found, source_digest
 from reidbench.progress import Progress
 
@@ -76,7 +77,11 @@ class MechanismSide:
 
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """New draws of the release of these rows."""
-        return draw_batch(self.defense, to_unit(self.pixels[index], device), generator)
+        if isinstance(self.defense, FittedDefense):
+            # Several processes train on a device each; it was fitted on the first.
+            self.defense.network.to(device)
+        with in_full(device):
+            return draw_batch(self.defense, to_unit(self.pixels[index], device), generator)
 
 
 def _array_side(*versions: Mapping) -> ArraySide:
@@ -170,7 +175,7 @@ class Release(Published):
             **originals,
             "images": "release",
             "defense": defense.name,
-            "options": self._options,
+            "options": by_content(self._options),
             "distribution": [found.distribution, found.version],
             "source": source_digest(type(defense)),
             "code": code_version("reidbench.defenses"),

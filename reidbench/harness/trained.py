@@ -28,7 +28,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info
 from reidbench.harness.record import DefenseInfo, PrivacyInfo, TrainingInfo
 from reidbench.harness.settings import Settings
-from reidbench.harness.steps import Step, StepCache, code_version
+from reidbench.harness.steps import Step, StepCache, code_version, hyperparameters
 from reidbench.networks.history import Training
 from reidbench.networks.training import seed_of
 from reidbench.plugins import Found, source_digest
@@ -79,7 +79,7 @@ class TrainedModel:
             "revision": cohort.revision,
             "size": cohort.size,
             "defense": defense.name,
-            "options": defense.model_dump(mode="json"),
+            "options": hyperparameters(defense),
             "distribution": [found.distribution, found.version],
             "source": source_digest(type(defense)),
             "code": code_version("reidbench.defenses"),

@@ -6,6 +6,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional
 
+from reidbench.networks.precision import in_full
+
 
 class Augmentation(BaseModel):
     """How far an image may be moved and its intensities changed. A visit of the same patient differs in just these.
@@ -32,10 +34,11 @@ class Augmentation(BaseModel):
         ``generator`` must live on the images' device; each image gets draws of its own.
         """
         draw = _Draw(len(images), images.device, generator)
-        changed = self._pose(images, draw)
-        changed = changed.clamp(1e-4, 1) ** torch.exp(draw(self.gamma)) if self.gamma else changed
-        changed = (changed - 0.5) * torch.exp(draw(self.contrast)) + 0.5 + draw(self.brightness)
-        return self._erase(changed, draw) if self.erase else changed
+        with in_full(images.device):
+            changed = self._pose(images, draw)
+            changed = changed.clamp(1e-4, 1) ** torch.exp(draw(self.gamma)) if self.gamma else changed
+            changed = (changed - 0.5) * torch.exp(draw(self.contrast)) + 0.5 + draw(self.brightness)
+            return self._erase(changed, draw) if self.erase else changed
 
     def _pose(self, images: torch.Tensor, draw: _Draw) -> torch.Tensor:
         if not len(images) or not (self.rotation or self.shift or self.scale or self.aspect):

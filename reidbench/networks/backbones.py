@@ -6,6 +6,7 @@ A backbone takes (B, 1, H, W) images in [0, 1] and gives a feature map (B, chann
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,22 @@ class Backbone(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, features: nn.Module, channels: int, *, colour: bool) -> None:
+    def __init__(
+        self,
+        features: nn.Module,
+        channels: int,
+        *,
+        colour: bool,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
         super().__init__()
         self.features = features
         self.channels = channels
         self.colour = colour
         # Constants, not weights: they belong to no weights file.
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) in [0, 1] to (B, channels, h, w)."""
@@ -113,30 +122,48 @@ def _headless(network: nn.Module, name: str) -> Backbone:
         features = network.features  # type: ignore[assignment]
     else:
         raise ReidbenchError(f"backbone {name}: it gives no feature map; take a convolutional one such as resnet50")
+    return Backbone(features, _channels(features, name), colour=True)
+
+
+def _channels(features: nn.Module, name: str) -> int:
+    """Channels of the feature map (B, C, h, w) that it gives.
+
+    Raises:
+        ReidbenchError: it gives no such map, as transformers don't.
+    """
+    no_map = f"backbone {name}: it gives no feature map; take a convolutional one such as resnet50"
     features.eval()
-    with torch.no_grad():
-        shape = features(torch.zeros(1, 3, 64, 64)).shape
+    try:
+        with torch.no_grad():
+            shape = features(torch.zeros(1, 3, 64, 64)).shape
+    except (AssertionError, RuntimeError) as error:
+        raise ReidbenchError(no_map) from error
     features.train()
     if len(shape) != 4 or shape[1] < shape[3]:
-        raise ReidbenchError(f"backbone {name}: it gives no feature map; take a convolutional one such as resnet50")
-    return Backbone(features, int(shape[1]), colour=True)
+        raise ReidbenchError(no_map)
+    return int(shape[1])
 
 
 def _timm(name: str, weights: str) -> Backbone:
     try:
         import timm
     except ImportError as error:
-        raise ReidbenchError(f"backbone timm:{name}: timm is not installed (pip install timm)") from error
+        raise ReidbenchError(f"backbone timm:{name}: timm is not installed (pip install 'reidbench[timm]')") from error
+    network: Any
     try:
-        network = timm.create_model(name, pretrained=weights == "imagenet", num_classes=0, global_pool="")
+        network = timm.create_model(name, pretrained=weights == "imagenet")
     except (OSError, RuntimeError) as error:
         if weights != "imagenet" or name not in timm.list_models():
             hint = did_you_mean(name, timm.list_models())
             raise ReidbenchError(f"unknown backbone 'timm:{name}': {hint}") from error
         raise _no_imagenet(f"timm:{name}", error) from error
     if weights not in ("random", "imagenet"):
+        # Before the classifier goes: a file is of the whole network.
         _read(network, Path(weights), f"timm:{name}")
-    return Backbone(network, int(network.num_features), colour=True)
+    network.reset_classifier(0, global_pool="")
+    config = network.pretrained_cfg
+    channels = _channels(network, f"timm:{name}")
+    return Backbone(network, channels, colour=True, mean=config["mean"], std=config["std"])
 
 
 def _no_imagenet(name: str, error: Exception) -> ReidbenchError:

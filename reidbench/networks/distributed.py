@@ -58,7 +58,8 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
         rank, count = processes()
-        summed = gradients[0].contiguous()
+        # A copy: what came in is autograd's, and other nodes may read it yet.
+        summed = gradients[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(summed)
         return summed.chunk(count)[rank]
 

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from reidbench.networks.precision import in_full
+
 # Shares of the largest eigenvalue that tame the small ones; the one that errs least on images set aside is taken.
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
@@ -38,9 +40,10 @@ class LinearMap(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) to the same shape."""
-        vectors = resized(images, self.size).flatten(1)
-        found = self.outputs + (vectors - self.inputs) @ self.down @ self.up
-        return resized(found.view(-1, 1, self.size, self.size), tuple(images.shape[-2:]))
+        with in_full(images.device):
+            vectors = resized(images, self.size).flatten(1)
+            found = self.outputs + (vectors - self.inputs) @ self.down @ self.up
+            return resized(found.view(-1, 1, self.size, self.size), tuple(images.shape[-2:]))
 
 
 @dataclass(frozen=True)

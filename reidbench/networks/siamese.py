@@ -27,7 +27,7 @@ class EmbeddingNet(nn.Module):
         self.backbone = build_backbone(backbone, weights)
         features = self.backbone.channels * grid * grid
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(grid),
+            GridPool(grid),
             nn.Flatten(),
             nn.BatchNorm1d(features),
             nn.Dropout(dropout),
@@ -38,6 +38,26 @@ class EmbeddingNet(nn.Module):
         """(B, 1, H, W) in [0, 1] to (B, dimensions)."""
         vectors: torch.Tensor = self.head(self.backbone(images))
         return vectors
+
+
+class GridPool(nn.Module):
+    """Means of ``cells`` × ``cells`` parts of a map: (B, C, H, W) to (B, C, cells, cells).
+
+    Of a map that divides evenly, by a sum in a fixed order: the gradients of adaptive pooling are added up on a GPU in
+    whatever order they come, and two equal trainings end apart.
+    """
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """The means."""
+        height, width = features.shape[-2:]
+        if height % self.cells or width % self.cells:
+            return functional.adaptive_avg_pool2d(features, self.cells)
+        cells = (self.cells, -1)
+        return features.unflatten(3, cells).unflatten(2, cells).mean(dim=(3, 5))
 
 
 class Resized(nn.Module):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint
+from torch.backends import cudnn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from reidbench.errors import ReidbenchError
@@ -142,13 +143,14 @@ def run(
         )
     # Last of all, so that what the other callbacks know of the epoch is in it.
     callbacks.append(ModelCheckpoint(work_dir, "last", save_on_train_epoch_end=True, enable_version_counter=False))
-    with quiet(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    cuda = device.type == "cuda"
+    with quiet(), in_one_order(), torch.random.fork_rng(devices=[device] if cuda else []):
         trainer = lightning.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
+            accelerator="gpu" if cuda else "cpu",
+            devices=[device.index or 0] if cuda and devices == 1 else devices,
             # New processes, not copies of this one, in which CUDA or OpenMP may have begun.
             strategy="auto" if devices == 1 else "ddp_spawn",
-            sync_batchnorm=device.type == "cuda" and devices > 1,
+            sync_batchnorm=cuda and devices > 1,
             precision=precision,
             max_epochs=epochs,
             gradient_clip_val=gradient_clip,
@@ -200,6 +202,7 @@ class _Keeper(Checkpoint):
         if trainer.world_size > 1:
             # A process of its own, which nobody has told to be quiet, until it ends.
             self._open.enter_context(quiet())
+            self._open.enter_context(in_one_order())
 
     def check(self, checkpoint: Path) -> None:
         try:
@@ -215,6 +218,8 @@ class _Keeper(Checkpoint):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._began = time.monotonic()
+        # What an earlier epoch found is not this one's.
+        trainer.callback_metrics.clear()
         own = (trainer.global_rank,) if trainer.global_rank else ()
         torch.manual_seed(seed_of(self._seed, "epoch", trainer.current_epoch, *own))
         # A loader's iterator takes a number from the generator. Lightning makes that of a process's first epoch before
@@ -257,6 +262,16 @@ class _Bar(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         self._open.close()
+
+
+@contextmanager
+def in_one_order() -> Iterator[None]:
+    """Within it a GPU's convolutions add up in one order: ``identity`` is to train as no defense does."""
+    before, cudnn.deterministic = cudnn.deterministic, True
+    try:
+        yield
+    finally:
+        cudnn.deterministic = before
 
 
 @contextmanager

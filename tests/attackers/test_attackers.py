@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from reidbench.attackers.base import Scenario
+from reidbench.attackers.learner import MovingAverage
+from reidbench.attackers.losses import Contrast
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
@@ -305,20 +307,69 @@ def test_the_standard_preset_trains_averages_and_comes_back(attacker_class, worl
     assert np.array_equal(other.embed(images, device=CPU), vectors)
 
 
-def test_the_moving_average_is_what_is_kept(attacker_class, world, tiny, tmp_path):
-    # With a decay of all but nothing, the average stays near the first weights; without it, the last weights are kept.
+def test_the_moving_average_is_what_is_kept_and_follows_a_short_training(attacker_class, world, tiny, tmp_path):
     images, patients = world.blobs(8, 3, seed=1)
-    short = {**tiny, "batch_size": 16, "min_steps": 10}
+    short = {**tiny, "batch_size": 16, "min_steps": 40}
     kept = {}
-    for name, average in (("first", None), ("slow", 0.999999), ("none", None)):
+    for name, average in (("first", None), ("average", 0.999), ("last", None)):
         steps = {"max_steps": 1, "min_steps": 1, "lr": 1e-12} if name == "first" else {}
         attacker = attacker_class(**{**short, **steps, "average": average})
         attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / name)
         attacker.save(tmp_path / f"{name}.safetensors")
         kept[name] = load_file(tmp_path / f"{name}.safetensors")["network.head.4.weight"]
-    moved = (kept["none"] - kept["first"]).abs().mean()
-    # The average begins at the weights after the first step.
-    assert (kept["slow"] - kept["first"]).abs().mean() < 0.5 * moved
+    moved, behind = ((kept["last"] - kept[name]).abs().mean() for name in ("first", "average"))
+    assert 0 < behind < 0.2 * moved
+
+
+def test_the_moving_average_forgets_its_beginning():
+    values = [torch.full((2,), float(step)) for step in range(1, 401)]
+    averaged = [values[0].clone()]
+    for done, value in enumerate(values[1:], start=1):
+        MovingAverage(0.99)(averaged, [value], torch.tensor(done))
+    # By hand: the weight that each value has in the end.
+    decays = [min(0.99, (1 + done) / (10 + done)) for done in range(1, 400)]
+    weights = np.array([1.0, *(1 - d for d in decays)]) * np.array([np.prod(decays[step:]) for step in range(400)])
+    assert weights.sum() == pytest.approx(1)
+    assert weights[0] < 1e-3
+    torch.testing.assert_close(averaged[0], torch.full((2,), float(weights @ np.arange(1, 401))), rtol=1e-4, atol=0)
+
+
+def test_a_good_start_is_kept_only_where_it_is_said_what_is_enough(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(40, 4, seed=1)
+    scenario, val = world.scenario(images, patients), world.fixed(*world.blobs(20, 3, seed=2))
+    attacker = attacker_class(**tiny)
+    attacker.fit(scenario, val, seed=0, device=CPU, work_dir=tmp_path / "fit")
+    attacker.save(tmp_path / "w.safetensors")
+    seen = {}
+    for enough in (0.6, None):
+        again = attacker_class(**tiny, enough=enough)
+        work = tmp_path / str(enough)
+        training = again.fit(scenario, val, seed=0, device=CPU, work_dir=work, start=tmp_path / "w.safetensors")
+        seen[enough] = training.images_seen
+    assert seen[0.6] == 0
+    assert seen[None] > 1000
+    assert attacker_class.presets["standard"]["enough"] is None
+
+
+def test_a_mixed_precision_training_takes_its_loss_in_full_precision(
+    attacker_class, world, tiny, tmp_path, monkeypatch
+):
+    # PyTorch Metric Learning's cosines and the head's distances would be lowered to bfloat16 by autocast.
+    images, patients = world.blobs(8, 3, seed=1)
+    found = []
+    forward = Contrast.forward
+
+    def watched(self, head, batch):
+        found.append((batch.probe.dtype, torch.is_autocast_enabled("cpu"), (batch.probe @ batch.gallery.T).dtype))
+        return forward(self, head, batch)
+
+    monkeypatch.setattr(Contrast, "forward", watched)
+    attacker = attacker_class(**{**tiny, "batch_size": 16, "min_steps": 2, "precision": "bf16-mixed"})
+    lowered = []
+    blurred = world.scenario(images, patients, lambda x: (lowered.append(torch.is_autocast_enabled("cpu")), x)[1])
+    attacker.fit(blurred, None, seed=0, device=CPU, work_dir=tmp_path)
+    assert set(found) == {(torch.float32, False, torch.float32)}
+    assert any(lowered), "the training itself was in 16 bits"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from reidbench.harness.steps import StepCache, code_version, content_digest
+from reidbench.harness.steps import StepCache, by_content, code_version, content_digest
 
 
 def _write(text: str):
@@ -135,3 +135,20 @@ def test_the_code_version_follows_the_code(tmp_path, monkeypatch):
 def test_the_content_digest_is_sha_256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert content_digest(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_weights_file_is_named_by_its_content(tmp_path):
+    path = tmp_path / "resnet50.pth"
+    path.write_bytes(b"one")
+    options = {"weights": str(path), "lr": 0.1}
+    first = by_content(options)
+    assert first == {"weights": f"resnet50.pth, SHA-256 {content_digest(path)}", "lr": 0.1}
+    # Wherever it lies.
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "resnet50.pth").write_bytes(b"one")
+    assert by_content({**options, "weights": str(tmp_path / "elsewhere" / "resnet50.pth")}) == first
+    path.write_bytes(b"other")
+    assert by_content(options) != first
+    for named in ("random", "imagenet", str(tmp_path / "missing.pth"), None, 3):
+        assert by_content({"weights": named}) == {"weights": named}
+    assert by_content({"lr": 1}) == {"lr": 1}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torchvision import models
@@ -18,6 +19,8 @@ from reidbench.networks.backbones import build_backbone
         ("resnet18", (2, 512, 2, 2)),
         ("mobilenet_v3_small", (2, 576, 2, 2)),
         ("densenet121", (2, 1024, 2, 2)),
+        ("timm:resnet18", (2, 512, 2, 2)),
+        ("timm:mobilenetv3_small_050", (2, 1024, 2, 2)),
     ],
 )
 def test_feature_maps(name, shape):
@@ -50,6 +53,26 @@ def test_a_file_of_the_whole_network_is_read_strictly(tmp_path):
         build_backbone("resnet34", str(tmp_path / "w.pth"))
 
 
+def test_timms_file_of_the_whole_network_is_read_strictly_and_sees_what_it_was_trained_on(tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    grey = torch.rand(1, 1, 96, 96)
+    backbone = build_backbone("timm:tf_efficientnet_lite0", str(tmp_path / "w.safetensors")).eval()
+    # This one was trained on [-1, 1], and not with ImageNet's means.
+    assert network.pretrained_cfg["mean"] == (0.5, 0.5, 0.5)
+    expected = network.eval().forward_features(((grey - 0.5) / 0.5).expand(1, 3, 96, 96))
+    torch.testing.assert_close(backbone(grey), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ReidbenchError, match=r"timm:resnet18: .*w\.safetensors does not hold its weights"):
+        build_backbone("timm:resnet18", str(tmp_path / "w.safetensors"))
+
+
+def test_a_name_far_from_all_is_answered_in_a_line():
+    with pytest.raises(ReidbenchError) as caught:
+        build_backbone("timm:qqqqqqqq")
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
@@ -58,6 +81,9 @@ def test_a_file_of_the_whole_network_is_read_strictly(tmp_path):
         ("swin_t", "random", "swin_t: it gives no feature map"),
         ("resnet_small", "imagenet", "only random weights exist"),
         ("resnet18", "nowhere.pth", "no weights file nowhere.pth"),
+        ("timm:resnet_18", "random", r"unknown backbone 'timm:resnet_18': did you mean 'resnet1"),
+        ("timm:vit_tiny_patch16_224", "random", "it gives no feature map"),
+        ("timm:swin_tiny_patch4_window7_224", "random", "it gives no feature map"),
     ],
 )
 def test_what_cannot_be_had_is_said(name, weights, message):

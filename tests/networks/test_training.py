@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidbench.networks.siamese import EmbeddingNet, embed_images
-from reidbench.networks.training import length, optimizer, run, seed_of
+from reidbench.networks.siamese import EmbeddingNet, GridPool, embed_images
+from reidbench.networks.training import in_one_order, length, optimizer, run, seed_of
 
 
 @pytest.mark.parametrize(
@@ -175,3 +175,28 @@ def test_the_bar_counts_batches_however_many_optimizers_step(tmp_path):
         run(TwoSteps(dies_at=7), **options, work_dir=tmp_path)
     run(TwoSteps(), **options, work_dir=tmp_path)
     assert [(total, sum(done)) for total, done in bars] == [(12, 7), (12, 12)]
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 24), (4, 4), (7, 9), (3, 3)])
+def test_the_grid_is_the_mean_of_its_cells(shape):
+    features = torch.rand(3, 5, *shape, dtype=torch.float64).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(GridPool(4)(features), torch.nn.functional.adaptive_avg_pool2d(features, 4))
+    whole = torch.rand(3, 5, 4, 4)
+    assert torch.equal(GridPool(4)(whole), whole)
+
+
+def test_a_trainings_order_of_sums_is_its_own():
+    before = torch.backends.cudnn.deterministic
+    with in_one_order():
+        assert torch.backends.cudnn.deterministic
+    assert torch.backends.cudnn.deterministic == before
+
+
+def test_a_row_of_the_history_holds_what_its_own_epoch_found(tmp_path):
+    class EveryOther(Dropping):
+        def on_train_epoch_end(self):
+            if self.current_epoch % 2:
+                self.log("val_auc", float(self.current_epoch))
+
+    history = run(EveryOther(), epochs=5, steps=3, seed=0, identity={}, device=torch.device("cpu"), work_dir=tmp_path)
+    assert [row.get("val_auc") for row in history] == [None, 1.0, None, 3.0, None]

@@ -102,6 +102,30 @@ def test_one_changed_digit_of_identity_invalidates_all_that_is_measured_beside_i
         assert found.of(record) == (() if name == "apart" else (reason,))
 
 
+@pytest.mark.parametrize(
+    ("device", "knowledge", "by", "holds"),
+    [
+        ("cuda", "informed", 0.001, True),
+        # Ignorant attackers of both runs are one training, on whatever device.
+        ("cuda", "ignorant", 0.001, False),
+        ("cpu", "informed", 0.001, False),
+        ("cuda", "informed", 0.9, False),
+    ],
+)
+def test_informed_trainings_on_a_gpu_may_end_apart_within_their_intervals(
+    template, board, device, knowledge, by, holds
+):
+    for name in ("undefended", "identity"):
+        environment = board[name].environment.model_copy(update={"device": device})
+        attacks = [attack.model_copy(update={"knowledge": knowledge}) for attack in board[name].attacks]
+        board[name] = board[name].model_copy(update={"environment": environment, "attacks": attacks})
+    attacks = board["identity"].attacks
+    number = next(n for n, attack in enumerate(attacks) if attack.task == "verification")
+    auc = Interval(**{end: value - by for end, value in attacks[number].metrics.auc.model_dump().items()})
+    board["identity"] = board["identity"].model_copy(update={"attacks": edited(attacks, number, auc=auc)})
+    assert (not judge(board).reasons) == holds
+
+
 def test_an_attack_that_identity_lacks_is_a_difference(template, board):
     board["identity"] = run_of(template, "identity", attacks=template.attacks[1:])
     assert "differs from the undefended run" in judge(board).reasons[0]

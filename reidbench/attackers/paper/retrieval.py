@@ -27,6 +27,7 @@ from reidbench.attackers.paper.networks import RetrievalNet
 from reidbench.attackers.paper.patients import Rows
 from reidbench.attackers.paper.rangetest import find_rate
 from reidbench.networks.history import Training
+from reidbench.networks.precision import in_full
 from reidbench.networks.siamese import resize
 from reidbench.networks.training import Precision, run, seed_of
 from reidbench.progress import Progress
@@ -105,10 +106,11 @@ class PaperRetrieval(PaperAttacker):
         model = self.first(seed, start)
         phases = {"frozen": 0 if start else self.frozen_epochs, "full": self.epochs}
         rate, history = self.lr, list[dict[str, float]]()
+        precision: Precision = self.precision if device.type == "cuda" else "32-true"
         if self.find_lr:
             begin = next(phase for phase, epochs in phases.items() if epochs)
             learner = self._learner(model, train, begin, phases[begin], rate, seed)
-            rate = find_rate(learner, seed=seed, device=device, work_dir=work_dir)
+            rate = find_rate(learner, seed=seed, device=device, work_dir=work_dir, precision=precision)
         for phase, epochs in phases.items():
             if epochs:
                 learner = self._learner(model, train, phase, epochs, rate, seed)
@@ -120,7 +122,7 @@ class PaperRetrieval(PaperAttacker):
                     identity={**self.identity(train, seed, start), "phase": phase},
                     device=device,
                     work_dir=work_dir / phase,
-                    precision=self.precision if device.type == "cuda" else "32-true",
+                    precision=precision,
                     progress=progress,
                     description=f"training {self.name}, {phase}",
                 )
@@ -191,7 +193,8 @@ class ContrastLearner(lightning.LightningModule):
         images = jitter(self._views(rows), self._attacker.color_jitter, self._generator("jitter", self.device))
         vectors = self.model.network(images).float()
         patients = torch.from_numpy(self._scenario.patients[rows]).to(self.device)
-        loss: torch.Tensor = self.objective(vectors, patients)
+        with in_full(self.device):
+            loss: torch.Tensor = self.objective(vectors, patients)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(rows))
         self.log("uninformed_loss", MARGIN, on_epoch=True, on_step=False, batch_size=len(rows))
         self.log("images", float(len(rows)), on_epoch=True, on_step=False, reduce_fx="sum")

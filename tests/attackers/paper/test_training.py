@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from reidbench.attackers.paper import networks, rangetest
-from reidbench.attackers.paper.retrieval import PaperRetrieval
+from reidbench.attackers.paper.retrieval import ContrastLearner, PaperRetrieval
 from reidbench.attackers.paper.verification import PaperVerification, Validation
 from reidbench.errors import ReidbenchError
+from reidbench.networks.siamese import resize
 from reidbench.networks.training import seed_of
 
 CPU = torch.device("cpu")
@@ -206,9 +207,14 @@ def test_a_range_test_finds_a_rate_keeps_it_and_leaves_the_weights_alone(world, 
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learner = attacker._learner(model, scenario, "full", 2, 0.1, 0)
     state = torch.get_rng_state()
+    tried = {}
+    monkeypatch.setattr(rangetest, "steepest", lambda rates, losses: tried.update(zip(rates, losses)) or 0.01)
     rate = rangetest.find_rate(learner, seed=0, device=CPU, work_dir=tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
-    assert rangetest.LOWEST <= rate <= rangetest.HIGHEST
+    assert rate == 0.01
+    assert len(tried) == 30
+    assert list(tried) == sorted(tried)
+    assert np.isfinite(list(tried.values())).all()
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
     assert learner.objective.held == 0
     assert [path.name for path in tmp_path.iterdir()] == [rangetest.KEPT]
@@ -216,9 +222,80 @@ def test_a_range_test_finds_a_rate_keeps_it_and_leaves_the_weights_alone(world, 
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_rate_that_was_found_is_the_cycles_peak(world, tmp_path):
+def test_the_rate_that_was_found_is_the_cycles_peak(world, tmp_path, monkeypatch):
     images, patients = world.blobs(8, 3, seed=1)
     attacker = PaperRetrieval(**{**RETRIEVAL, "frozen_epochs": 1, "epochs": 1}, find_lr=True)
     (tmp_path / rangetest.KEPT).write_text('{"lr": 0.02}')
+    optimizers = []
+    configured = ContrastLearner.configure_optimizers
+
+    def watched(self):
+        optimizers.append(configured(self))
+        return optimizers[-1]
+
+    monkeypatch.setattr(ContrastLearner, "configure_optimizers", watched)
     training = attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path)
     assert [row["peak_lr"] for row in training.history] == [pytest.approx(0.02)] * 2
+    assert len(optimizers) == 2
+    for made in optimizers:
+        assert [group["max_lr"] for group in made["optimizer"].param_groups] == [pytest.approx(0.02)] * 2
+
+
+def test_the_steepest_fall_is_over_the_logarithm_of_the_rate():
+    rates = np.logspace(-8, 0, 100)
+    # A loss that falls as a logistic about 0.1 in the rate's logarithm, and leaps at the end; with some noise.
+    falling = 1 - 1 / (1 + np.exp(-4 * (np.log10(rates) + 1)))
+    for seed in range(20):
+        losses = falling + np.random.default_rng(seed).normal(0, 0.002, 100)
+        losses[-1] = 50
+        assert 0.05 < rangetest.steepest(rates, losses) < 0.2
+    losses[[20, 85]] = [np.nan, np.inf]
+    assert 0.03 < rangetest.steepest(rates, losses) < 0.3
+    assert rangetest.steepest(rates, np.linspace(1, 2, 100)) is None
+    assert rangetest.steepest(rates[:11], losses[:11]) is None
+
+
+def test_verification_makes_two_passes_a_batch_of_images_of_one_size_that_nothing_augments(
+    world, tmp_path, monkeypatch
+):
+    images, patients = world.blobs(10, 3, seed=1)
+    seen, forward = [], networks.VerificationNet.forward
+
+    def watched(self, batch):
+        if self.training:
+            seen.append(batch.detach().clone())
+        return forward(self, batch)
+
+    monkeypatch.setattr(networks.VerificationNet, "forward", watched)
+    attacker = PaperVerification(**{**VERIFICATION, "pairs": 60, "epochs": 1, "size": 48})
+    attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path)
+    # 60 pairs in batches of 32: each side of each batch by itself.
+    assert [batch.shape for batch in seen] == [(count, 1, 48, 48) for count in (32, 32, 28, 28)]
+    originals = resize(torch.from_numpy(images).unsqueeze(1).float() / 255, 48)
+    for image in torch.cat(seen):
+        assert (originals - image).abs().amax(dim=(1, 2, 3)).min() < 1e-6
+
+
+def test_retrieval_sees_jittered_images_of_its_training_size(world, tmp_path, monkeypatch):
+    images, patients = world.blobs(8, 3, seed=1)
+    seen, forward = [], networks.RetrievalNet.forward
+
+    def watched(self, batch):
+        if self.training:
+            seen.append(batch.detach().clone())
+        return forward(self, batch)
+
+    monkeypatch.setattr(networks.RetrievalNet, "forward", watched)
+    for strength in (0.4, 0.0):
+        options = {**RETRIEVAL, "frozen_epochs": 0, "epochs": 1, "size": 48, "color_jitter": strength}
+        PaperRetrieval(**options).fit(
+            world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / str(strength)
+        )
+    originals = resize(torch.from_numpy(images).unsqueeze(1).float() / 255, 48)
+    changed = [
+        [float((originals - image).abs().amax(dim=(1, 2, 3)).min()) for image in batches]
+        for batches in (torch.cat(seen[: len(seen) // 2]), torch.cat(seen[len(seen) // 2 :]))
+    ]
+    assert all(batch.shape[1:] == (1, 48, 48) for batch in seen)
+    assert np.mean([difference > 0.02 for difference in changed[0]]) > 0.9
+    assert max(changed[1]) < 1e-6
