@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ def leaderboard(
     """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
     from reidbench.report.drops import paired_drops
-    from reidbench.report.leaderboard import render, write
+    from reidbench.report.leaderboard import leftover, render, write
     from reidbench.report.matching import read_kept
 
     places = records or [Path("leaderboards/records")]
@@ -39,7 +40,8 @@ def leaderboard(
         _write_site(places, site, plugins_dir or [], quiet=quiet)
         return
     kept = read_kept(places)
-    pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)))
+    links = {one.record.id: Path(os.path.relpath(one.path, out)).as_posix() for one in kept}
+    pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)), links)
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     if check:
@@ -50,7 +52,10 @@ def leaderboard(
         ]
         for name in stale:
             typer.echo(f"{out / name} is not what the records say; run reidbench leaderboard", err=True)
-        raise typer.Exit(1 if stale else 0)
+        left = leftover(out, pages)
+        for path in left:
+            typer.echo(f"{path} is of no record; remove it", err=True)
+        raise typer.Exit(1 if stale or left else 0)
     for path in write(pages, out):
         typer.echo(str(path))
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from reidbench.harness.audit import Audit
 from reidbench.harness.record import Interval
@@ -81,11 +82,12 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
         console.width = WIDTH
     for line in scope(audit):
         console.print(line, markup=False)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for heading in _columns(audit):
         table.add_column(heading, justify="right" if heading else "left")
     for row in _rows(audit):
-        table.add_row(*row)
+        # An interval stands below its figure: three attackers beside the controls leave no room for it elsewhere.
+        table.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
     console.print(table)
     for line in (*problems(audit), *_explained(audit), _victims(audit)):
         console.print(line, markup=False)

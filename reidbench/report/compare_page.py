@@ -8,6 +8,7 @@ from math import isfinite, isnan
 from typing import Any
 
 from reidbench.report.compare import Change, Comparison
+from reidbench.report.markdown import plain_markdown
 
 HEADINGS = {
     "regression": "regression",
@@ -41,7 +42,7 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
     lines = [f"## reidbench: {title}{failed}", ""]
     for comparison in comparisons:
         lines += [
-            f"### {comparison.label}: {HEADINGS[comparison.verdict]}",
+            f"### {plain_markdown(comparison.label)}: {HEADINGS[comparison.verdict]}",
             "",
             "| figure | BASE | NEW | for the worse [interval] | tolerance | verdict |",
             "| --- | --- | --- | --- | --- | --- |",
@@ -52,9 +53,9 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
                 for value, where in zip((change.base, change.new), change.where)
             ]
             verdict = f"**{change.verdict}**" if change.verdict == "regression" and change.judged else _verdict(change)
-            cells = [change.figure, *sides, _worse(change), f"{change.tolerance:g}", verdict]
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines += ["", f"- {_runs(comparison)}", *(f"- {note}" for note in comparison.notes), ""]
+            named = [plain_markdown(text) for text in (change.figure, *sides)]
+            lines.append("| " + " | ".join([*named, _worse(change), f"{change.tolerance:g}", verdict]) + " |")
+        lines += ["", f"- {_runs(comparison)}", *(f"- {plain_markdown(note)}" for note in comparison.notes), ""]
     lines += [RULE]
     return "\n".join(lines) + "\n"
 

@@ -40,10 +40,15 @@ class Panel:
     missing: Sequence[str] = field(default=())
 
 
-def draw(name: str, panels: Sequence[Panel]) -> str:
-    """The figure of a dataset; colours follow the reader's light or dark mode."""
+def draw(name: str, panels: Sequence[Panel], *, upward: str) -> str:
+    """The figure of a dataset; colours follow the reader's light or dark mode.
+
+    Args:
+        upward: what the utility is.
+    """
     return _template().render(
         name=_printable(name),
+        upward=upward,
         width=WIDTH,
         height=PANEL * len(panels),
         marker=MARKER,

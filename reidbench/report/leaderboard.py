@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
-from reidbench.harness.record import Record
+from reidbench.harness.record import Record, VerificationMetrics
 from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.drops import HEADLINES, UNPAIRED, Drops, Find
-from reidbench.report.rows import Row, highest_tpr, rows, shared_options
-from reidbench.report.summary import Worst, defense_label, membership_auc, worst_retrieval, worst_verification
+from reidbench.report.markdown import plain_markdown
+from reidbench.report.rows import Row, front, highest_tpr, rows, shared_options
+from reidbench.report.summary import (
+    ENOUGH_PAIRS,
+    Worst,
+    defense_label,
+    epsilon,
+    membership_auc,
+    worst_retrieval,
+    worst_verification,
+)
 from reidbench.report.terminal import figure, number, over_the_seeds
 
+#: How every page begins.
+TITLE = "# Leaderboard: "
+#: What the figure shows upwards.
+UTILITY = {
+    "images": "macro AUC of the findings with a classifier trained on the release",
+    "model": "macro AUC of the published model's own findings",
+}
 CURVE = (
     "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
     "on the release: a line a defense, and their Pareto front. The tables hold the figures."
@@ -31,7 +50,11 @@ MODEL_CURVE = (
 
 @dataclass(frozen=True)
 class Group:
-    """Records that may share a table: one track, one dataset revision at one size, one preset with its overrides."""
+    """Records that may share a table.
+
+    One track, one dataset revision at one size, one preset with its overrides; and attackers of equal names and
+    hyperparameters, since a weaker attacker's low figure beside a stronger one's would pass for a better defense.
+    """
 
     dataset: str
     revision: str
@@ -39,13 +62,26 @@ class Group:
     preset: str
     overrides: str
     track: str = "images"
+    attackers: str = ""
+    hyperparameters: str = ""
 
     @classmethod
     def of(cls, record: Record) -> Group:
         """The table that a record belongs to."""
         data = record.dataset
         overrides = " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
-        return cls(data.name, data.revision, data.size, record.preset, overrides, record.track)
+        attackers = sorted({attack.attacker for attack in record.attacks})
+        stated = json.dumps(record.hyperparameters, sort_keys=True)
+        return cls(
+            data.name,
+            data.revision,
+            data.size,
+            record.preset,
+            overrides,
+            record.track,
+            ", ".join(attackers),
+            hashlib.sha256(stated.encode()).hexdigest()[:8],
+        )
 
     @property
     def title(self) -> str:
@@ -58,13 +94,16 @@ class Group:
         """The name of its page: a track's tables are kept apart from another's."""
         return self.dataset if self.track == "images" else f"{self.dataset}-{self.track}s"
 
-    def order(self) -> tuple[int, str, int, str]:
+    def order(self) -> tuple[int, str, int, str, str, str]:
         """Where its table comes among those of its dataset: the strongest preset first."""
         presets = {"paper": 0, "standard": 1, "quick": 2}
-        return presets.get(self.preset, 3), self.revision, -self.size, self.overrides
+        preset = presets.get(self.preset, 3)
+        return preset, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
 
 
-def render(records: Sequence[Record], drops: Drops | None = None) -> dict[str, str]:
+def render(
+    records: Sequence[Record], drops: Drops | None = None, links: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
 
     Published models have pages of their own, ``<name>-models.md`` and so on. The figure is left out where no record has
@@ -73,6 +112,7 @@ def render(records: Sequence[Record], drops: Drops | None = None) -> dict[str, s
     Args:
         records: of any datasets.
         drops: those with a paired interval, where scores lie beside the records.
+        links: by a record's id, where it lies as seen from the pages.
     """
     pages = {}
     groups: dict[Group, list[Record]] = defaultdict(list)
@@ -85,10 +125,10 @@ def render(records: Sequence[Record], drops: Drops | None = None) -> dict[str, s
             controls = board_controls(groups[group], records)
             tables.append((group, rows(groups[group], records, controls, drops), controls))
         panels = [panel for panel in (_panel(group, table) for group, table, _ in tables) if panel.points]
-        pages[f"{page}.md"] = _markdown(page, tables, figured=bool(panels))
+        pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
         if panels:
-            pages[f"{page}.svg"] = draw(page, panels)
+            pages[f"{page}.svg"] = draw(page, panels, upward=UTILITY[mine[0].track])
     return pages
 
 
@@ -103,6 +143,16 @@ def write(pages: dict[str, str], folder: Path) -> list[Path]:
         temporary.replace(path)
         paths.append(path)
     return paths
+
+
+def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
+    """Pages in ``folder`` that an earlier :func:`write` left there, and that these records do not make."""
+    found = []
+    for path in sorted(folder.glob("*.md")):
+        if path.name not in pages and path.read_text("utf-8").startswith(TITLE):
+            beside = (path.with_suffix(ending) for ending in (".csv", ".svg"))
+            found += [path, *(other for other in beside if other.is_file())]
+    return found
 
 
 def _matched(record: Record) -> Worst | None:
@@ -128,8 +178,10 @@ INTRODUCTIONS = {
         "attack ladder (attacker × knowledge × linkage × negatives), highest first: from what gives patients away to",
         "what keeps them. Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor",
         "pairs of the same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a",
-        "classifier trained on originals, and with one trained on the release. Drops are against the undefended run;",
-        "their intervals are paired. Over several seeds: mean ± standard deviation, and the maximum.",
+        "classifier trained on originals, and with one trained on the release, with its interval. Drops are against",
+        "the undefended run; their intervals are paired. *Front*: no other row has less risk at as much utility",
+        "(release); it goes by the figures alone, and rows within each other's intervals may change places by chance.",
+        "Over several seeds figures are means, a worst case with standard deviation and maximum.",
     ),
     "model": (
         "Made by `reidbench leaderboard` from the records; do not edit. What is published here is a model and its",
@@ -138,41 +190,48 @@ INTRODUCTIONS = {
         "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
         "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
         "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against",
-        "the same model trained without the defense; their intervals are paired. Over several seeds: mean ± standard",
-        "deviation, and the maximum.",
+        "the same model trained without the defense; their intervals are paired. *Front*: no other row has less risk",
+        "at as much utility; it goes by the figures alone. Over several seeds figures are means, a worst case with",
+        "standard deviation and maximum.",
     ),
 }
 
 
-def _markdown(page: str, tables: list[tuple[Group, list[Row], BoardControls]], *, figured: bool) -> str:
+def _markdown(
+    page: str, tables: list[tuple[Group, list[Row], BoardControls]], links: Mapping[str, str], *, figured: bool
+) -> str:
     track = tables[0][0].track
-    lines = [f"# Leaderboard: {page}", "", *INTRODUCTIONS[track], ""]
+    lines = [f"{TITLE}{_cell(page)}", "", *INTRODUCTIONS[track], ""]
     if figured:
         lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
     for group, table, controls in tables:
-        lines += _section(group, table, controls)
+        lines += _section(group, table, controls, links)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(group: Group, table: list[Row], board: BoardControls) -> list[str]:
+def _section(group: Group, table: list[Row], board: BoardControls, links: Mapping[str, str]) -> list[str]:
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
-    columns = [_columns(row) if group.track == "images" else _model_columns(row) for row in table]
+    best = set(front(table))
+    described = _columns if group.track == "images" else _model_columns
+    columns = [[*described(row), *_about(row, position in best, links)] for position, row in enumerate(table)]
     lines = [
-        f"## {group.title}",
+        f"## {_cell(group.title)}",
         "",
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "
         f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
         f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R.",
         "",
+        f"Attackers: {_cell(group.attackers)}; hyperparameters {group.hyperparameters}. {_pairs(table)}",
+        "",
         *(line for reason in board.reasons for line in (f"**Invalid board**: {_cell(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
         "| " + " | ".join(name for name, _ in columns[0]) + " |",
         "| " + " | ".join("---" for _ in columns[0]) + " |",
     ]
-    lines += ["| " + " | ".join(_cell(text) for _, text in row) + " |" for row in columns]
+    lines += ["| " + " | ".join(text for _, text in row) + " |" for row in columns]
     lines.append("")
     if same := shared_options(table):
         lines += [f"In all of these rows: {_cell('; '.join(same))}.", ""]
@@ -186,11 +245,9 @@ def _columns(row: Row) -> list[tuple[str, str]]:
     return [
         *_attack_columns(row),
         ("utility: originals", number(row.utility("originals", "release"))),
-        ("utility: release", number(row.utility("release", "release"))),
+        ("utility: release", figure(row.utility_interval("release", "release"))),
         ("SSIM", number(row.ssim())),
-        ("ε", _epsilon(row.records[0])),
-        ("seeds", str(row.seeds)),
-        ("status", row.status),
+        ("ε", _cell(epsilon(row.records[0]) or "")),
     ]
 
 
@@ -199,36 +256,60 @@ def _model_columns(row: Row) -> list[tuple[str, str]]:
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
         *_attack_columns(row),
-        ("utility", number(row.utility("originals", "originals"))),
+        ("utility", figure(row.utility_interval("originals", "originals"))),
         ("membership", number(max(found, default=None))),
-        ("ε", _epsilon(row.records[0])),
+        ("ε", _cell(epsilon(row.records[0]) or "")),
         ("ε, proved", number(max(proved, default=None))),
-        ("seeds", str(row.seeds)),
+    ]
+
+
+def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What stands at the end of every row; the records by their seeds, each with a link to its file."""
+    climbed, rungs = row.climbed
+    records = [f"[{r.seed}]({quote(links[r.id])})" if r.id in links else str(r.seed) for r in row.records]
+    return [
+        ("front", "yes" if on_the_front else ""),
+        ("rungs", f"{climbed} of {rungs}"),
+        ("seeds", ", ".join(records)),
         ("status", row.status),
     ]
 
 
+def _pairs(table: list[Row]) -> str:
+    """How much the figures of a table hang on, and that the highest of many is chosen."""
+    counts: dict[str, tuple[int, int]] = {}
+    figures: dict[str, int] = defaultdict(int)
+    for attack in table[0].records[0].attacks:
+        figures[attack.task] += 1
+        if isinstance(attack.metrics, VerificationMetrics) and attack.negatives is not None:
+            counts[attack.negatives] = attack.metrics.genuine, attack.metrics.impostor
+    said = ", ".join(f"{genuine:,} genuine and {impostor:,} {kind}" for kind, (genuine, impostor) in counts.items())
+    few = [kind for kind, (_, impostor) in counts.items() if impostor < ENOUGH_PAIRS]
+    if few and len(few) < len(counts):
+        said += f" ({', '.join(few)}: too few to decide a worst case)"
+    return (
+        f"Pairs: {said or 'none'}. A worst case is the highest of {figures['verification']} AUC or "
+        f"{figures['retrieval']} mAP@R, and lies above any one attack's figure by chance, the more so the fewer the "
+        "pairs; its interval does not count that choice in."
+    )
+
+
 def _attack_columns(row: Row) -> list[tuple[str, str]]:
-    auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
+    auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     return [
-        ("defense", row.label),
+        ("defense", _cell(row.label)),
         ("AUC, worst case", over_the_seeds(row, worst_verification, auc)),
         ("drop", _drop_text(row, worst_verification)),
-        ("matched", number(matched.value if matched else None)),
+        ("matched", number(row.mean(_matched))),
         ("TPR at 1 % FPR", number(highest_tpr(row))),
         ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
         ("drop", _drop_text(row, worst_retrieval)),
-        ("by (AUC)", auc.rung if auc else "–"),
+        ("by (AUC)", _cell(auc.rung) if auc else "–"),
     ]
 
 
 def _drop_text(row: Row, find: Find) -> str:
     return figure(row.drop(find)) if row.records[0].defense.kind != "none" else ""
-
-
-def _epsilon(record: Record) -> str:
-    claimed = record.defense.privacy
-    return f"{claimed.epsilon:g} ({claimed.unit})" if claimed else ""
 
 
 def _by_negatives(figures: dict[str, float | None]) -> str:
@@ -237,26 +318,18 @@ def _by_negatives(figures: dict[str, float | None]) -> str:
 
 def _cell(text: str) -> str:
     # Names and units come from plugins: they must not break the table or bring markup of their own.
-    for raw, safe in (
-        ("\\", "\\\\"),
-        ("|", "\\|"),
-        ("<", "&lt;"),
-        (">", "&gt;"),
-        ("\n", " "),
-        ("`", "\\`"),
-        ("_", "\\_"),
-    ):
-        text = text.replace(raw, safe)
-    return text
+    return plain_markdown(text)
 
 
 CSV_COLUMNS = (
-    "dataset", "revision", "size", "preset", "overrides", "defense", "seeds", "status", "problems",
+    "dataset", "revision", "size", "preset", "overrides", "attackers", "hyperparameters", "defense", "seeds", "status",
+    "problems",
     "auc", "auc_spread", "auc_max", "auc_low", "auc_high", "auc_drop", "auc_drop_low", "auc_drop_high", "auc_matched",
     "tpr_at_fpr_0.01", "map_at_r", "map_at_r_spread", "map_at_r_max", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
     "map_at_r_drop_low", "map_at_r_drop_high",
-    "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_originals",
-    "ssim", "epsilon", "delta", "privacy_unit", "records",
+    "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_release_low",
+    "utility_release_release_high", "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
+    "pareto_front", "rungs", "records",
 )  # fmt: skip
 
 
@@ -265,23 +338,25 @@ def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for group, table, _ in tables:
-        for row in table:
-            writer.writerow(["" if value is None else value for value in _csv_row(group, row)])
+        best = set(front(table))
+        for position, row in enumerate(table):
+            writer.writerow(["" if value is None else value for value in _csv_row(group, row, position in best)])
     return stream.getvalue()
 
 
-def _csv_row(group: Group, row: Row) -> list[object]:
-    auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
-    claimed = row.records[0].defense.privacy
+def _csv_row(group: Group, row: Row, on_the_front: bool) -> list[object]:
+    auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
+    claimed, left = row.records[0].defense.privacy, row.utility_interval("release", "release")
     return [
-        group.dataset, group.revision, group.size, group.preset, group.overrides, defense_label(row.records[0]),
-        row.seeds, row.status, "; ".join(row.problems),
-        *_figures(row, worst_verification, auc), matched.value if matched else None,
+        group.dataset, group.revision, group.size, group.preset, group.overrides, group.attackers,
+        group.hyperparameters, defense_label(row.records[0]), row.seeds, row.status, "; ".join(row.problems),
+        *_figures(row, worst_verification, auc), row.mean(_matched),
         highest_tpr(row), *_figures(row, worst_retrieval, ranking),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
-        row.utility("release", "release"), row.utility("release", "originals"), row.ssim(),
+        left.value if left else None, left.low if left else None, left.high if left else None,
+        row.utility("release", "originals"), row.ssim(),
         claimed.epsilon if claimed else None, claimed.delta if claimed else None, claimed.unit if claimed else None,
-        " ".join(record.id for record in row.records),
+        on_the_front, row.climbed[0], " ".join(record.id for record in row.records),
     ]  # fmt: skip
 
 

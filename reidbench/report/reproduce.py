@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 NOT_STATED = "not stated"
+# Unless told otherwise, plotly.js has a button that uploads the plot.
+PLOTLY = {"showSendToCloud": False}
 
 
 def markdown(made: Reproduction, settings: Settings) -> str:
@@ -89,7 +91,7 @@ def write(made: Reproduction, settings: Settings, folder: Path) -> list[Path]:
     """Writes the Markdown, the plots (HTML that needs no network) and maps (PNG), each whole or not at all."""
     pages = {f"{made.what}.md": markdown(made, settings)}
     for stem, plot in figures(made).items():
-        pages[f"{stem}.html"] = plot.to_html(include_plotlyjs=True, full_html=True)
+        pages[f"{stem}.html"] = plot.to_html(config=PLOTLY, include_plotlyjs=True, full_html=True)
     paths = write_pages(pages, folder)
     if made.maps:
         paths.append(folder / f"{made.what}.png")

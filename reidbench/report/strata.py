@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from reidbench import metrics
 from reidbench.harness.record import (
@@ -171,7 +172,15 @@ def print_strata(records: Sequence[Record], console: Console | None = None) -> N
             console.print(f"{defense_label(record)}: the record holds no strata", markup=False)
             continue
         title = f"{defense_label(record)}: true positive rate, {_setting(attack, 'calibrated')}"
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False)
+        # Names come from plugins and datasets: as plain strings, rich would take their brackets for markup.
+        table = Table(
+            title=Text(title, style="table.title"),
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            padding=(0, 1),
+            collapse_padding=True,
+            pad_edge=False,
+        )
         for heading in ("", "stratum"):
             table.add_column(heading)
         for heading in ("pairs", "patients", "at 1 % FPR", "at 0.5"):
@@ -180,7 +189,8 @@ def print_strata(records: Sequence[Record], console: Console | None = None) -> N
         for low, half in zip(lines(attack, "calibrated"), lines(attack, "at_half")):
             stratum = low.stratum
             counts = (f"{stratum.pairs:,}", f"{stratum.patients:,}")
-            table.add_row(low.by if low.by != above else "", stratum.name, *counts, figure(low.tpr), figure(half.tpr))
+            cells = (low.by if low.by != above else "", stratum.name, *counts, figure(low.tpr), figure(half.tpr))
+            table.add_row(*map(Text, cells))
             above = low.by
         console.print(table)
         for line in missing(attack):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
 
+#: Impostor pairs below which a figure decides no worst case; a false positive rate of 1 % needs as many to be seen.
+ENOUGH_PAIRS = 100
 SHORT_LINKAGE = {"original-released": "o→r", "released-released": "r→r"}
 
 
@@ -41,12 +43,18 @@ def headline(attack: Attack) -> Interval:
 
 
 def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
-    """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined."""
-    return _worst(
-        Worst(attack.metrics.auc, attack)
+    """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined.
+
+    Kinds of negatives with fewer than :data:`ENOUGH_PAIRS` impostor pairs are passed over where there are others: of
+    some dozen attacks, one on so few pairs would come out highest by chance.
+    """
+    judged = [
+        (attack.metrics, attack)
         for attack in record.attacks
         if isinstance(attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
-    )
+    ]
+    many = [(figures, attack) for figures, attack in judged if figures.impostor >= ENOUGH_PAIRS]
+    return _worst(Worst(figures.auc, attack) for figures, attack in many or judged)
 
 
 def worst_retrieval(record: Record) -> Worst | None:
@@ -77,6 +85,16 @@ def membership_auc(record: Record) -> float | None:
     """The better membership attack's AUC; None where there was none."""
     attacks = record.membership.attacks if record.membership else []
     return max((attack.auc.value for attack in attacks if attack.auc.value is not None), default=None)
+
+
+def epsilon(record: Record) -> str | None:
+    """The formal guarantee: ε, δ where there is one, and whom it protects; None without a guarantee."""
+    claimed = record.defense.privacy
+    if claimed is None:
+        return None
+    # ε = 0 with a δ of three quarters is no strong promise.
+    failing = f", δ = {claimed.delta:g}" if claimed.delta else ""
+    return f"{claimed.epsilon:g}{failing} ({claimed.unit})"
 
 
 def baseline_of(record: Record, records: Iterable[Record]) -> Record | None:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from reidbench.harness.record import Interval, Record
 from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.drops import Find
 from reidbench.report.membership import membership_lines
-from reidbench.report.rows import Row, rows
+from reidbench.report.rows import Row, rows, shared_options
 from reidbench.report.summary import (
     Worst,
     baseline_of,
-    defense_label,
     drop,
     utility,
     worst_retrieval,
@@ -48,16 +48,30 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         f"{data.name}, {data.images['test']} test images of {data.patients['test']} patients at {data.size}², "
         f"preset {first.preset}"
     )
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False)
+    # Names come from plugins and datasets: as plain strings, rich would take their brackets for markup.
+    table = Table(
+        title=Text(title, style="table.title"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("defense", overflow="fold", max_width=20)
     worst = " worst case" if wide else ""
     left = ("utility*", "retrained*") if first.track == "images" else ("utility*", "claimed ε")
     for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", *left):
         table.add_column(heading, justify="right", no_wrap=True)
     controls = board_controls(records, records)
+    made = rows(records, records, controls)
+    # As on a leaderboard: what all rows of a defense share would take a dozen lines of each.
+    labels = {record.id: row.label for row in made for record in row.records}
     for record in records:
-        table.add_row(*_row(record, records, controls, figure if wide else _value_text))
+        cells = _row(record, labels[record.id], records, controls, figure if wide else _value_text)
+        table.add_row(*map(Text, cells))
     console.print(table)
+    console.print()
     if not wide:
         console.print(f"  AUC and mAP@R: the worst case; with intervals on {WITH_INTERVALS} columns and more.")
     console.print(
@@ -67,19 +81,22 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         "  Intervals: 95 %, bootstrap over patients. Drops: against the undefended run.",
         sep="\n",
     )
+    if same := shared_options(made):
+        console.print(Text(f"  in all of these rows: {'; '.join(same)}"))
     for record in records:
         for line in _notes(record, controls):
-            console.print(f"  {defense_label(record)}: {line}", markup=False)
-    for row in rows(records, records, controls):
+            console.print(Text(f"  {labels[record.id]}: {line}"))
+    for row in made:
         if row.seeds > 1:
             for line in _over_seeds(row):
-                console.print(f"  {row.label} over {row.seeds} seeds: {line}", markup=False)
+                console.print(Text(f"  {row.label} over {row.seeds} seeds: {line}"))
     if controls.line:
-        console.print(f"  controls: {controls.line}", markup=False)
+        console.print(Text(f"  controls: {controls.line}"))
 
 
 def _row(
     record: Record,
+    label: str,
     records: Sequence[Record],
     controls: BoardControls,
     figure: Callable[[Interval | None], str],
@@ -89,7 +106,7 @@ def _row(
     seed = f" (seed {record.seed})" if len({r.seed for r in records}) > 1 else ""
     marks = (" INVALID" if controls.of(record) else "") + ("" if record.complete else " incomplete")
     return [
-        defense_label(record) + seed + marks,
+        label + seed + marks,
         figure(auc.figure if auc else None),
         number(drop(auc, worst_verification(baseline)) if baseline else None),
         figure(ranking.figure if ranking else None),
@@ -132,12 +149,15 @@ def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
 
 
 def figure(interval: Interval | None) -> str:
-    """A figure with its interval: ``0.912 [0.88, 0.94]``; a dash where it is undefined."""
+    """A figure with its interval: ``0.912 [0.883, 0.941]``; a dash where it is undefined.
+
+    All three have as many digits, or rounding might put a figure outside its own interval.
+    """
     if interval is None or interval.value is None:
         return "–"
     if interval.low is None or interval.high is None:
         return number(interval.value)
-    return f"{interval.value:z.3f} [{interval.low:z.2f}, {interval.high:z.2f}]"
+    return f"{interval.value:z.3f} [{interval.low:z.3f}, {interval.high:z.3f}]"
 
 
 def number(value: float | None) -> str:

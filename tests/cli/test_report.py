@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from reidbench.harness.scores import SUFFIX
 from reidbench.report.repeat import explain_command, repeat_command
 
 # A picture of one white pixel.
@@ -90,4 +91,20 @@ def test_submit_check_tells_by_its_exit_code(call, runs, tiny_run, tmp_path):
     assert (found["accepted"], [m["field"] for m in found["mismatches"]]) == (False, ["attacks[0].metrics.auc.value"])
     data["attacks"][0]["metrics"]["auc"]["value"] = "high"
     path.write_text(json.dumps(data))
-    assert "no reidbench record" in call("submit", "check", str(path), check=2).stderr
+    assert "not checked: no reidbench record" in call("submit", "check", str(path), "--quiet", check=2).stdout
+    assert "no such file" in call("submit", "check", "nowhere", check=2).stderr
+
+
+def test_submit_check_goes_on_after_a_record_without_scores(call, runs, tiny_run):
+    (runs / f"{tiny_run['records'][0].stem}{SUFFIX}").unlink()
+    lines = call("submit", "check", "kept", "--quiet", check=2).stdout.splitlines()
+    assert [("agree with" in line, "not checked" in line) for line in lines[:3]].count((True, False)) == 2
+    assert lines[-1] == "records: 2 agree, 0 refused, 1 not checked"
+    found = json.loads(call("submit", "check", "kept", "--json", "--quiet", check=2).stdout)
+    assert sorted(one["status"] for one in found) == ["agrees", "agrees", "not checked"]
+    path = runs / f"{tiny_run['records'][1].stem}.json"
+    data = json.loads(path.read_text())
+    data["complete"] = not data["complete"]
+    path.write_text(json.dumps(data))
+    refused = call("submit", "check", "kept", "--quiet", check=1).stdout.splitlines()
+    assert refused[-1] == "records: 1 agree, 1 refused, 1 not checked"

@@ -159,6 +159,8 @@ def test_the_plots_need_no_network(made):
         page = (made["folder"] / "reproductions" / f"{what}.html").read_text()
         assert "Plotly.newPlot" in page
         assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page)
+        # Nor do they offer to send anything into one.
+        assert '"showSendToCloud": false' in page
     assert '"y":[0.97,0.86]' in (made["folder"] / "reproductions" / "fig4.html").read_text().replace(" ", "")
     assert not (made["folder"] / "reproductions" / "table1.html").exists()
 

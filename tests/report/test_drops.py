@@ -81,7 +81,7 @@ def test_pages_show_the_interval_where_it_is_and_say_where_it_is_not(kept, drops
     records = [one.record for one in kept]
     with_scores, without = render(records, drops), render(records)
     found = drops[records[1].id, worst_verification]
-    assert f"| {found.value:.3f} [{found.low:.2f}, {found.high:.2f}] |" in with_scores["phantom.md"]
+    assert f"| {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] |" in with_scores["phantom.md"]
     assert UNPAIRED not in with_scores["phantom.md"]
     assert UNPAIRED in without["phantom.md"]
     rows, bare = (list(csv.DictReader(io.StringIO(pages["phantom.csv"]))) for pages in (with_scores, without))
@@ -91,7 +91,7 @@ def test_pages_show_the_interval_where_it_is_and_say_where_it_is_not(kept, drops
     assert {row["auc_drop_low"] for row in bare} == {""}
     assert [row["auc_drop"] for row in bare] == [row["auc_drop"] for row in rows]
     (board,) = boards(records, drops)
-    assert f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]" in {
+    assert f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" in {
         cell.text for line in board.lines for cell in line.cells
     }
 
@@ -121,7 +121,8 @@ def test_worst_cases_on_different_pairs_cannot_be_paired(kept):
     ]
     moved = replace(mild, record=mild.record.model_copy(update={"attacks": others}))
     found = headline_drop(Paired(undefended, moved, RUNS), worst_verification)
-    assert found.value > 0
+    fallen = worst_verification(undefended.record).value - worst_verification(moved.record).value
+    assert found.value == pytest.approx(fallen)
     assert math.isnan(found.low)
 
 

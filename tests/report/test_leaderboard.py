@@ -7,11 +7,13 @@ import io
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
-from reidbench.harness.record import Record, read_record
-from reidbench.report.leaderboard import CSV_COLUMNS, render, write
+from reidbench.harness.record import PrivacyInfo, Record, read_record
+from reidbench.report.leaderboard import CSV_COLUMNS, leftover, render, write
+from reidbench.report.markdown import plain_markdown
 from reidbench.report.site.board import COLUMNS, boards
-from reidbench.report.summary import defense_label, worst_retrieval, worst_verification
+from reidbench.report.summary import defense_label, epsilon, worst_retrieval, worst_verification
 
 SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
 
@@ -22,13 +24,14 @@ def template() -> Record:
 
 
 def made(template: Record, name: str, auc: float, *, seed: int = 0, **changes) -> Record:
-    """The sample with another name and with every AUC set, the last attack's a little higher."""
+    """The sample with another name and with every AUC set, the last attack's a little higher; 500 pairs of each kind."""
     attacks = []
     for number, attack in enumerate(template.attacks):
         if attack.task == "verification":
             value = auc + (0.001 if number == len(template.attacks) - 2 else 0)
             interval = attack.metrics.auc.model_copy(update={"value": value, "low": value - 0.1, "high": value + 0.1})
-            attack = attack.model_copy(update={"metrics": attack.metrics.model_copy(update={"auc": interval})})
+            figures = {"auc": interval, "genuine": 500, "impostor": 500}
+            attack = attack.model_copy(update={"metrics": attack.metrics.model_copy(update=figures)})
         attacks.append(attack)
     defense = template.defense.model_copy(update={"name": name, "options": changes.pop("options", {})})
     kept = {"id": f"{name}{seed}", "seed": seed, "defense": defense, "attacks": attacks, "baseline_id": None}
@@ -57,7 +60,7 @@ def test_rows_come_worst_first_with_their_drops(template):
     rows = table(render([strong, base, weak])[f"{template.dataset.name}.md"])
     assert [row[0] for row in rows] == ["undefended", "weak", "strong"]
     assert [row[2] for row in rows] == ["", "0.100", "0.300"]
-    assert rows[1][1].startswith("0.801 [0.70, 0.90]")
+    assert rows[1][1].startswith("0.801 [0.701, 0.901]")
 
 
 def test_the_order_of_the_records_makes_no_difference(template):
@@ -69,7 +72,7 @@ def test_seeds_share_a_row_with_mean_and_maximum(template):
     records = [made(template, "some", auc, seed=seed) for seed, auc in enumerate((0.6, 0.8))]
     (row,) = table(render(records)[f"{template.dataset.name}.md"])
     assert row[1].startswith("0.701 ± 0.141, max 0.801")
-    assert row[-2] == "2"
+    assert row[-2] == "0, 1"
     (line,) = boards(records)[0].lines
     cells = {name: cell for (name, _), cell in zip(COLUMNS, line.cells)}
     assert cells["AUC, worst case"].text == row[1]
@@ -78,7 +81,7 @@ def test_seeds_share_a_row_with_mean_and_maximum(template):
     # The same seed again, of another version, is no third seed.
     again = made(template, "some", 0.7, seed=1).model_copy(update={"id": "again"})
     (row,) = table(render([*records, again])[f"{template.dataset.name}.md"])
-    assert row[-2] == "2"
+    assert row[-2] == "0, 1, 1"
     assert "a seed repeated" in row[-1]
 
 
@@ -105,6 +108,123 @@ def test_revisions_presets_and_overrides_never_share_a_table(template):
     ]
     page = render(records)[f"{template.dataset.name}.md"]
     assert page.count("\n## ") == 4
+
+
+def test_weaker_attackers_never_share_a_table_with_stronger_ones(template):
+    alone = [attack for attack in template.attacks if attack.attacker == "retrieval"]
+    weak = made(template, "weak", 0.7)
+    fewer = weak.model_copy(update={"id": "fewer", "attacks": alone})
+    short = {**weak.hyperparameters, "retrieval": {**weak.hyperparameters["retrieval"], "epochs": 1}}
+    shorter = weak.model_copy(update={"id": "shorter", "hyperparameters": short})
+    page = render([weak, fewer, shorter])[f"{template.dataset.name}.md"]
+    assert page.count("\n## ") == 3
+    assert page.count("Attackers: retrieval; hyperparameters") == 1
+    assert len(boards([weak, fewer, shorter])) == 3
+    assert len({board.slug for board in boards([weak, fewer, shorter])}) == 3
+
+
+def few(record: Record, negatives: str, auc: float, pairs: int) -> Record:
+    """The record with so many pairs of one kind of negatives, all at one AUC and a rate of a quarter."""
+    attacks = []
+    for attack in record.attacks:
+        if attack.task == "verification" and attack.negatives == negatives:
+            value = attack.metrics.auc.model_copy(update={"value": auc})
+            rate = attack.metrics.tpr_at_fpr_1.model_copy(update={"value": 0.25})
+            figures = {"auc": value, "tpr_at_fpr_1": rate, "genuine": pairs, "impostor": pairs}
+            attack = attack.model_copy(update={"metrics": attack.metrics.model_copy(update=figures)})
+        attacks.append(attack)
+    return record.model_copy(update={"attacks": attacks})
+
+
+def test_what_hangs_on_few_pairs_decides_no_worst_case_and_has_no_low_rate(template):
+    record = made(template, "some", 0.7)
+    assert {"random", "matched"} <= {attack.negatives for attack in record.attacks}
+    lucky = few(few(record, "random", 0.7, 500), "matched", 0.9, 55)
+    assert worst_verification(lucky).value == pytest.approx(0.7)
+    assert worst_verification(lucky, "matched").value == pytest.approx(0.9)
+    page = render([lucky])[f"{template.dataset.name}.md"]
+    assert "500 genuine and 500 random, 55 genuine and 55 matched (matched: too few to decide a worst case)" in page
+    # Where all are few they are what there is; but no rate of 1 % can be seen.
+    small = few(few(record, "random", 0.7, 55), "matched", 0.9, 55)
+    assert worst_verification(small).value == pytest.approx(0.9)
+    page = render([small])[f"{template.dataset.name}.md"]
+    (row,) = table(page)
+    assert row[4] == "–"
+    assert "too few to decide" not in page
+    assert (
+        table(render([few(few(record, "random", 0.7, 100), "matched", 0.9, 55)])[f"{template.dataset.name}.md"])[0][4]
+        == "0.250"
+    )
+
+
+def test_a_row_says_front_rungs_and_where_its_records_lie(template):
+    kept, sound = template.utility.classifiers, template.controls.model_copy(update={"problems": []})
+    records = []
+    for name, auc, left in (("good", 0.6, 0.8), ("poor", 0.7, 0.7), ("plain", 0.9, 0.9)):
+        classifiers = [c.model_copy(update={"macro_auc": c.macro_auc.model_copy(update={"value": left})}) for c in kept]
+        utility = template.utility.model_copy(update={"classifiers": classifiers})
+        records.append(made(template, name, auc, utility=utility, complete=True, controls=sound))
+    records.append(records[0].model_copy(update={"id": "good1", "seed": 1}))
+    links = {record.id: f"records/{record.id} x.json" for record in records if record.id != "plain0"}
+    name = template.dataset.name
+    cells = {row[0]: row for row in table(render(records, links=links)[f"{name}.md"])}
+    assert {label: row[-4] for label, row in cells.items()} == {"plain": "yes", "poor": "", "good": "yes"}
+    assert cells["good"][-2] == "[0](records/good0%20x.json), [1](records/good1%20x.json)"
+    assert cells["plain"][-2] == "0"
+    climbed = len({(attack.knowledge, attack.linkage) for attack in template.attacks})
+    assert cells["good"][-3] == f"{climbed} of 6"
+    rows = {row["defense"]: row for row in csv.DictReader(io.StringIO(render(records)[f"{name}.csv"]))}
+    assert {label: row["pareto_front"] for label, row in rows.items()} == {
+        "plain": "True",
+        "poor": "False",
+        "good": "True",
+    }
+
+
+def test_over_seeds_matched_pairs_and_low_rates_are_means_on_the_page_and_on_the_site(template):
+    records = [few(made(template, "some", 0.5, seed=seed), "matched", auc, 500) for seed, auc in enumerate((0.8, 0.9))]
+    (row,) = table(render(records)[f"{template.dataset.name}.md"])
+    assert row[3] == "0.850"
+    (line,) = boards(records)[0].lines
+    cells = {name: cell for (name, _), cell in zip(COLUMNS, line.cells)}
+    assert cells["AUC, matched"].value == pytest.approx(0.85)
+    assert row[4] == cells["TPR at 1 % FPR"].text
+
+
+def test_a_guarantee_is_told_with_its_probability_of_failure(template):
+    claims = {
+        "pure": PrivacyInfo(epsilon=2, delta=0, unit="a pixel"),
+        "failing": PrivacyInfo(epsilon=0, delta=0.75, unit="a pixel"),
+    }
+    assert epsilon(template) is None
+    for name, text in (("pure", "2 (a pixel)"), ("failing", "0, δ = 0.75 (a pixel)")):
+        record = made(template, name, 0.7)
+        record = record.model_copy(update={"defense": record.defense.model_copy(update={"privacy": claims[name]})})
+        assert epsilon(record) == text
+        (row,) = table(render([record])[f"{template.dataset.name}.md"])
+        assert text in row
+
+
+def test_what_others_named_is_no_markup_anywhere(template):
+    option = "![t](http://elsewhere.example/x.png) **b** ~~s~~ &lt; [a](b)"
+    record = made(template, "some", 0.7, options={"note": option}, overrides={"retrieval.weights": "<img src=x>[a](b)"})
+    page = render([record])[f"{template.dataset.name}.md"]
+    for forbidden in ("![t]", "**b**", "~~s~~", "<img", "[a](b)"):
+        assert forbidden not in page
+    assert plain_markdown("a_b|c\n#d") == r"a\_b\|c \#d"
+    html = MarkdownIt().render(plain_markdown(option))
+    assert html.startswith("<p>![t](http")
+    assert "<img" not in html
+    assert "<a" not in html
+
+
+def test_a_page_of_no_record_is_found(template, tmp_path):
+    pages = render([made(template, "a", 0.7)])
+    write(pages, tmp_path)
+    other = template.dataset.model_copy(update={"name": "gone"})
+    write(render([made(template, "a", 0.7, dataset=other)]), tmp_path)
+    (tmp_path / "README.md").write_text("# About\n")
+    assert {path.name for path in leftover(tmp_path, pages)} == {"gone.md", "gone.csv", "gone.svg"}
 
 
 def test_a_dataset_has_a_page_of_its_own(template):
@@ -163,7 +283,7 @@ def test_text_from_plugins_cannot_break_the_table(template):
     page = render([record])[f"{template.dataset.name}.md"]
     line = next(line for line in page.splitlines() if "script" in line)
     assert "<script>" not in line
-    assert line.replace("\\|", "").count("|") == 15
+    assert line.replace("\\|", "").count("|") == 17
     assert defense_label(record).count("\n") == 1
 
 

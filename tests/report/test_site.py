@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from reidbench.harness.scores import SUFFIX, read_scores
+from reidbench.harness.threats import KNOWLEDGE
 from reidbench.metrics import tpr_at_fpr
 from reidbench.report.pareto import pareto_front
 from reidbench.report.site import curves
+from reidbench.report.site.board import boards
 from reidbench.report.site.charts import COLOURS
+from reidbench.report.terminal import number
 
 X = "{http://www.w3.org/1999/xhtml}"
 
@@ -93,7 +96,7 @@ def test_plotly_ships_once_and_scripts_are_files(site, parsed):
 def test_tables_say_what_the_records_say(site):
     board = next(p for p in site["pages"] if p.parent.name == "boards" and p.name.startswith("phantom"))
     text = board.read_text()
-    assert text.count('<tr data-front="') == 3
+    assert text.count('<tr data-sound="') == 3
     for record in site["records"]:
         assert f"../records/{record.stem}.html" in text
     page = (site["folder"] / "records" / f"{site['records'][1].stem}.html").read_text()
@@ -133,6 +136,118 @@ def test_a_roc_curve_of_the_page_is_the_metric(site, tiny_run):
     assert curves.chance_match(ranks)[0] == pytest.approx(attack.metrics.chance["precision_at_1"], abs=1e-6)
 
 
+def test_what_is_plotted_of_a_row_stands_in_the_table(site):
+    def shown(cells):
+        return {text for cell in cells for text in re.findall(r"-?[0-9.]+", cell.text)}
+
+    checked = 0
+    for board in boards(site["records"]):
+        for line, plotted in zip(board.lines, board.chart["rows"], strict=True):
+            values = [
+                *plotted["utility"].values(),
+                *(end for risk in plotted["risk"].values() for end in risk.values()),
+            ]
+            assert {number(value) for value in values if value is not None} <= shown(line.cells)
+            checked += len(values)
+    assert checked
+
+
+def test_figures_and_their_intervals_have_as_many_digits(site):
+    found = [
+        text for page in site["pages"] for text in re.findall(r"\d\.\d+ \[-?\d\.\d+, -?\d\.\d+\]", page.read_text())
+    ]
+    assert found
+    assert [text for text in found if len(re.findall(r"\.\d{3}\b", text)) != 3] == []
+
+
+def test_boards_that_differ_in_anything_have_pages_of_their_own(site):
+    record = site["records"][1]
+    changes = (
+        {},
+        {"overrides": {"verification.epochs": "1"}},
+        {"hyperparameters": {"verification": {"epochs": 1}}},
+        {"attacks": [attack for attack in record.attacks if attack.attacker == "verification"]},
+    )
+    made = boards([record.model_copy(update={"id": str(n), **change}) for n, change in enumerate(changes)])
+    assert len({board.slug for board in made}) == len(changes)
+
+
+def test_lines_join_settings_by_the_option_that_varies_or_by_their_risk(site):
+    def ordered(*options):
+        some = site["records"][1]
+        made = []
+        for place, chosen in enumerate(options):
+            attacks = []
+            for attack in some.attacks:
+                if attack.task == "verification":
+                    # The later, the less risk.
+                    auc = attack.metrics.auc.model_copy(update={"value": 0.9 - 0.1 * place})
+                    attack = attack.model_copy(update={"metrics": attack.metrics.model_copy(update={"auc": auc})})
+                attacks.append(attack)
+            defense = some.defense.model_copy(update={"options": chosen})
+            made.append(some.model_copy(update={"id": str(place), "defense": defense, "attacks": attacks}))
+        (board,) = boards(made)
+        ((family),) = board.chart["families"]
+        return [board.lines[place].row.records[0].defense.options for place in family["rows"]]
+
+    by_option = [{"a": 1, "b": 2}, {"a": 2, "b": 2}, {"a": 3, "b": 2}]
+    assert ordered(*by_option) == by_option
+    several = [{"a": 1, "b": 2}, {"a": 2, "b": 1}, {"a": 3}]
+    assert ordered(*several) == several[::-1]
+    without_order = [{"a": "x"}, {"a": "y"}]
+    assert ordered(*without_order) == without_order[::-1]
+    words = next(page for page in site["pages"] if page.parent.name == "boards").read_text()
+    assert "in the order of the option that varies, or of the worst-case AUC" in words
+
+
+def test_the_index_explains_every_rung_and_names_each_undefended_run(site, sound, site_of, tmp_path):
+    (index,) = (page.read_text() for page in site["pages"] if page.name == "index.html")
+    for knowledge in KNOWLEDGE:
+        assert f"<em>{knowledge}</em>: " in index
+    twice = []
+    for place, name in enumerate(("trained_here", "trained_there")):
+        data = sound(name, baseline_id=None)
+        data["defense"]["kind"] = "none"
+        for attack in data["attacks"]:
+            if attack["task"] == "verification":
+                attack["metrics"]["auc"] = {"value": 0.8 + 0.1 * place, "low": None, "high": None}
+        twice.append(data)
+    (index,) = (page.read_text() for page in site_of(tmp_path, twice) if page.name == "index.html")
+    assert "<div>0.800, trained_here</div>" in index
+    assert "<div>0.900, trained_there</div>" in index
+
+
+def test_controls_are_said_to_hold_only_where_they_were_run(site, sound, site_of, tmp_path):
+    def said(page: Path) -> str:
+        return re.search(r"<dt>controls</dt><dd>(.*?)</dd>", page.read_text())[1]
+
+    for record in site["records"]:
+        words = said(site["folder"] / "records" / f"{record.stem}.html")
+        assert words == ("INVALID" if record.controls.problems else "not run, or not at hand: identity, blackout")
+    made = []
+    for seed in (0, 1):
+        for name in ("undefended", "identity", "blackout", "noise")[:: 1 if seed == 0 else 3]:
+            base = {"baseline_id": f"undefended{seed:06d}" if name != "undefended" else None}
+            data = sound(name, seed=seed, id=f"{name}{seed:06d}", **base)
+            data["defense"]["kind"] = "none" if name == "undefended" else "image"
+            for attack in data["attacks"] if name == "blackout" else ():
+                metrics = attack["metrics"]
+                if attack["task"] == "verification":
+                    metrics["auc"] = {"value": 0.5, "low": 0.5, "high": 0.5}
+                else:
+                    metrics["map_at_r"] = {"value": metrics["chance"]["map_at_r"], "low": None, "high": None}
+            made.append(data)
+    published = sound("published", track="model", baseline_id=None, utility=None)
+    written = {page.stem: said(page) for page in site_of(tmp_path, [*made, published]) if page.parent.name == "records"}
+    assert {stem: words for stem, words in written.items() if stem.endswith("0")} == {
+        f"{name}-{name}000000": "hold" for name in ("undefended", "identity", "blackout", "noise")
+    }
+    for name in ("undefended", "noise"):
+        assert written[f"{name}-{name}000001"] == "not run, or not at hand: identity, blackout"
+    (words,) = (words for stem, words in written.items() if stem.startswith("published"))
+    assert words.startswith("do not apply")
+
+
 @pytest.mark.parametrize(
     ("points", "front"),
     [
@@ -149,7 +264,7 @@ def test_the_front_holds_what_nothing_beats(points, front):
     assert pareto_front(points) == front
 
 
-def test_lines_stand_out_from_both_backgrounds():
+def test_lines_stand_out_from_both_backgrounds(contrast):
     style = (Path(curves.__file__).parent / "static" / "style.css").read_text()
     pages = re.findall(r"--page: (#[0-9a-f]{6})", style)
     assert len(pages) == 2
@@ -159,14 +274,3 @@ def test_lines_stand_out_from_both_backgrounds():
         for name in ("ink", "quiet", "link"):
             text = re.findall(rf"--{name}: (#[0-9a-f]{{6}})", style)[light_or_dark]
             assert contrast(text, pages[light_or_dark]) >= 4.5, name
-
-
-def contrast(one: str, other: str) -> float:
-    """As WCAG 2 defines it, 1 to 21."""
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def luminance(colour: str) -> float:
-    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])

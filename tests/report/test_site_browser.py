@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -68,22 +69,39 @@ def names(browser):
     return [row.find_element(By.CSS_SELECTOR, "th a").text for row in rows if row.is_displayed()]
 
 
-def test_every_page_opens_draws_and_is_no_wider_than_a_phone(visit, site):
-    for path in site["pages"]:
-        browser = visit(path)
-        assert browser.find_element(By.TAG_NAME, "h1").text
+@contextmanager
+def phone(browser, width):
+    """A window gets no narrower than 500 pixels; the page itself is asked at a phone's width."""
     browser.set_window_size(500, 900)
-    # A window gets no narrower than this; the page itself is asked at a phone's width.
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    )
+    shape = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
     try:
-        for path in (site["pages"][0], board(site), site["folder"] / "records" / f"{site['records'][1].stem}.html"):
-            browser = visit(path)
-            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, path.name
+        yield
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.set_window_size(1200, 900)
+
+
+@contextmanager
+def scheme(browser, name):
+    features = [{"name": "prefers-color-scheme", "value": name}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        yield browser.execute_script("return getComputedStyle(document.body).getPropertyValue('--page').trim()")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_every_page_opens_draws_and_is_no_wider_than_a_phone(visit, site, crowd):
+    for path in site["pages"]:
+        browser = visit(path)
+        assert browser.find_element(By.TAG_NAME, "h1").text
+    usual = (site["pages"][0], board(site), site["folder"] / "records" / f"{site['records'][1].stem}.html")
+    for width, pages in ((390, usual), (320, (*site["pages"], crowd))):
+        with phone(browser, width):
+            for path in pages:
+                browser = visit(path)
+                assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path.name
 
 
 def test_the_table_sorts_by_keyboard_and_says_so(visit, site):
@@ -118,9 +136,119 @@ def test_the_table_and_the_plot_are_filtered(visit, site):
     text.send_keys(Keys.CONTROL, "a")
     text.send_keys(Keys.DELETE)
     assert len(names(browser)) == 3
+
+
+def test_the_front_is_drawn_whole_and_is_that_of_the_chosen_axes(visit, crowd):
+    browser = visit(crowd)
+    board = json.loads(browser.find_element(By.ID, "tradeoff-data").get_attribute("textContent"))
+
+    def labels(pair):
+        return {board["rows"][place]["label"] for place in board["fronts"][pair]}
+
+    def line(pair):
+        risk, utility = pair.split()
+        chosen = [board["rows"][place] for place in board["fronts"][pair]]
+        return [[row["utility"][utility], row["risk"][risk]["value"]] for row in chosen]
+
+    def plotted():
+        return browser.execute_script(
+            """const [front, ...families] = document.getElementById("tradeoff").data;
+            return [front.x.map((x, i) => [x, front.y[i]]), families.flatMap((family) => family.text)];"""
+        )
+
+    def shows(pair, points):
+        front, drawn = plotted()
+        return front == line(pair) and set(drawn) == points and set(names(browser)) == points
+
+    everyone = {row["label"] for row in board["rows"]}
+    first, second = "auc release", "map ssim"
+    assert len(labels(first)) > 1 < len(labels(second))
+    assert labels(first) != labels(second)
+    wait = WebDriverWait(browser, 10)
+    wait.until(lambda b: shows(first, everyone))
+    text = browser.find_element(By.ID, "filter-text")
+    text.send_keys("crowd07")
+    wait.until(lambda b: shows(first, {"crowd07"}))
+    text.clear()
     browser.find_element(By.ID, "filter-front").click()
-    on_front = browser.find_elements(By.CSS_SELECTOR, "#board tbody tr[data-front=true]")
-    assert len(names(browser)) == len(on_front)
+    wait.until(lambda b: shows(first, labels(first)))
+    for name, value in zip(("risk", "utility"), second.split()):
+        browser.find_element(By.CSS_SELECTOR, f"#{name} option[value={value}]").click()
+    wait.until(lambda b: shows(second, labels(second)))
+    browser.find_element(By.ID, "filter-front").click()
+    wait.until(lambda b: shows(second, everyone))
+
+
+def test_bars_reach_to_the_ends_of_the_interval_and_not_beyond_the_mean_of_several_seeds(
+    visit, sound, site_of, tmp_path
+):
+    made = []
+    for seed, value in enumerate((0.6, 0.9)):
+        data = sound("noise", seed=seed, id=f"{seed:016d}")
+        for attack in data["attacks"]:
+            if attack["task"] == "verification":
+                attack["metrics"]["auc"] = {"value": value, "low": value - 0.02, "high": value + 0.02}
+        for classifier in data["utility"]["classifiers"]:
+            classifier["macro_auc"] = {"value": 0.7, "low": None, "high": None}
+        made.append(data)
+    browser = visit(next(page for page in site_of(tmp_path, made) if page.parent.name == "boards"))
+    bars = browser.execute_script(
+        """const { y, error_y: { array, arrayminus } } = document.getElementById("tradeoff").data[1];
+        return [y, array, arrayminus];"""
+    )
+    # The interval is the strongest seed's, from 0.88 to 0.92: all of it lies above the mean.
+    assert [value for (value,) in bars] == pytest.approx([0.75, 0.17, 0])
+
+
+def test_no_two_families_look_alike(visit, crowd):
+    browser = visit(crowd)
+    looks = browser.execute_script(
+        """return document.getElementById("tradeoff").data.slice(1).map(
+            ({ marker }) => `${marker.color} ${marker.symbol[0]}`);"""
+    )
+    assert len(looks) > 64
+    assert len(set(looks[:64])) == 64
+
+
+def test_nothing_offers_to_send_a_plot_anywhere(visit, site):
+    for path in (board(site), site["folder"] / "records" / f"{site['records'][1].stem}.html"):
+        browser = visit(path)
+        offered = browser.execute_script(
+            """return [...document.querySelectorAll(".modebar-btn")].map(
+                (button) => `${button.dataset.title} ${button.dataset.attr}`.toLowerCase());"""
+        )
+        assert any("download" in words for words in offered)
+        assert [words for words in offered if any(way in words for way in ("share", "send", "cloud", "edit"))] == []
+        told = browser.execute_script(
+            """return [...document.querySelectorAll(".js-plotly-plot")].map(
+                ({ _context }) => [_context.showSendToCloud, _context.plotlyServerURL]);"""
+        )
+        assert told
+        assert all(known == [False, ""] for known in told)
+
+
+def test_plots_are_groups_with_a_name(visit, site):
+    browser = visit(board(site))
+    plot = browser.find_element(By.ID, "tradeoff")
+    # Not an image: what is inside, buttons among it, must be there for whoever cannot see.
+    assert plot.aria_role == "group"
+    assert plot.accessible_name.startswith("Risk against utility")
+
+
+def test_lines_and_markers_stand_out_as_they_are_drawn(visit, site, crowd, contrast):
+    looks = """const plots = [...document.querySelectorAll(".js-plotly-plot")];
+        return plots.flatMap(({ _fullData }) => _fullData.filter(({ mode, fill }) => mode && fill !== "toself").flatMap(
+            ({ mode, line, marker, opacity }) => [
+                ...(mode.includes("lines") ? [[line.color, opacity]] : []),
+                ...(mode.includes("markers") ? [[marker.color, opacity * marker.opacity]] : []),
+            ]));"""
+    for path in (board(site), crowd, site["folder"] / "records" / f"{site['records'][1].stem}.html"):
+        browser = visit(path)
+        for name in ("light", "dark"):
+            with scheme(browser, name) as page:
+                drawn = {tuple(look) for look in browser.execute_script(looks)}
+                assert drawn
+                assert [look for look in drawn if contrast(look[0], page, look[1]) < 3] == []
 
 
 def test_the_plot_shows_what_is_chosen(visit, site):
@@ -157,13 +285,10 @@ def test_plots_follow_the_colour_scheme(visit, site):
     browser = visit(board(site))
     paper = "return document.getElementById('tradeoff').layout.paper_bgcolor"
     found = []
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        page = browser.execute_script("return getComputedStyle(document.body).getPropertyValue('--page').trim()")
-        WebDriverWait(browser, 10).until(lambda b, page=page: b.execute_script(paper) == page)
-        found.append(page)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    for name in ("light", "dark"):
+        with scheme(browser, name) as page:
+            WebDriverWait(browser, 10).until(lambda b, page=page: b.execute_script(paper) == page)
+            found.append(page)
     assert len(set(found)) == 2
 
 

@@ -76,12 +76,45 @@ def test_several_seeds_have_a_row_each_and_mean_spread_and_maximum_below(record)
     text = " ".join(stream.getvalue().split())
     highest = worst_verification(record).value
     assert [text.count(f"(seed {seed})") for seed in range(3)] == [1, 1, 1]
-    assert f"over 3 seeds: AUC {highest - 0.03:.3f} ± 0.030, max {highest:.3f} [0.10, 0.90]" in text
+    assert f"over 3 seeds: AUC {highest - 0.03:.3f} ± 0.030, max {highest:.3f} [0.100, 0.900]" in text
     assert f"over 3 seeds: mAP@R {worst_retrieval(record).value:.3f} ± 0.000, max" in text
     assert "seeds" not in printed(record, 100)
 
 
+def test_brackets_and_colons_of_names_are_printed_as_they_stand(record):
+    options = {"path": "[/tmp/x]", "text": "[red]gone", "mark": ":x:"}
+    data = record.dataset.model_copy(update={"name": "[/b] [bold]data"})
+    odd = record.model_copy(
+        update={"dataset": data, "defense": record.defense.model_copy(update={"name": "odd", "options": options})}
+    )
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed(odd, 100))
+    assert text.startswith("[/b] [bold]data, 43 test images")
+    for name, value in options.items():
+        # In the table, and in the notes below it.
+        assert text.count(f"{name}={value}") >= 2
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.998, 0.9956, 0.9999), (0.9996, 0.9994, 0.9998), (0.0, 0.0, 0.0)])
+def test_a_figure_lies_within_its_interval_as_it_is_printed(value, low, high):
+    shown = [float(part) for part in re.findall(r"[0-9.]+", figure(Interval(value=value, low=low, high=high)))]
+    assert shown[1] <= shown[0] <= shown[2]
+
+
 def test_a_zero_has_no_minus():
     assert number(-0.0001) == "0.000"
-    assert figure(Interval(value=-0.0004, low=-0.004, high=-0.0001)) == "0.000 [0.00, 0.00]"
-    assert figure(Interval(value=-0.02, low=-0.03, high=-0.01)) == "-0.020 [-0.03, -0.01]"
+    assert figure(Interval(value=-0.0004, low=-0.004, high=-0.0001)) == "0.000 [-0.004, 0.000]"
+    assert figure(Interval(value=-0.02, low=-0.03, high=-0.01)) == "-0.020 [-0.030, -0.010]"
+
+
+def test_what_all_rows_of_a_defense_share_stands_below_the_table(record):
+    def net(weight, name):
+        options = {"epochs": 4, "warmup": 3, "grid": 8, "weight": weight}
+        defense = record.defense.model_copy(update={"name": "net", "options": options})
+        return record.model_copy(update={"id": name, "defense": defense})
+
+    stream = io.StringIO()
+    print_summary([net(0.1, "a"), net(3.0, "b")], Console(file=stream, width=100, highlight=False))
+    text = stream.getvalue()
+    assert text.count("epochs=4") == 1
+    assert "  in all of these rows: net epochs=4 warmup=3 grid=8\n" in text
+    assert text.count("net weight=0.1") == text.count("net weight=3.0") == 2

@@ -11,14 +11,13 @@ from functools import partial
 from typing import Any
 
 from reidbench.harness.record import Record
-from reidbench.harness.threats import full_ladder
 from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.drops import UNPAIRED, Drops, Find
 from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
 from reidbench.report.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.site.charts import plain
-from reidbench.report.summary import Worst, membership_auc, worst_retrieval, worst_verification
+from reidbench.report.summary import Worst, epsilon, membership_auc, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
@@ -91,7 +90,7 @@ class Board:
     def slug(self) -> str:
         """A file's name that no other board has."""
         group = self.group
-        marks = hashlib.sha256(f"{group.revision} {group.overrides}".encode()).hexdigest()[:8]
+        marks = hashlib.sha256(repr(group).encode()).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{group.dataset}-{group.preset}-{group.size}")
         return f"{name}-{self.track}-{marks}"
 
@@ -100,12 +99,13 @@ COLUMNS = (
     ("defense", "name and options"),
     ("AUC, worst case", "highest over attackers, knowledge, linkage and negatives; 95 % interval over patients"),
     ("drop", f"of the worst-case AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}"),
-    ("AUC, matched", "highest on impostor pairs of the same sex, age and view"),
+    ("AUC, matched", "highest on impostor pairs of the same sex, age and view; 95 % interval over patients"),
     ("TPR at 1 % FPR", "highest over the ladder"),
     ("mAP@R, worst case", "highest over the ladder; 95 % interval over patients"),
     ("drop of mAP@R", "against the undefended run, as that of the AUC"),
     ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
     ("utility, originals", "the same, classifier trained on originals"),
+    ("utility, tested on originals", "macro AUC of the findings on originals, classifier trained on the release"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
     ("ε", "formal guarantee, with what it protects"),
     ("rungs", "how many of the ladder were climbed"),
@@ -120,7 +120,7 @@ MODEL_COLUMNS = (
     ("utility", "macro AUC of the published model's own findings"),
     ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
     ("ε, proved", "lower bound on the mechanism's epsilon by an audit, at 95 % confidence; the highest over the seeds"),
-    *COLUMNS[10:],
+    *COLUMNS[11:],
 )
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
@@ -170,18 +170,17 @@ def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
 def _cells(row: Row, front: bool) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
-    climbed = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in row.records)
-    rungs = len(full_ladder(row.records[0].track))
+    climbed, rungs = row.climbed
     return [
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),
         _drop_cell(row, worst_verification),
-        _cell(row.mean(_matched) if matched else None),
+        _worst_cell(row, _matched, matched),
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
         _drop_cell(row, worst_retrieval),
         *(_images_left(row) if row.records[0].track == "images" else _model_left(row)),
-        Cell(f"{claimed.epsilon:g} ({claimed.unit})" if claimed else "–", claimed.epsilon if claimed else None),
+        Cell(epsilon(row.records[0]) or "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
         Cell(str(row.seeds), float(row.seeds)),
         Cell("yes" if front else "no", float(front)),
@@ -190,8 +189,8 @@ def _cells(row: Row, front: bool) -> list[Cell]:
 
 
 def _images_left(row: Row) -> list[Cell]:
-    left = (row.utility("release", "release"), row.utility("originals", "release"), row.ssim())
-    return [_cell(value) for value in left]
+    tested = (("release", "release"), ("originals", "release"), ("release", "originals"))
+    return [_cell(value) for value in (*(row.utility(*on) for on in tested), row.ssim())]
 
 
 def _model_left(row: Row) -> list[Cell]:
@@ -252,19 +251,18 @@ def _point(value: float | None, worst: Worst | None) -> dict[str, float | None]:
 
 
 def _families(table: list[Row]) -> list[dict[str, Any]]:
-    """Rows of one defense, in the order of the option that varies: its severity curve."""
+    """Rows of one defense, in the order in which a line joins them."""
     members: dict[str, list[int]] = defaultdict(list)
     for position, row in enumerate(table):
         members[row.records[0].defense.name].append(position)
-    return [
-        {"name": plain(name), "rows": _by_severity(table, positions)} for name, positions in sorted(members.items())
-    ]
+    return [{"name": plain(name), "rows": _in_order(table, positions)} for name, positions in sorted(members.items())]
 
 
-def _by_severity(table: list[Row], positions: list[int]) -> list[int]:
+def _in_order(table: list[Row], positions: list[int]) -> list[int]:
     options = [table[i].records[0].defense.options for i in positions]
-    varying = [name for name in options[0] if len({str(each.get(name)) for each in options}) > 1]
+    names = dict.fromkeys(name for each in options for name in each)
+    varying = [name for name in names if len({str(each.get(name)) for each in options}) > 1]
     if len(varying) == 1 and all(isinstance(each.get(varying[0]), int | float) for each in options):
         return sorted(positions, key=lambda i: table[i].records[0].defense.options[varying[0]])
-    # Several options vary, or one that has no order: from the least risk to the most.
+    # Several options vary, or one that has no order: from the least risk to the most, which is the table from below.
     return positions[::-1]

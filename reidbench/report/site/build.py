@@ -17,15 +17,15 @@ from PIL import Image
 
 from reidbench import __version__
 from reidbench.errors import ReidbenchError
+from reidbench.harness.record import Record
 from reidbench.harness.specimens import Specimens, Studio
 from reidbench.progress import Progress, Silent
-from reidbench.report.controls import board_controls
-from reidbench.report.drops import paired_drops
+from reidbench.report.controls import BoardControls, board_controls
+from reidbench.report.drops import HEADLINES, Find, paired_drops
 from reidbench.report.matching import Kept
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
-from reidbench.report.summary import worst_retrieval, worst_verification
-from reidbench.report.terminal import figure
+from reidbench.report.terminal import over_the_seeds
 
 STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"
@@ -53,7 +53,8 @@ def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Pro
     made = boards([one.record for one in kept], paired_drops(kept, progress))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
     pages = _Pages(folder, root="")
-    written = [pages.write("index.html", "index.html", boards=made, tracks=TRACKS, undefended=_undefended)]
+    index = {"boards": made, "tracks": TRACKS, "headlines": HEADLINES, "undefended": _undefended}
+    written = [pages.write("index.html", "index.html", **index)]
     pages.assets(folder / ASSETS)
     for board in made:
         below = _Pages(folder / "boards", root="../")
@@ -102,7 +103,11 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
         attention = beside.name
         if (pages.folder / attention).resolve() != beside.resolve():
             pages.put(pages.folder / attention, beside.read_bytes())
-    linked = baseline is not None and any(other.record.id == baseline.record.id for other in everything)
+    others = {other.record.id: other.record for other in everything}
+    linked = baseline is not None and baseline.record.id in others
+    if baseline is not None:
+        others[baseline.record.id] = baseline.record
+    controls = board_controls([record], list(others.values()))
     return pages.write(
         f"{record.stem}.html",
         "record.html",
@@ -110,7 +115,8 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
         image=image,
         attention=attention,
         specimens=found,
-        problems=board_controls([record], [other.record for other in everything]).of(record),
+        problems=controls.of(record),
+        controls=_came_out(controls, record),
         board=board,
         baseline_page=f"{baseline.record.stem}.html" if baseline is not None and linked else None,
     )
@@ -194,11 +200,19 @@ def _draw(found: Specimens, pages: _Pages, path: Path) -> None:
     pages.put(path, stream.getvalue())
 
 
-def _undefended(board: Board) -> tuple[str, str]:
-    """Worst-case AUC and mAP@R of a board's undefended run; dashes where it has none."""
-    for line in board.lines:
-        record = line.row.records[0]
-        if record.defense.kind == "none":
-            auc, ranking = worst_verification(record), worst_retrieval(record)
-            return figure(auc.figure if auc else None), figure(ranking.figure if ranking else None)
-    return "–", "–"
+def _came_out(controls: BoardControls, record: Record) -> str:
+    """How the controls beside a record came out, in a few words; nothing holds that was not run."""
+    if controls.of(record):
+        return "INVALID"
+    if not controls.apply:
+        return "do not apply: a published model's control is its undefended run"
+    if controls.missing:
+        return f"not run, or not at hand: {', '.join(controls.missing)}"
+    return "hold"
+
+
+def _undefended(board: Board, find: Find) -> list[tuple[str, str]]:
+    """A worst case of each of a board's undefended runs, named where it has several: trainings of their own, say."""
+    lines = [line.row for line in board.lines if line.row.records[0].defense.kind == "none"]
+    named = len(lines) > 1
+    return [(row.label if named else "", over_the_seeds(row, find, row.worst(find))) for row in lines]

@@ -239,7 +239,7 @@ def _at(curve: RocPoints, rate: float) -> str:
     place = curve.place(rate)
     if np.isnan(curve.low[place]):
         return number(float(curve.tpr[place]))
-    return f"{curve.tpr[place]:.3f} [{curve.low[place]:.2f}, {curve.high[place]:.2f}]"
+    return f"{curve.tpr[place]:.3f} [{curve.low[place]:.3f}, {curve.high[place]:.3f}]"
 
 
 def _at_ranks(shares: Sequence[float]) -> tuple[str, ...]:

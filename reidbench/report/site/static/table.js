@@ -46,14 +46,18 @@
   const front = document.getElementById("filter-front");
   const sound = document.getElementById("filter-sound");
   const shown = document.getElementById("shown");
+  const { fronts } = JSON.parse(document.getElementById("tradeoff-data").textContent);
+  const axes = document.getElementById("axes");
   const filter = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+    // The front that is plotted: each pair of axes has its own.
+    const best = new Set(fronts[`${axes.elements.risk.value} ${axes.elements.utility.value}`]);
     let count = 0;
     const visible = [];
     for (const row of rows) {
       const fits =
         words.every((word) => row.dataset.text.includes(word)) &&
-        (!front.checked || row.dataset.front === "true") &&
+        (!front.checked || best.has(Number(row.dataset.row))) &&
         (!sound.checked || row.dataset.sound === "true");
       row.hidden = !fits;
       if (fits) visible.push(Number(row.dataset.row));
@@ -66,6 +70,7 @@
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", filter);
+  axes.addEventListener("change", () => { if (front.checked) filter(); });
   // A browser may bring back what was typed before a reload.
   filter();
 })();
