@@ -376,7 +376,8 @@ def test_a_mixed_precision_training_takes_its_loss_in_full_precision(
 def test_two_processes_train_one_attacker(attacker_class, world, tiny, tmp_path):
     images, patients = world.blobs(60, 4, seed=1)
     val_images, val_patients = world.blobs(30, 3, seed=2)
-    attacker = attacker_class(**{**tiny, "devices": 2})
+    # The average is sent to the new processes too.
+    attacker = attacker_class(**{**tiny, "devices": 2, "average": 0.99})
     training = attacker.fit(
         Scenario(patients, ArraySide((images,)), ArraySide((images,)), images.shape[-1]),
         world.fixed(val_images, val_patients),

@@ -82,7 +82,7 @@ def test_several_seeds_have_a_row_each_and_mean_spread_and_maximum_below(record)
 
 
 def test_brackets_and_colons_of_names_are_printed_as_they_stand(record):
-    options = {"path": "[/tmp/x]", "text": "[red]gone", "mark": ":x:"}
+    options = {"path": "[/data/x]", "text": "[red]gone", "mark": ":x:"}
     data = record.dataset.model_copy(update={"name": "[/b] [bold]data"})
     odd = record.model_copy(
         update={"dataset": data, "defense": record.defense.model_copy(update={"name": "odd", "options": options})}
