@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
+from reidbench.naming import RULE, names_files
 
 PROJECT = "reidbench"
 
@@ -260,8 +261,12 @@ def _classes(manager: pluggy.PluginManager, hook: str, name: str) -> list[Any]:
         if not isinstance(result, list | tuple):
             raise PluginError(f"{name}: {hook}() must return a list of classes, not {type(result).__name__}")
         for cls in result:
-            if not isinstance(cls, type) or not isinstance(getattr(cls, "name", None), str):
+            named = getattr(cls, "name", None)
+            if not isinstance(cls, type) or not isinstance(named, str):
                 raise PluginError(f"{name}: {hook}() returned {cls!r}, which is no class with a `name`")
+            # Here, and not when the record of a long run is to be written.
+            if not names_files(named):
+                raise PluginError(f"{name}: the name {named!r} cannot be part of a file's name: {RULE}")
             classes.append(cls)
     names = [cls.name for cls in classes]
     twice = sorted({n for n in names if names.count(n) > 1})

@@ -87,6 +87,7 @@ def test_an_unknown_name_gets_a_hint():
         (GOOD.replace("return [Halve]", "return [Halve, Halve]"), "more than once"),
         (GOOD.replace("return [Halve]", "raise RuntimeError('out of order')"), "failed: RuntimeError: out of order"),
         (GOOD.replace('"halve"', '"identity"'), "'identity' is taken by"),
+        (GOOD.replace('"halve"', '"../halve"'), "the name '../halve' cannot be part of a file's name"),
     ],
 )
 def test_a_broken_loose_plugin_is_named_and_breaks_only_itself(loose, text, what):

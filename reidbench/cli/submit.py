@@ -25,25 +25,16 @@ def check(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute a record's figures again from its scores: exit 0 where they agree, 1 where a field was edited, 2 else."""
-    from reidbench.errors import ReidbenchError
-    from reidbench.report.matching import read_kept
-    from reidbench.report.submission import check_submission
+    """Compute records' figures again from their scores.
 
-    for place in records:
-        if not place.exists():
-            raise ReidbenchError(f"{place}: no such file or folder")
-    kept = read_kept(records)
-    if not kept:
-        raise ReidbenchError(f"no record in {', '.join(map(str, records))}")
-    progress = progress_bar(quiet)
+    Exit 0: all agree; 1: one disagrees; 2: none disagrees, and one could not be checked.
+    """
+    from reidbench.report.submission import check_submissions, exit_code, find_records, summary
+
     results = []
-    for one in kept:
-        progress.say(str(one.path))
-        results.append((one, check_submission(one, progress)))
-    if as_json:
-        typer.echo(json.dumps([result.to_json(one.path) for one, result in results], indent=1))
-    else:
-        for one, result in results:
-            typer.echo(result.to_text(one.path))
-    raise typer.Exit(1 if any(result.mismatches for _, result in results) else 0)
+    for result in check_submissions(find_records(records), progress_bar(quiet)):
+        results.append(result)
+        if not as_json:
+            typer.echo(result.to_text())
+    typer.echo(json.dumps([result.to_json() for result in results], indent=1) if as_json else summary(results))
+    raise typer.Exit(exit_code(results))

@@ -1,33 +1,37 @@
 """A record's figures computed again from the scores beside it: an edited figure does not agree with them.
 
-What no score tells (likeness, controls, strata, trainings, timings) is taken on trust, and named. Whoever edits figures
-and scores alike is not found out by this; only a repetition of the run does that.
+Whatever of a record is not computed again is taken on trust, and named. Whoever edits figures and scores alike is not
+found out by this; only a repetition of the run does that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel
 
 from reidbench import metrics
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness import evaluate
 from reidbench.harness.diagnosis import utility_runs
-from reidbench.harness.record import Attack, Classifier, Record, VerificationMetrics
+from reidbench.harness.record import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.harness.scores import RunScores, attack_key, classifier_key
 from reidbench.harness.threats import full_ladder
 from reidbench.progress import Progress, Silent
 
 # Ranks are kept in single precision; figures from them agree to about seven digits, and nobody gains from the eighth.
 TOLERANCE = 1e-6
-ON_TRUST = ("utility.fidelity", "controls", "attacks[].training", "timings")
+# Beside the figures of attacks and classifiers, and told by no score: strata need the table of the images.
+UNTOLD = ("strata", "training")
+# What scores are found by: an attack or classifier of another name has other scores, or none.
+ATTACK_NAMES = ("task", "attacker", "knowledge", "linkage", "negatives")
+CLASSIFIER_NAMES = ("trained_on", "tested_on")
 
-Figures = Mapping[str, Any]
+#: Names and, in lists, numbers from the record down to a field; None stands for every number.
+Steps = tuple[str | int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -55,91 +59,121 @@ class Recomputed:
     Attributes:
         mismatches: fields that disagree; none for a sound record.
         checked: how many figures were computed again.
-        on_trust: what could not be.
+        told: paths of all fields of which an edit disagrees with the scores: these figures, and what scores are found
+            by.
+        on_trust: paths of all others, each as high as nothing below it is told; ``[]`` stands for every number.
     """
 
     mismatches: tuple[Mismatch, ...]
     checked: int
+    told: tuple[str, ...]
     on_trust: tuple[str, ...]
+
+
+class _Compared(NamedTuple):
+    path: Steps
+    recorded: Any
+    found: Any
 
 
 def recompute(record: Record, scores: RunScores, progress: Progress | None = None) -> Recomputed:
     """Computes a record's figures again, with the same seed of the bootstrap, and compares.
 
+    A figure that the record states and its scores cannot give disagrees with them: else whoever takes scores away
+    could write what they like.
+
     Args:
         record: as it was read.
-        scores: the file beside it.
+        scores: the file beside it, which is the one that the record names.
+
+    Raises:
+        ValueError, IndexError, KeyError, TypeError: the scores do not fit together.
     """
-    found: list[Mismatch] = []
-    checked = 0
-    on_trust = list(ON_TRUST)
-    for path, recorded, expected in _outline(record, scores):
-        checked += 1
-        if recorded != expected:
-            found.append(Mismatch(path, recorded, expected))
+    compared = list(_outline(record, scores))
+    silent = {name for name, held in (("at_half", scores.accepted), ("calibrated", scores.validation)) if not held}
     with (progress or Silent()).task("figures", len(record.attacks)) as advance:
         for number, attack in enumerate(record.attacks):
-            figures, unknown = _figures(attack, record, scores)
-            path = f"attacks[{number}].metrics"
-            on_trust += [f"attacks[].metrics.{name}" for name in unknown]
-            recorded_figures = attack.metrics.model_dump(by_alias=True)
-            for field, recorded, expected in _compared(recorded_figures, figures, path):
-                checked += 1
-                if not _agree(recorded, expected):
-                    found.append(Mismatch(field, recorded, expected))
+            figures = _figures(attack, record, scores)
+            if figures is not None:
+                compared += _compare(attack.metrics, figures, ("attacks", number, "metrics"), silent)
             advance(1)
-    for number, classifier in enumerate(record.utility.classifiers if record.utility else ()):
-        judged = _utility(classifier, record, scores)
-        if not judged:
-            on_trust.append("utility.classifiers[].per_label")
-        for field, recorded, expected in _compared(
-            classifier.model_dump(by_alias=True), judged, f"utility.classifiers[{number}]"
-        ):
-            checked += 1
-            if not _agree(recorded, expected):
-                found.append(Mismatch(field, recorded, expected))
-    return Recomputed(tuple(found), checked, tuple(dict.fromkeys(on_trust)))
+    for number, classifier in enumerate(_classifiers(record)):
+        judged = _judged(classifier, record, scores)
+        if judged is not None:
+            compared += _compare(classifier, judged, ("utility", "classifiers", number), silent)
+    told = dict.fromkeys([*(one.path for one in compared), *_found_by(record)])
+    return Recomputed(
+        tuple(Mismatch(_field(p), _plain(r), _plain(f)) for p, r, f in compared if not _agree(r, f)),
+        len(compared),
+        tuple(map(_field, told)),
+        _on_trust(record, told),
+    )
 
 
-def _outline(record: Record, scores: RunScores) -> Iterator[tuple[str, Any, Any]]:
-    """What surrounds the figures: counts, which attacks there are, and means of what the record itself states."""
-    yield "dataset.images.test", record.dataset.images.get("test"), len(scores.patients)
-    yield "dataset.patients.test", record.dataset.patients.get("test"), len(np.unique(scores.patients))
+def _outline(record: Record, scores: RunScores) -> Iterator[_Compared]:
+    """What surrounds the figures: counts, and which attacks and classifiers there are."""
+    yield from _counts(record, scores)
     # An attack that was left out would be the strongest one.
     verified = sorted(_key(attack) for attack in record.attacks if attack.task == "verification")
-    yield "attacks (verification)", verified, sorted(scores.verification)
+    yield _Compared(("attacks (verification)",), verified, sorted(scores.verification))
+    paired = {str(attack.negatives) for attack in record.attacks if attack.task == "verification"}
+    yield _Compared(("attacks (negatives)",), sorted(paired), sorted(scores.pairs))
     ranked = sorted(_key(attack) for attack in record.attacks if attack.task == "retrieval")
-    yield "attacks (retrieval)", ranked, sorted(scores.average_precision)
+    yield _Compared(("attacks (retrieval)",), ranked, sorted(scores.ranks.keys() & scores.average_precision.keys()))
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
     whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
-    if scores.ranks:
-        # Older versions had fewer rungs.
-        yield "complete", record.complete, whole
-    for number, classifier in enumerate(record.utility.classifiers if record.utility else ()):
-        if scores.predictions:
-            break
-        known = [figure.value for figure in classifier.per_label.values() if figure.value is not None]
-        stated = classifier.macro_auc.value
-        mean = fmean(known) if known else None
-        if not _agree(stated, mean):
-            yield f"utility.classifiers[{number}].macro_auc.value", stated, mean
+    yield _Compared(("complete",), record.complete, whole)
+    tested = sorted(classifier_key(one.trained_on, one.tested_on) for one in _classifiers(record))
+    yield _Compared(("utility (classifiers)",), tested, sorted(scores.predictions))
+    if scores.labels and not tested:
+        yield _Compared(("utility",), None, list(scores.labels))
+    # A published model is the only classifier there is, and never sees a release.
+    model = list(scores.predictions) == [classifier_key("originals", "originals")]
+    yield _Compared(("track",), record.track, "model" if model else "images")
+
+
+def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
+    images, patients = len(scores.patients), len(np.unique(scores.patients))
+    yield _Compared(("dataset", "images", "test"), record.dataset.images.get("test"), images)
+    yield _Compared(("dataset", "patients", "test"), record.dataset.patients.get("test"), patients)
+    # Where no finding is known there is a row for each image all the same, and nothing in it.
+    yield _Compared(("utility (rows of findings)",), images, len(scores.findings))
+    matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
+    yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
+
+
+def _found_by(record: Record) -> Iterator[Steps]:
+    """Fields that are no figures, and of which an edit shows in the figures or in the outline."""
+    # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
+    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
+    for number in range(len(record.attacks)):
+        yield from (("attacks", number, name) for name in ATTACK_NAMES)
+    for number in range(len(_classifiers(record))):
+        yield from (("utility", "classifiers", number, name) for name in CLASSIFIER_NAMES)
+    if record.utility is None:
+        yield ("utility",)
 
 
 def _key(attack: Attack) -> str:
     return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
 
 
-def _figures(attack: Attack, record: Record, scores: RunScores) -> tuple[Figures, list[str]]:
-    """An attack's figures from its scores, and the names of those that the scores cannot give."""
+def _classifiers(record: Record) -> list[Classifier]:
+    return record.utility.classifiers if record.utility else []
+
+
+def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics | RetrievalMetrics | None:
+    """An attack's figures from its scores; None where there are none, which the outline says."""
     key = _key(attack)
     if attack.task == "verification" and key in scores.verification and attack.negatives in scores.pairs:
         return _verification(attack, record, scores)
     if attack.task == "retrieval" and key in scores.average_precision:
-        return _retrieval(key, record, scores)
-    return {}, ["*"]
+        ranks = scores.query_ranks(key)
+        return evaluate.retrieval(ranks, runs=record.bootstrap_runs) if ranks is not None else None
+    return None
 
 
-def _verification(attack: Attack, record: Record, scores: RunScores) -> tuple[Figures, list[str]]:
+def _verification(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics:
     key, trained = _key(attack), attack_key(attack.attacker, attack.knowledge, attack.linkage)
     a, b, same = scores.pairs[str(attack.negatives)]
     pairs = Pairs(a, b, same.astype(np.bool_))
@@ -147,44 +181,16 @@ def _verification(attack: Attack, record: Record, scores: RunScores) -> tuple[Fi
     # The decision is all that is kept of a probability: 1 and 0 stand on the same sides of one half.
     likely = scores.accepted[key].astype(np.float32) if key in scores.accepted else np.full(len(values), np.nan)
     validation = (scores.validation[trained], scores.validation_same) if trained in scores.validation else None
-    judged = evaluate.verification(
+    return evaluate.verification(
         values, pairs, scores.patients, probabilities=likely, validation=validation, runs=record.bootstrap_runs
-    ).model_dump(by_alias=True)
-    unknown = []
-    if not scores.ranks:
-        # An older file: neither probabilities nor validation scores were kept with it.
-        unknown = ["at_half", "calibrated"]
-    if isinstance(attack.metrics, VerificationMetrics) and attack.metrics.strata:
-        # They need the table of the images.
-        unknown.append("strata")
-    return {name: value for name, value in judged.items() if name not in {*unknown, "strata"}}, unknown
-
-
-def _retrieval(key: str, record: Record, scores: RunScores) -> tuple[Figures, list[str]]:
-    ranks = scores.query_ranks(key)
-    if ranks is not None:
-        return evaluate.retrieval(ranks, runs=record.bootstrap_runs).model_dump(by_alias=True), []
-    precision = scores.average_precision[key]
-    mean = partial(
-        metrics.bootstrap_mean_patients,
-        precision,
-        scores.patients,
-        runs=record.bootstrap_runs,
-        seed=evaluate.BOOTSTRAP_SEED,
     )
-    means = {
-        "map_at_r": evaluate.interval(mean(each="image")).model_dump(),
-        "map_at_r_patients": evaluate.interval(mean(each="patient")).model_dump(),
-    }
-    counts = {"probes": int((~np.isnan(precision)).sum()), "gallery": len(precision)}
-    return {**means, **counts}, ["r_precision", "precision_at_1", "chance", "risk"]
 
 
-def _utility(classifier: Classifier, record: Record, scores: RunScores) -> Figures:
-    """A classifier's figures from its predictions; none where an older version did not keep them."""
+def _judged(classifier: Classifier, record: Record, scores: RunScores) -> Classifier | None:
+    """A classifier with its figures from its predictions; None where there are none, which the outline says."""
     key = classifier_key(classifier.trained_on, classifier.tested_on)
-    if key not in scores.predictions:
-        return {}
+    if key not in scores.predictions or len(scores.findings) != len(scores.patients):
+        return None
     known = (scores.findings >= 0).all(axis=1)
     judged = metrics.bootstrap_macro_auc_patients(
         scores.predictions[key][known],
@@ -193,27 +199,73 @@ def _utility(classifier: Classifier, record: Record, scores: RunScores) -> Figur
         runs=utility_runs(record.bootstrap_runs),
         seed=evaluate.BOOTSTRAP_SEED,
     )
-    return {
-        "macro_auc": evaluate.interval(judged.macro).model_dump(),
-        "per_label": {
-            name: evaluate.interval(figure).model_dump() for name, figure in zip(scores.labels, judged.labels)
-        },
-    }
+    found = {name: evaluate.interval(figure) for name, figure in zip(scores.labels, judged.labels, strict=True)}
+    return classifier.model_copy(update={"macro_auc": evaluate.interval(judged.macro), "per_label": found})
 
 
-def _compared(recorded: Any, found: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every figure with its path; a part that only one side has is one difference."""
-    if isinstance(found, Mapping) and isinstance(recorded, Mapping):
-        for name, value in found.items():
+def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> Iterator[_Compared]:
+    """Every figure with its path; a part that only one side has is one difference.
+
+    Args:
+        silent: names of parts of which the scores hold nothing. A null there is on trust, and a figure there is a
+            difference.
+    """
+    if isinstance(recorded, BaseModel) and type(recorded) is type(found):
+        for name, field in type(recorded).model_fields.items():
+            said = getattr(recorded, name)
             # A field that came after the record is not in it; those that must be there are the schema's business.
-            if name in recorded:
-                yield from _compared(recorded[name], value, f"{path}.{name}")
-        # Options of a mapping that the scores do not know, such as another quantile, would go unseen otherwise.
-        if path.rsplit(".", 1)[-1] in ("chance", "best_rank", "mean_rank"):
-            for name in recorded.keys() - found.keys():
-                yield f"{path}.{name}", recorded[name], None
+            if name in UNTOLD or (said is None and (name in silent or field.exclude_if is not None)):
+                continue
+            yield from _compare(said, getattr(found, name), (*path, field.alias or name), silent)
+    elif isinstance(recorded, Mapping) and isinstance(found, Mapping):
+        # Quantiles and findings: one too many is as wrong as one that was left out.
+        for name in dict.fromkeys([*recorded, *found]):
+            yield from _compare(recorded.get(name), found.get(name), (*path, name), silent)
     else:
-        yield path, recorded, found
+        yield _Compared(path, recorded, found)
+
+
+def _on_trust(record: Record, told: Iterable[Steps]) -> tuple[str, ...]:
+    """The highest paths that nothing is told of, until every field of the record is told or below one of them."""
+    known = set(told)
+    touched: set[Steps] = set()
+    unknown: dict[Steps, None] = {}
+    for leaf in _leaves(record):
+        kind = tuple(None if isinstance(step, int) else step for step in leaf)
+        if known.isdisjoint(_above(leaf)):
+            unknown[kind] = None
+        else:
+            touched.update(_above(kind))
+    highest = (next((path for path in _above(kind) if path not in touched), kind) for kind in unknown)
+    return tuple(dict.fromkeys(map(_field, highest)))
+
+
+def _leaves(part: Any, path: Steps = ()) -> Iterator[Steps]:
+    """Every field that has none below it, those that a record leaves out when they are null among them."""
+    below = _below(part)
+    if not below:
+        yield path
+    for step, inner in below:
+        yield from _leaves(inner, (*path, step))
+
+
+def _below(part: Any) -> list[tuple[str | int, Any]]:
+    if isinstance(part, BaseModel):
+        return [(field.alias or name, getattr(part, name)) for name, field in type(part).model_fields.items()]
+    if isinstance(part, Mapping):
+        return list(part.items())
+    return list(enumerate(part)) if isinstance(part, list) else []
+
+
+def _above(path: Steps) -> Iterator[Steps]:
+    """The way down to a field, and itself."""
+    return (path[: length + 1] for length in range(len(path)))
+
+
+def _field(path: Steps) -> str:
+    """A path as people write it: ``attacks[0].training``, or ``attacks[].training`` for every attack's."""
+    steps = (f".{step}" if isinstance(step, str) else "[]" if step is None else f"[{step}]" for step in path)
+    return "".join(steps).removeprefix(".")
 
 
 def _agree(recorded: Any, found: Any) -> bool:
@@ -222,7 +274,13 @@ def _agree(recorded: Any, found: Any) -> bool:
     return bool(recorded == found)
 
 
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, Mapping):
+        return "figures"
     return "nothing" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)

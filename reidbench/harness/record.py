@@ -12,14 +12,27 @@ import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from reidbench.errors import ReidbenchError
 from reidbench.harness.threats import Knowledge, Linkage, Negatives
+from reidbench.naming import RULE, names_files
 
 SCHEMA_VERSION = 1
+
+
+def _names_files(value: str) -> str:
+    # Records come from others, and pages and scores are written and looked for under these names.
+    if not names_files(value):
+        raise PydanticCustomError("file_name", "files are named by it: {rule}", {"rule": RULE})
+    return value
+
+
+#: A text that names of files are made of: it leads to no other folder, and matches no other file.
+FileName = Annotated[str, AfterValidator(_names_files)]
 
 
 class Model(BaseModel):
@@ -72,7 +85,7 @@ class Environment(Model):
 class DatasetInfo(Model):
     """What was attacked."""
 
-    name: str
+    name: FileName
     revision: str = Field(description="SHA-256 over table and pixels; only records with an equal one compare")
     options: dict[str, Any]
     size: int = Field(description="width and height of the images in pixels")
@@ -114,7 +127,7 @@ class FittingInfo(Model):
 class DefenseInfo(Model):
     """What was judged. ``kind`` is ``none`` for the undefended run."""
 
-    name: str
+    name: FileName
     distribution: str
     version: str
     kind: str
@@ -311,7 +324,7 @@ class Record(Model):
     """One run: a defense with its options, on one dataset revision, with one preset and seed."""
 
     schema_version: Literal[1] = 1
-    id: str
+    id: FileName
     track: Literal["images", "model"] = Field(
         "images", exclude_if=_usual, description="what is published: images, or a model and its vectors of them"
     )
@@ -333,7 +346,7 @@ class Record(Model):
     membership: Membership | None = Field(None, exclude_if=_unsaid, description="of a published model")
     controls: Controls
     timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
-    baseline_id: str | None = Field(description="the undefended run with the same dataset, preset and seed")
+    baseline_id: FileName | None = Field(description="the undefended run with the same dataset, preset and seed")
     scores_sha256: str | None = Field(None, description="of the scores beside the record; null where none were kept")
 
     @property

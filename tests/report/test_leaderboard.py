@@ -24,7 +24,7 @@ def template() -> Record:
 
 
 def made(template: Record, name: str, auc: float, *, seed: int = 0, **changes) -> Record:
-    """The sample with another name and with every AUC set, the last attack's a little higher; 500 pairs of each kind."""
+    """The sample with another name and with every AUC set, the last attack's a little higher; 500 pairs a kind."""
     attacks = []
     for number, attack in enumerate(template.attacks):
         if attack.task == "verification":

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reidbench import ReidbenchError
+from reidbench.harness import recompute as recomputing
+from reidbench.harness.recompute import recompute
 from reidbench.harness.record import read_record
-from reidbench.harness.scores import SUFFIX, read_scores
+from reidbench.harness.scores import SUFFIX, RunScores, read_scores
 from reidbench.harness.steps import content_digest
 from reidbench.progress import Silent
 from reidbench.report.matching import Kept
-from reidbench.report.submission import check_submission
+from reidbench.report.submission import check_submission, check_submissions, exit_code, find_records, summary
+
+COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"
 
 # Where an edit hides, and the field that must be named. Two attackers on four rungs, each with random and matched
 # negatives and a ranking: attacks[0] is a verification attack, attacks[2] a ranking.
@@ -36,6 +43,7 @@ EDITS = {
     "attacks[2].metrics.risk.found_by_every_image.value": 0.1,
     "utility.classifiers[1].macro_auc.value": 0.05,
     "utility.classifiers[0].macro_auc.low": -0.05,
+    "controls.matched_negatives": 1,
     "dataset.images.test": 1,
 }
 
@@ -115,20 +123,224 @@ def test_other_scores_are_refused(copy):
     assert [mismatch.field for mismatch in check(copy).mismatches] == ["scores_sha256"]
 
 
-def test_scores_of_an_older_version_give_what_they_can(copy):
-    path = copy.with_name(copy.stem + SUFFIX)
+# What each part of the scores gives; without it, these fields say more than the scores do.
+PARTS = {
+    "ranks": {"attacks (retrieval)"},
+    "average_precision": {"attacks (retrieval)"},
+    "accepted": {"attacks[0].metrics.at_half", "attacks[1].metrics.at_half"},
+    "validation": {"attacks[0].metrics.calibrated", "attacks[1].metrics.calibrated"},
+    "findings": {"utility (rows of findings)"},
+    "predictions": {"utility (classifiers)"},
+    "pairs matched": {"attacks (negatives)", "controls.matched_negatives"},
+    "pairs": {"attacks (negatives)"},
+    "verification example_pixels": {"attacks (verification)"},
+}
+
+
+def strip(path: Path, *parts: str) -> None:
+    """Takes parts out of the scores, and makes the record name what is left of them."""
+    scores, data = path.with_name(path.stem + SUFFIX), json.loads(path.read_text())
+    with np.load(scores) as stored:
+        kept = {name: stored[name] for name in stored.files if not name.removeprefix("ends ").startswith(parts)}
+    np.savez_compressed(scores, allow_pickle=False, **kept)
+    data["scores_sha256"] = content_digest(scores)
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_whoever_takes_scores_away_is_refused(copy, part):
+    strip(copy, part)
+    found = check(copy)
+    assert PARTS[part] <= {mismatch.field for mismatch in found.mismatches}
+    assert (found.status, exit_code([found])) == ("refused", 1)
+
+
+def test_no_old_file_of_scores_lets_edits_pass(copy):
+    strip(copy, "ranks", "accepted", "validation", "findings", "labels", "predictions")
     data = json.loads(copy.read_text())
-    scores = read_scores(path, data["scores_sha256"])
-    kept = {"patients": scores.patients}
-    for kind in ("pairs", "verification", "average_precision"):
-        kept |= {f"{kind} {name}": values for name, values in getattr(scores, kind).items()}
-    np.savez_compressed(path, allow_pickle=False, **kept)
-    data["scores_sha256"] = content_digest(path)
-    edit(data, "attacks[2].metrics.map_at_r.value", -0.01)
+    for field in ("attacks[2].metrics.r_precision.value", "attacks[0].metrics.at_half.recall"):
+        edit(data, field, -0.01)
+    # Nor does it help to leave out what the scores no longer tell.
+    data["utility"] = None
     copy.write_text(json.dumps(data))
     found = check(copy)
-    assert [mismatch.field for mismatch in found.mismatches] == ["attacks[2].metrics.map_at_r.value"]
-    assert {"attacks[].metrics.calibrated", "attacks[].metrics.risk"} <= set(found.on_trust)
+    assert exit_code([found]) == 1
+    assert {"attacks (retrieval)", "attacks[0].metrics.at_half", "utility (rows of findings)"} <= {
+        mismatch.field for mismatch in found.mismatches
+    }
+
+
+def test_a_decision_that_neither_record_nor_scores_tell_is_on_trust(copy):
+    strip(copy, "accepted", "validation")
+    data = json.loads(copy.read_text())
+    for attack in data["attacks"]:
+        if attack["task"] == "verification":
+            attack["metrics"] |= {"at_half": None, "calibrated": None}
+    copy.write_text(json.dumps(data))
+    assert {"attacks[].metrics.at_half", "attacks[].metrics.calibrated"} <= set(check(copy).on_trust)
+
+
+@pytest.mark.parametrize("kept", [0, 1], ids=["none", "one"])
+def test_classifiers_are_those_of_the_scores(copy, kept):
+    data = json.loads(copy.read_text())
+    data["utility"]["classifiers"] = data["utility"]["classifiers"][:kept]
+    copy.write_text(json.dumps(data))
+    assert "utility (classifiers)" in {mismatch.field for mismatch in check(copy).mismatches}
+
+
+def test_a_classifier_too_many_and_no_utility_at_all_are_refused(copy):
+    data = json.loads(copy.read_text())
+    more = data["utility"]["classifiers"][0] | {"trained_on": "originals", "tested_on": "originals"}
+    for utility in ({**data["utility"], "classifiers": [*data["utility"]["classifiers"], more]}, None):
+        copy.write_text(json.dumps(data | {"utility": utility}))
+        assert "utility (classifiers)" in {mismatch.field for mismatch in check(copy).mismatches}
+
+
+def test_quantiles_and_findings_left_out_are_missed(copy):
+    data = json.loads(copy.read_text())
+    del data["attacks"][2]["metrics"]["risk"]["best_rank"]["0.05"]
+    data["attacks"][2]["metrics"]["chance"]["luck"] = 0.5
+    label = next(iter(data["utility"]["classifiers"][0]["per_label"]))
+    del data["utility"]["classifiers"][0]["per_label"][label]
+    copy.write_text(json.dumps(data))
+    assert {mismatch.field for mismatch in check(copy).mismatches} == {
+        "attacks[2].metrics.risk.best_rank.0.05",
+        "attacks[2].metrics.chance.luck",
+        f"utility.classifiers[0].per_label.{label}",
+    }
+
+
+def leaves(part: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Steps to every field of a record's JSON that has none below it."""
+    below = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    if not below or not part:
+        yield steps
+    for step, inner in below:
+        yield from leaves(inner, (*steps, step))
+
+
+def spelt(steps: tuple[str | int, ...], number: str | None = None) -> str:
+    """The path as the check writes it; with ``number`` in place of every number."""
+    return "".join(f".{s}" if isinstance(s, str) else f"[{s if number is None else number}]" for s in steps)[1:]
+
+
+def covered(path: str, names: tuple[str, ...]) -> bool:
+    """Whether a field is one of these, or below one."""
+    return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in names)
+
+
+@pytest.fixture(scope="module", params=["images", "model"])
+def submitted(request):
+    """A committed record of each track: its JSON, its scores, and what comes of them.
+
+    The figures of an attack are computed once for the same resamplings, however often they are asked for.
+    """
+    paths = sorted(COMMITTED / path.name.replace(SUFFIX, ".json") for path in COMMITTED.glob(f"*{SUFFIX}"))
+    path = next(path for path in paths if read_record(path).track == request.param)
+    record = read_record(path)
+    scores = read_scores(path.with_name(f"{record.stem}{SUFFIX}"), str(record.scores_sha256))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_figures", "_judged"):
+            patch.setattr(recomputing, name, remembered(getattr(recomputing, name)))
+        yield json.loads(path.read_text()), scores, recompute(record, scores)
+
+
+def remembered(compute):
+    known: dict[Any, Any] = {}
+
+    def compute_once(one, record, scores):
+        names = one.model_dump(include={*recomputing.ATTACK_NAMES, *recomputing.CLASSIFIER_NAMES})
+        key = (*names.values(), record.bootstrap_runs)
+        if key not in known:
+            known[key] = compute(one, record, scores)
+        found = known[key]
+        # A classifier comes back with what is on trust of it, which is the record's own.
+        kept = {field: getattr(found, field) for field in ("macro_auc", "per_label") if hasattr(found, field)}
+        return one.model_copy(update=kept) if kept else found
+
+    return compute_once
+
+
+def test_every_field_is_computed_again_or_named(submitted):
+    whole, _, found = submitted
+    assert not found.mismatches
+    told, loose = [], []
+    for steps in leaves(whole):
+        told.append(covered(spelt(steps), found.told))
+        loose.append(covered(spelt(steps, ""), found.on_trust))
+        assert told[-1] != loose[-1], spelt(steps)
+    assert any(told)
+    assert any(loose)
+    # The highest paths: where nothing is told, parts are not named one by one.
+    assert len(found.on_trust) < 35
+    assert {"defense", "membership", "hyperparameters", "dataset.revision", "git", "attacks[].training"} <= set(
+        found.on_trust
+    )
+
+
+CHANGED = {
+    "schema_version": 2,
+    "bootstrap_runs": 3,
+    "track": "model",
+    "task": "retrieval",
+    "knowledge": "inverting",
+    "linkage": "released-released",
+    "negatives": "listed",
+    "trained_on": "release",
+    "tested_on": "originals",
+    "attack": "lira",
+    "created": "2020-01-01T00:00:00Z",
+}
+
+
+def other(name: str | int, value: Any) -> Any:
+    """Another value that the schema takes for this one, as far as there is one."""
+    if name in CHANGED and value != CHANGED[name]:
+        return CHANGED[name]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        return f"{value}x"
+    return ["more"] if value == [] else {"more": 1} if value == {} else 0.5
+
+
+def edited(whole: Any, steps: tuple[str | int, ...]) -> Any:
+    data = json.loads(json.dumps(whole))
+    place = data
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = other(steps[-1], place[steps[-1]])
+    return data
+
+
+def passes(record: Path, scores: RunScores, digest: str) -> bool:
+    """Whether a record is read, names its scores, and agrees with them."""
+    try:
+        read = read_record(record)
+    except ReidbenchError:
+        return False
+    return read.scores_sha256 == digest and not recompute(read, scores).mismatches
+
+
+def test_an_edit_of_any_field_is_refused_or_the_field_is_named(submitted, tmp_path):
+    whole, scores, found = submitted
+    on_trust = found.on_trust
+    # One of each kind: the same field of another attack is told in the same way. And one of all below a path on trust.
+    kinds: dict[str, tuple[str | int, ...]] = {}
+    for steps in leaves(whole):
+        kind = spelt(steps, "")
+        kinds.setdefault(next((name for name in on_trust if covered(kind, (name,))), kind), steps)
+    assert {spelt(steps[:1]) for steps in kinds.values()} == set(whole)
+    passed = []
+    for kind, steps in kinds.items():
+        (tmp_path / "edited.json").write_text(json.dumps(edited(whole, steps)))
+        if passes(tmp_path / "edited.json", scores, whole["scores_sha256"]):
+            passed.append(kind)
+    # What is named is taken on trust indeed, and nothing else.
+    assert set(passed) <= set(on_trust)
+    assert {"defense", "seed", "git", "dataset.revision", "controls.problems", "baseline_id"} <= set(passed)
 
 
 def test_what_was_kept_is_what_was_said(tiny_run):
@@ -143,7 +355,11 @@ def test_what_was_kept_is_what_was_said(tiny_run):
 @pytest.mark.parametrize(
     ("meddle", "what"),
     [
-        (lambda path: path.with_name(path.stem + SUFFIX).unlink(), "scores are missing"),
+        (lambda path: path.with_name(path.stem + SUFFIX).unlink(), "its scores are not beside it"),
+        (
+            lambda path: path.write_text(re.sub(r'"scores_sha256": "\w+"', '"scores_sha256": null', path.read_text())),
+            "made without scores",
+        ),
         (lambda path: path.write_text("{"), "no valid JSON"),
         (lambda path: path.write_text('{"schema_version": 1}'), "no reidbench record"),
     ],
@@ -152,3 +368,40 @@ def test_what_cannot_be_checked_is_an_error_and_no_mismatch(copy, meddle, what):
     meddle(copy)
     with pytest.raises(ReidbenchError, match=what):
         check(copy)
+
+
+def test_scores_that_are_no_archive_are_an_error_and_no_mismatch(copy):
+    scores = copy.with_name(copy.stem + SUFFIX)
+    scores.write_bytes(scores.read_bytes()[:2000])
+    data = json.loads(copy.read_text())
+    copy.write_text(json.dumps(data | {"scores_sha256": content_digest(scores)}))
+    with pytest.raises(ReidbenchError, match="cannot be read"):
+        check(copy)
+
+
+def test_every_record_of_a_folder_is_checked(copy, tiny_run):
+    folder = copy.parent
+    others = [record for record in tiny_run["records"] if record.stem != copy.stem]
+    for record in others:
+        shutil.copy(tiny_run["runs"] / f"{record.stem}.json", folder)
+    (folder / "a.json").write_text("{")
+    found = list(check_submissions(find_records([folder, copy]), Silent()))
+    assert {result.path.name: result.status for result in found} == {
+        "a.json": "not checked",
+        copy.name: "agrees",
+        **{f"{record.stem}.json": "not checked" for record in others},
+    }
+    lines = "\n".join(result.to_text() for result in found)
+    assert f"{folder / 'a.json'}: not checked: no valid JSON" in lines
+    assert lines.count("not checked: its scores are not beside it") == 2
+    assert exit_code(found) == 2
+    assert summary(found).splitlines()[-1] == "records: 1 agree, 0 refused, 3 not checked"
+    assert "hyperparameters" in summary(found)
+    # An edited copy under the same id is a record of its own, and outweighs those that cannot be checked.
+    data = json.loads(copy.read_text())
+    edit(data, "attacks[0].metrics.auc.value", -0.01)
+    (folder / "z.json").write_text(json.dumps(data))
+    found = list(check_submissions(find_records([folder]), Silent()))
+    assert found[-1].status == "refused"
+    assert exit_code(found) == 1
+    assert exit_code([result for result in found if result.status == "agrees"]) == 0
