@@ -54,7 +54,7 @@ def leaderboard(
             typer.echo(f"{out / name} is not what the records say; run reidbench leaderboard", err=True)
         left = leftover(out, pages)
         for path in left:
-            typer.echo(f"{path} is of no record; remove it", err=True)
+            typer.echo(f"{path} is of none of these records", err=True)
         raise typer.Exit(1 if stale or left else 0)
     for path in write(pages, out):
         typer.echo(str(path))

@@ -116,10 +116,7 @@ def content_digest(path: Path) -> str:
 
 
 def by_content(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the weights file among them named by its content: a file that is replaced decides another step.
-
-    A record does not say where it lay on its maker's disk either.
-    """
+    """Options with the weights file among them named by its content: a file that is replaced decides another step."""
     named = options.get("weights")
     path = Path(named) if isinstance(named, str) else None
     if path is None or not path.is_file():

@@ -135,9 +135,10 @@ def _channels(features: nn.Module, name: str) -> int:
     features.eval()
     try:
         with torch.no_grad():
-            shape = features(torch.zeros(1, 3, 64, 64)).shape
+            # Large enough for the deepest of them.
+            shape = features(torch.zeros(1, 3, 224, 224)).shape
     except (AssertionError, RuntimeError) as error:
-        raise ReidbenchError(no_map) from error
+        raise ReidbenchError(f"{no_map} ({' '.join(str(error).split())[:120]})") from error
     features.train()
     if len(shape) != 4 or shape[1] < shape[3]:
         raise ReidbenchError(no_map)

@@ -43,8 +43,8 @@ class EmbeddingNet(nn.Module):
 class GridPool(nn.Module):
     """Means of ``cells`` × ``cells`` parts of a map: (B, C, H, W) to (B, C, cells, cells).
 
-    Of a map that divides evenly, by a sum in a fixed order: the gradients of adaptive pooling are added up on a GPU in
-    whatever order they come, and two equal trainings end apart.
+    On a GPU, where a map divides evenly, by a sum in a fixed order: the gradients of adaptive pooling are added up
+    there in whatever order they come, and two equal trainings end apart.
     """
 
     def __init__(self, cells: int) -> None:
@@ -54,10 +54,14 @@ class GridPool(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The means."""
         height, width = features.shape[-2:]
-        if height % self.cells or width % self.cells:
+        if features.device.type == "cpu" or height % self.cells or width % self.cells:
             return functional.adaptive_avg_pool2d(features, self.cells)
-        cells = (self.cells, -1)
-        return features.unflatten(3, cells).unflatten(2, cells).mean(dim=(3, 5))
+        return even_cells(features, self.cells)
+
+
+def even_cells(features: torch.Tensor, cells: int) -> torch.Tensor:
+    """The means of a map (B, C, H, W) whose sides ``cells`` divides."""
+    return features.unflatten(3, (cells, -1)).unflatten(2, (cells, -1)).mean(dim=(3, 5))
 
 
 class Resized(nn.Module):

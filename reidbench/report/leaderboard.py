@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.markdown import plain_markdown
+from reidbench.report.matching import hyperparameters
 from reidbench.report.rows import Row, front, highest_tpr, rows, shared_options
 from reidbench.report.summary import (
     ENOUGH_PAIRS,
@@ -71,7 +71,6 @@ class Group:
         data = record.dataset
         overrides = " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
         attackers = sorted({attack.attacker for attack in record.attacks})
-        stated = json.dumps(record.hyperparameters, sort_keys=True)
         return cls(
             data.name,
             data.revision,
@@ -80,7 +79,7 @@ class Group:
             overrides,
             record.track,
             ", ".join(attackers),
-            hashlib.sha256(stated.encode()).hexdigest()[:8],
+            hashlib.sha256("\n".join(hyperparameters(record)).encode()).hexdigest()[:8],
         )
 
     @property
@@ -88,6 +87,11 @@ class Group:
         """What its records share, in a line."""
         extra = f", {self.overrides}" if self.overrides else ""
         return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
+
+    def title_among(self, groups: Iterable[Group]) -> str:
+        """The title, with what tells it from others that have the same one."""
+        alike = [group for group in groups if group.title == self.title]
+        return self.title if len(alike) < 2 else f"{self.title}, {self.attackers} {self.hyperparameters}"
 
     @property
     def page(self) -> str:
@@ -124,7 +128,9 @@ def render(
         for group in mine:
             controls = board_controls(groups[group], records)
             tables.append((group, rows(groups[group], records, controls, drops), controls))
-        panels = [panel for panel in (_panel(group, table) for group, table, _ in tables) if panel.points]
+        panels = [
+            panel for panel in (_panel(group.title_among(mine), table) for group, table, _ in tables) if panel.points
+        ]
         pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
         if panels:
@@ -149,7 +155,7 @@ def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
     """Pages in ``folder`` that an earlier :func:`write` left there, and that these records do not make."""
     found = []
     for path in sorted(folder.glob("*.md")):
-        if path.name not in pages and path.read_text("utf-8").startswith(TITLE):
+        if path.name not in pages and path.read_text("utf-8", errors="replace").startswith(TITLE):
             beside = (path.with_suffix(ending) for ending in (".csv", ".svg"))
             found += [path, *(other for other in beside if other.is_file())]
     return found
@@ -159,7 +165,7 @@ def _matched(record: Record) -> Worst | None:
     return worst_verification(record, "matched")
 
 
-def _panel(group: Group, table: list[Row]) -> Panel:
+def _panel(title: str, table: list[Row]) -> Panel:
     points, missing = [], []
     for row in table:
         defense = row.records[0].defense
@@ -169,7 +175,7 @@ def _panel(group: Group, table: list[Row]) -> Panel:
             continue
         options = row.label.removeprefix(defense.name).strip()
         points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none"))
-    return Panel(group.title, points, missing)
+    return Panel(title, points, missing)
 
 
 INTRODUCTIONS = {
@@ -192,7 +198,7 @@ INTRODUCTIONS = {
         "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against",
         "the same model trained without the defense; their intervals are paired. *Front*: no other row has less risk",
         "at as much utility; it goes by the figures alone. Over several seeds figures are means, a worst case with",
-        "standard deviation and maximum.",
+        "standard deviation and maximum; membership and what is proved are the highest.",
     ),
 }
 
@@ -204,8 +210,9 @@ def _markdown(
     lines = [f"{TITLE}{_cell(page)}", "", *INTRODUCTIONS[track], ""]
     if figured:
         lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
+    groups = [group for group, _, _ in tables]
     for group, table, controls in tables:
-        lines += _section(group, table, controls, links)
+        lines += [f"## {_cell(group.title_among(groups))}", "", *_section(group, table, controls, links)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -217,8 +224,6 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
     described = _columns if group.track == "images" else _model_columns
     columns = [[*described(row), *_about(row, position in best, links)] for position, row in enumerate(table)]
     lines = [
-        f"## {_cell(group.title)}",
-        "",
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "
         f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
@@ -277,20 +282,19 @@ def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple
 
 def _pairs(table: list[Row]) -> str:
     """How much the figures of a table hang on, and that the highest of many is chosen."""
-    counts: dict[str, tuple[int, int]] = {}
-    figures: dict[str, int] = defaultdict(int)
-    for attack in table[0].records[0].attacks:
-        figures[attack.task] += 1
-        if isinstance(attack.metrics, VerificationMetrics) and attack.negatives is not None:
-            counts[attack.negatives] = attack.metrics.genuine, attack.metrics.impostor
+    attacks = max((record.attacks for row in table for record in row.records), key=len)
+    verified = [(a.negatives, a.metrics) for a in attacks if isinstance(a.metrics, VerificationMetrics)]
+    counts = {kind: (found.genuine, found.impostor) for kind, found in verified if kind is not None}
     said = ", ".join(f"{genuine:,} genuine and {impostor:,} {kind}" for kind, (genuine, impostor) in counts.items())
     few = [kind for kind, (_, impostor) in counts.items() if impostor < ENOUGH_PAIRS]
     if few and len(few) < len(counts):
         said += f" ({', '.join(few)}: too few to decide a worst case)"
+        verified = [(kind, found) for kind, found in verified if kind not in few]
+    retrieved = sum(attack.task == "retrieval" for attack in attacks)
     return (
-        f"Pairs: {said or 'none'}. A worst case is the highest of {figures['verification']} AUC or "
-        f"{figures['retrieval']} mAP@R, and lies above any one attack's figure by chance, the more so the fewer the "
-        "pairs; its interval does not count that choice in."
+        f"Pairs: {said or 'none'}. A worst case is the highest of {len(verified)} AUC or {retrieved} mAP@R, and lies "
+        "above any one attack's figure by chance, the more so the fewer the pairs; its interval does not count that "
+        "choice in."
     )
 
 

@@ -15,6 +15,8 @@ from reidbench.report.summary import defense_label
 
 # Set for an interval's sake: it moves no figure.
 HARMLESS = {"bootstrap_runs"}
+#: How many devices train an attacker decides no pair; records from before it was an option do not say.
+HARMLESS_OPTIONS = {"devices"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def check_comparable(base: Kept, new: Kept) -> None:
         "settings over the preset differ": (_overrides(one) or "none", _overrides(other) or "none"),
     }
     lists = {
-        "hyperparameters differ": (_hyperparameters(one), _hyperparameters(other)),
+        "hyperparameters differ": (hyperparameters(one), hyperparameters(other)),
         "attacks differ": (sorted(map(key_of, one.attacks)), sorted(map(key_of, other.attacks))),
     }
     reasons = [f"{what} ({left} and {right})" for what, (left, right) in facts.items() if left != right]
@@ -124,6 +126,12 @@ def check_comparable(base: Kept, new: Kept) -> None:
     for kept in (base, new):
         if not kept.record.valid:
             raise ReidbenchError(f"{kept.path} is no valid run: {kept.record.controls.problems[0]}")
+
+
+def hyperparameters(record: Record) -> list[str]:
+    """A record's hyperparameters as texts, ``retrieval.epochs=15``, but for those that decide nothing."""
+    stated = [(owner, *option) for owner, options in record.hyperparameters.items() for option in options.items()]
+    return sorted(f"{owner}.{name}={value}" for owner, name, value in stated if name not in HARMLESS_OPTIONS)
 
 
 def key_of(attack: Attack) -> str:
@@ -192,10 +200,6 @@ def _numbers(values: Iterable[int]) -> str:
 
 def _overrides(record: Record) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()) if name not in HARMLESS)
-
-
-def _hyperparameters(record: Record) -> list[str]:
-    return [f"{o}.{n}={v}" for o, options in sorted(record.hyperparameters.items()) for n, v in sorted(options.items())]
 
 
 def _odd(left: list[str], right: list[str]) -> str:

@@ -116,11 +116,10 @@ class Row:
 
     def utility_interval(self, trained_on: str, tested_on: str) -> Interval | None:
         """The same with its 95 % interval over patients, where it was measured at one seed."""
-        found = [utility(record, trained_on, tested_on) for record in self.records]
+        if len(self.records) == 1:
+            return utility(self.records[0], trained_on, tested_on)
         mean = self.utility(trained_on, tested_on)
-        if len(found) == 1 or mean is None:
-            return found[0]
-        return Interval(value=mean, low=None, high=None)
+        return None if mean is None else Interval(value=mean, low=None, high=None)
 
     @property
     def climbed(self) -> tuple[int, int]:

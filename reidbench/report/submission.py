@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from reidbench.harness.scores import SUFFIX, read_scores
 from reidbench.harness.steps import content_digest
 from reidbench.progress import Progress
 from reidbench.report.matching import Kept
+
+#: What a damaged or forged archive of scores ends in.
+UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def check_submission(kept: Kept, progress: Progress) -> Checked:
         return Checked(kept.path, (Mismatch("scores_sha256", record.scores_sha256, digest),), 1)
     try:
         scores = read_scores(path, record.scores_sha256)
-    except (ValueError, KeyError, OSError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise ReidbenchError(f"{kept.path}: {path.name} cannot be read: {error}") from error
     try:
         found = recompute(record, scores, progress)

@@ -209,11 +209,11 @@ def test_what_others_named_is_no_markup_anywhere(template):
     option = "![t](http://elsewhere.example/x.png) **b** ~~s~~ &lt; [a](b)"
     record = made(template, "some", 0.7, options={"note": option}, overrides={"retrieval.weights": "<img src=x>[a](b)"})
     page = render([record])[f"{template.dataset.name}.md"]
-    for forbidden in ("![t]", "**b**", "~~s~~", "<img", "[a](b)"):
+    for forbidden in ("![t]", "**b**", "~~s~~", "<img", "[a](b)", "http://"):
         assert forbidden not in page
-    assert plain_markdown("a_b|c\n#d") == r"a\_b\|c \#d"
+    assert plain_markdown("a_b|c\n#d @team") == r"a\_b\|c \#d &#64;team"
     html = MarkdownIt().render(plain_markdown(option))
-    assert html.startswith("<p>![t](http")
+    assert html.startswith("<p>![t](http://elsewhere.example/x.png) **b**")
     assert "<img" not in html
     assert "<a" not in html
 
@@ -310,3 +310,38 @@ def test_pages_are_written_whole(template, tmp_path):
     paths = write(pages, tmp_path / "boards")
     assert {path.name: path.read_text() for path in paths} == pages
     assert {path.name for path in (tmp_path / "boards").iterdir()} == set(pages)
+
+
+def test_a_utility_that_one_seed_lacks_is_no_figure(template):
+    records = [made(template, "some", 0.7), made(template, "some", 0.7, seed=1, utility=None)]
+    name = template.dataset.name
+    (row,) = table(render(records)[f"{name}.md"])
+    assert row[9] == "–"
+    (line,) = csv.DictReader(io.StringIO(render(records)[f"{name}.csv"]))
+    assert line["utility_release_release"] == line["utility_release_release_low"] == ""
+
+
+def test_how_many_devices_trained_makes_no_other_table_and_what_does_stands_in_the_title(template):
+    one = made(template, "one", 0.7)
+    stated = {owner: {**options, "devices": 4} for owner, options in one.hyperparameters.items()}
+    several = one.model_copy(update={"id": "several", "hyperparameters": stated})
+    page = render([one, several])[f"{template.dataset.name}.md"]
+    assert page.count("\n## ") == 1
+    longer = {**one.hyperparameters, "retrieval": {**one.hyperparameters["retrieval"], "epochs": 99}}
+    pages = render([one, one.model_copy(update={"id": "longer", "hyperparameters": longer})])
+    titles = [line for line in pages[f"{template.dataset.name}.md"].splitlines() if line.startswith("## ")]
+    assert len(set(titles)) == 2
+    assert all("fusion" in title or "retrieval" in title for title in titles)
+
+
+def test_how_many_figures_a_worst_case_is_chosen_from(template):
+    full = few(made(template, "full", 0.7), "matched", 0.7, 55)
+    part = made(template, "part", 0.9).model_copy(update={"attacks": template.attacks[:1]})
+    page = render([full, part])[f"{template.dataset.name}.md"]
+    verified = sum(attack.task == "verification" and attack.negatives == "random" for attack in template.attacks)
+    retrieved = sum(attack.task == "retrieval" for attack in template.attacks)
+    for group in page.split("\n## ")[1:]:
+        if "matched: too few" in group:
+            assert f"the highest of {verified} AUC or {retrieved} mAP@R" in group
+            return
+    raise AssertionError("no such table")

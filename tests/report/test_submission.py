@@ -370,9 +370,15 @@ def test_what_cannot_be_checked_is_an_error_and_no_mismatch(copy, meddle, what):
         check(copy)
 
 
-def test_scores_that_are_no_archive_are_an_error_and_no_mismatch(copy):
+def scrambled(data: bytes) -> bytes:
+    """The archive with the middle of its largest part overwritten, its directory as it was."""
+    return data[: len(data) // 2] + bytes(range(256)) * 4 + data[len(data) // 2 + 1024 :]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:2000], scrambled, lambda data: b""])
+def test_scores_that_are_no_archive_are_an_error_and_no_mismatch(copy, damage):
     scores = copy.with_name(copy.stem + SUFFIX)
-    scores.write_bytes(scores.read_bytes()[:2000])
+    scores.write_bytes(damage(scores.read_bytes()))
     data = json.loads(copy.read_text())
     copy.write_text(json.dumps(data | {"scores_sha256": content_digest(scores)}))
     with pytest.raises(ReidbenchError, match="cannot be read"):

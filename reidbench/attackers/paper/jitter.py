@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from reidbench.networks.precision import in_full
-
 
 def jitter(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
     """Colour jitter of grey images, as torchvision's ``ColorJitter(brightness=strength, contrast=strength)``.
@@ -21,11 +19,10 @@ def jitter(images: torch.Tensor, strength: float, generator: torch.Generator) ->
     if not strength:
         return images
     draws = torch.rand((3, len(images), 1, 1, 1), generator=generator, device=images.device)
-    with in_full(images.device):
-        brightness, contrast = 1 + strength * (2 * draws[:2] - 1)
-        brightened = _contrasted((images * brightness).clamp(0, 1), contrast)
-        contrasted = (_contrasted(images, contrast) * brightness).clamp(0, 1)
-        return torch.where(draws[2] < 0.5, brightened, contrasted)
+    brightness, contrast = 1 + strength * (2 * draws[:2] - 1)
+    brightened = _contrasted((images * brightness).clamp(0, 1), contrast)
+    contrasted = (_contrasted(images, contrast) * brightness).clamp(0, 1)
+    return torch.where(draws[2] < 0.5, brightened, contrasted)
 
 
 def _contrasted(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:

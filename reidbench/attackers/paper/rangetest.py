@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.tuner import Tuner
 
 from reidbench.errors import ReidbenchError
-from reidbench.networks.training import Precision, quiet, seed_of
+from reidbench.networks.training import Precision, in_one_order, quiet, seed_of
 
 #: Rates that are tried, a batch each; the paper's 0.1584 is 10^-0.8, one of these hundred.
 LOWEST, HIGHEST, RATES = 1e-8, 1.0, 100
@@ -48,6 +48,7 @@ def find_rate(
     with (
         quiet(),
         contextlib.redirect_stderr(io.StringIO()),
+        in_one_order(),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
     ):
         torch.manual_seed(seed_of(seed, "range test"))
