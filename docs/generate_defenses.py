@@ -44,8 +44,10 @@ Guarantees are those of the mechanism in exact arithmetic; clipping to [0, 1] an
 and cost nothing. **An ε belongs to its unit.** Most of these protect a pixel, or m pixels; the bound for a whole image,
 which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything; the
 bounds of a patient's several images add up once more. And a guarantee holds only as long as nobody knows the release
-seed, which a benchmark's record names: release real images with a seed that you keep to yourself. The figures below are
-for the default options and an image of {side}×{side} pixels.
+seed, which a benchmark's record names: release real images with a seed that you keep to yourself, and with each seed
+once, since two releases of one seed share their noise, which can be subtracted. The streams are torch's, made for
+experiments: 32 bits of a seed can be tried, and among a hundred thousand images a pair or so share one. The figures
+below are for the default options and an image of {side}×{side} pixels.
 
 *Gradients* says whether a finite gradient passes from the release to the image, whatever the options, for an attacker
 or an anonymizer that trains through the defense; `reidbench check-defense` holds a defense to it.

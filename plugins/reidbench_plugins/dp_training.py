@@ -34,8 +34,9 @@ class DpTraining(ModelDefense):
 
     The guarantee is for patients of the training set, added or removed: hardly more can be told of them from the model
     than if they had never been in it. It says nothing of other patients whose images go through the model: how well
-    their vectors are linked is what the attack measures. The number of training patients counts as public, and a seed
-    that is known takes the noise away.
+    their vectors are linked is what the attack measures. Nor does it cover a training patient's own vectors, should
+    they be published, or the losses in a record. The number of training patients counts as public, and a seed that is
+    known takes the noise away.
     """
 
     name = "dp_training"
@@ -45,7 +46,7 @@ class DpTraining(ModelDefense):
         "strong": {"epsilon": 2.0},
         "severe": {"epsilon": 1.0},
     }
-    epsilon: Annotated[float, Field(ge=0.05, le=1000)] | Literal["inf"] | None = Field(
+    epsilon: Annotated[float, Field(ge=0.05, le=500)] | Literal["inf"] | None = Field(
         8.0, description="the bound for a training patient; inf trains without privacy; null where the noise is given"
     )
     noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)] | None = Field(

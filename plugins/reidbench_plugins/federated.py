@@ -25,10 +25,13 @@ class Federated(ModelDefense):
     FedAvg of McMahan et al., "Communication-efficient learning of deep networks from decentralized data" (2017): in
     each round every site goes on from the common weights for some steps on its own patients, and the mean of the sites'
     weights is the next common network. No image leaves its site; what is published in the end is a network like any
-    other, which is why it is attacked like any other. A patient is at one site, by their number.
+    other, which is why it is attacked like any other. A patient is at one site, by their number. All sites have an
+    equal say in the mean, whatever the number of their patients, with privacy or without.
 
     With epsilon, each site trains as dp_training does, on its own patients and its own account: since a patient is at
-    one site only, the sites' guarantees don't add up. The sites trust nobody with their patients, whence each adds the
+    one site only, the sites' guarantees don't add up. A patient is added to a site or removed from it, and all others
+    stay where they are, as they would at hospitals; here it is numbers that divide them, which a patient more would
+    shift. The sites trust nobody with their patients, whence each adds the
     noise that it needs alone: the price is a worse network than one central training of the same epsilon gives.
     """
 
@@ -44,7 +47,7 @@ class Federated(ModelDefense):
     sites: int = Field(4, ge=1, le=1000, description="sites among which the patients are divided")
     rounds: int = Field(10, ge=1, le=100_000, description="how often the sites' weights are averaged")
     steps: int = Field(30, ge=1, le=1_000_000, description="steps of each site in a round")
-    epsilon: Annotated[float, Field(ge=0.05, le=1000)] | Literal["inf"] = Field(
+    epsilon: Annotated[float, Field(ge=0.05, le=500)] | Literal["inf"] = Field(
         "inf", description="the bound for a training patient over all rounds; inf trains without privacy"
     )
     delta: Annotated[float, Field(ge=1e-12, le=0.1)] | None = Field(

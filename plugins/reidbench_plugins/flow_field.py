@@ -26,7 +26,10 @@ class FlowField(AdversarialDefense):
     mu = 0. Here the displacement is smoothed and continued beyond the border, so that mu = 0 changes nothing;
     ``border="published"`` does as they did. Their settings are the operating point ``published``: 32 features, batches
     of 64, Adam at 1e-4, a ResNet-50 verifier and a DenseNet-121 classifier from ImageNet weights, 256² images and up to
-    250 passes over 10,000 pairs, which are about 32 over ChestX-ray14's training images. That wants a GPU. All other
+    250 passes over 10,000 pairs, which are about 32 over ChestX-ray14's training images. That wants a GPU. What differs
+    from them all the same: they train the classifier by SGD, load verifier, classifier and generator pre-trained, draw
+    listed pairs, and keep the generator of the lowest validation loss; here the classifier has Adam too, a warm-up
+    takes the place of pre-training, all pairs of a batch are used, and the last generator is kept. All other
     points are trained in minutes on two CPU cores at 64². With mu = 0.01 they report a verification AUC of 57.7 ± 4.0
     after re-training (81.8 before) and a mean AUC of the findings of 76.2 (80.5).
 

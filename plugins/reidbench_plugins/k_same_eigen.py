@@ -25,8 +25,10 @@ class KSameEigen(CohortDefense):
     components it is blander than k_same_pixel. Basis and mean come from the published set; beyond 2,048 patients from
     an even sample of it.
 
-    The chance to name the right patient of a published image is at most 1/k for one release of a closed set; two
-    releases of one set with different seeds or k can be intersected. It is no differential privacy.
+    Among the patients of a closed set the chance to name one drawn evenly is at most 1/k. Of an image it is more where
+    patients have different numbers of images: the best guess is the cluster's patient with the most, and is right as
+    often as that patient's share of the cluster's images. Two releases of one set with different seeds or k can be
+    intersected. It is no differential privacy.
     """
 
     name = "k_same_eigen"

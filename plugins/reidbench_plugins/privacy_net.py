@@ -13,7 +13,9 @@ class PrivacyNet(AdversarialDefense):
 
     Privacy-Net of Kim et al., "Privacy-Net: an adversarial approach for identity-obfuscated segmentation of medical
     images" (2021), as Packhäuser et al. (2023) compare it with PriCheXy-Net: a U-Net of three scales that ends in a
-    sigmoid, and the losses and the training of flow_field. The network may change any pixel at will, which hides more
+    sigmoid, and the losses and the training of flow_field, with what differs there. Their network has other layers
+    (leaky rectifiers, biases, a closing 3 × 3 convolution with batch norm) than PriCheXy-Net's at three scales, which
+    stands here. The network may change any pixel at will, which hides more
     and leaves less. The verifier and the classifier begin anew for each training, and judge nothing.
 
     Published settings are the operating point ``published``: 16 features, batches of 64, Adam at 1e-4, a ResNet-50

@@ -12,7 +12,11 @@ Images = Callable[[torch.Tensor], torch.Tensor]
 
 
 def image_seed(release_seed: int, draw: int, image_id: str) -> int:
-    """The seed of one image's stream: 63 bits of a hash, so that streams of different images are unrelated."""
+    """The seed of one image's stream, 63 bits of a hash.
+
+    torch's CPU generator takes the low 32 of them: among a hundred thousand images a pair or so share a stream, and all
+    streams can be tried. It is made for experiments; noise that is to protect patients needs a cryptographic generator.
+    """
     text = f"{release_seed}\x00{draw}\x00{image_id}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 

@@ -1,6 +1,8 @@
 """Trainings that don't wait for each other, in processes of their own: their steps lie in the cache when wanted.
 
 Small networks gain little from a second thread: two trainings on a core each are done well before two in turn on both.
+Each process has one thread, whatever the machine: the copy of a process whose threads have worked cannot start new ones,
+and would wait for them for ever.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def workers() -> int:
 
 
 def run_ahead(jobs: Sequence[Job], *, progress: Progress, description: str) -> None:
-    """Runs jobs side by side, with an equal share of the threads each; with one worker, or one job, none of them.
+    """Runs jobs side by side, with a thread each; with one worker, or one job, none of them.
 
     Nothing is returned and nothing is raised: who needs a step asks for it as always, finds it in the cache, or makes
     it then, with whatever error comes of it.
@@ -49,7 +51,6 @@ def run_ahead(jobs: Sequence[Job], *, progress: Progress, description: str) -> N
     at_once = min(workers(), len(jobs))
     if at_once < 2:
         return
-    threads = max(1, torch.get_num_threads() // at_once)
     fork = multiprocessing.get_context("fork")
     waiting = list(jobs)
     running: dict[Any, BaseProcess] = {}
@@ -58,7 +59,7 @@ def run_ahead(jobs: Sequence[Job], *, progress: Progress, description: str) -> N
             while waiting or running:
                 while waiting and len(running) < at_once:
                     receiver, sender = fork.Pipe(duplex=False)
-                    process = fork.Process(target=_work, args=(waiting.pop(0), threads, sender), daemon=True)
+                    process = fork.Process(target=_work, args=(waiting.pop(0), sender), daemon=True)
                     with warnings.catch_warnings():
                         # Bars and decoders have threads here; the new process touches neither.
                         warnings.simplefilter("ignore", DeprecationWarning)
@@ -86,10 +87,10 @@ def _received(receiver: Any) -> int | None:
         return None
 
 
-def _work(job: Job, threads: int, sender: Connection) -> None:
+def _work(job: Job, sender: Connection) -> None:
     code = 1
     try:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)
         relay = _Relay(sender.send)
         job(progress=relay)
         relay.finish()

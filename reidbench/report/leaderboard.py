@@ -26,6 +26,7 @@ from reidbench.report.summary import (
     defense_label,
     epsilon,
     membership_auc,
+    proved,
     worst_retrieval,
     worst_verification,
 )
@@ -257,14 +258,14 @@ def _columns(row: Row) -> list[tuple[str, str]]:
 
 
 def _model_columns(row: Row) -> list[tuple[str, str]]:
-    proved = [record.membership.audit.epsilon_lower for record in row.records if record.membership]
+    shown = proved(row.records)
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
         *_attack_columns(row),
         ("utility", figure(row.utility_interval("originals", "originals"))),
         ("membership", number(max(found, default=None))),
         ("ε", _cell(epsilon(row.records[0]) or "")),
-        ("ε, proved", number(max(proved, default=None))),
+        ("ε, proved", shown[1] if shown else "–"),
     ]
 
 

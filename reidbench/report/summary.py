@@ -81,6 +81,18 @@ def utility(record: Record, trained_on: str, tested_on: str = "release") -> Inte
     return None
 
 
+def proved(records: Iterable[Record]) -> tuple[float, str] | None:
+    """The highest ε that an audit proves, and as a text with the δ at which; None where there was no audit.
+
+    A model that claims nothing is audited at δ = 0, where the same guesses prove more.
+    """
+    audits = [record.membership.audit for record in records if record.membership]
+    if not audits:
+        return None
+    best = max(audits, key=lambda audit: audit.epsilon_lower)
+    return best.epsilon_lower, f"{best.epsilon_lower:.3f} (δ = {best.delta:g})"
+
+
 def membership_auc(record: Record) -> float | None:
     """The better membership attack's AUC; None where there was none."""
     attacks = record.membership.attacks if record.membership else []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import textwrap
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,6 +80,24 @@ def test_jobs_run_in_processes_of_their_own_even_after_work_on_several_threads(t
     assert progress.total == 600
     assert progress.done == 500, "five whole jobs, and one that told of nothing"
     assert capfd.readouterr() == ("", "")
+
+
+def test_on_more_threads_than_jobs_no_process_waits_for_threads_that_it_cannot_start(tmp_path):
+    # In a process of its own: what is tested would hang it.
+    code = textwrap.dedent(f"""
+        import sys, torch
+        from functools import partial
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from test_ahead import train
+        from reidbench.harness.ahead import run_ahead
+        from reidbench.progress import Silent
+        torch.set_num_threads(4)
+        torch.relu(torch.randn(1 << 20))
+        run_ahead([partial(train, Path({str(tmp_path)!r}) / name) for name in "ab"], progress=Silent(), description="")
+    """)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    assert [(tmp_path / name).read_text().split()[1] for name in "ab"] == ["1", "1"]
 
 
 def test_one_job_or_one_thread_is_left_to_whoever_asks(two_threads, tmp_path):

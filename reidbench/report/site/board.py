@@ -17,7 +17,7 @@ from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
 from reidbench.report.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.site.charts import plain
-from reidbench.report.summary import Worst, epsilon, membership_auc, worst_retrieval, worst_verification
+from reidbench.report.summary import Worst, epsilon, membership_auc, proved, worst_retrieval, worst_verification
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
@@ -195,9 +195,9 @@ def _images_left(row: Row) -> list[Cell]:
 
 def _model_left(row: Row) -> list[Cell]:
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
-    proved = [record.membership.audit.epsilon_lower for record in row.records if record.membership]
-    left = (row.utility("release", "release"), max(found, default=None), max(proved, default=None))
-    return [_cell(value) for value in left]
+    lower, text = proved(row.records) or (None, "–")
+    left = (row.utility("release", "release"), max(found, default=None))
+    return [*(_cell(value) for value in left), Cell(text, lower)]
 
 
 def _cell(value: float | None) -> Cell:
