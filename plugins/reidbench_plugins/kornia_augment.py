@@ -48,8 +48,10 @@ class KorniaAugment(Defense):
 
     @model_validator(mode="after")
     def _usable(self) -> "KorniaAugment":
-        if self.arguments.get("p", 1) == 0:
-            raise ValueError("p=0 changes nothing")
+        p = self.arguments.get("p", 1)
+        # JSON's true is a number to Python; kornia takes any other and draws as it may.
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 < p <= 1:
+            raise ValueError(f"p={p!r}: a probability above 0 and at most 1 is needed")
         seen = [self._probe(height, width) for height, width in PROBES]
         if not any(seen):
             raise ValueError(f"{self.augmentation} changes nothing with these arguments")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,15 +80,28 @@ def settings_of(
 
 
 def require_folder(out: Path) -> None:
-    """Refuses an output folder whose name a file has.
+    """Tries a file in the output folder: nobody should train for hours towards a place that takes none.
+
+    A folder that is not there yet is made for the trial and taken away again: what is refused later leaves nothing.
 
     Raises:
-        ReidbenchError: it is no folder.
+        ReidbenchError: it is no folder, or cannot be written.
     """
     from reidbench.errors import ReidbenchError
 
-    if out.exists() and not out.is_dir():
-        raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+    try:
+        if out.exists() and not out.is_dir():
+            raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+        missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out, prefix=".reidbench-"):
+            pass
+        with suppress(OSError):
+            # Another run may have put something there meanwhile.
+            for folder in missing:
+                folder.rmdir()
+    except OSError as error:
+        raise ReidbenchError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
 def overrides(texts: list[str]) -> dict[str, str]:

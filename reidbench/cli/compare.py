@@ -31,11 +31,14 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Exit 1 where a defense got weaker by more than the tolerance and more than chance, 2 where none can tell."""
+    from reidbench.errors import ReidbenchError
     from reidbench.report.compare import Tolerances
     from reidbench.report.compare import compare as compare_places
     from reidbench.report.compare_page import as_data, as_markdown, as_text
     from reidbench.report.leaderboard import write
 
+    if markdown is not None and not Path(markdown).name:
+        raise ReidbenchError(f"--markdown {markdown!r}: the name of a file is needed, or - for standard output")
     limits = Tolerances(max_auc_rise, max_map_rise, max_utility_drop)
     comparisons = compare_places(base, new, limits, every_rung=every_rung)
     if markdown not in (None, "-"):

@@ -42,14 +42,18 @@ def check_defense(
     as_json: AsJson = False,
 ) -> None:
     """Check a defense against every promise of the contract; exit 1 where it breaks one."""
+    from reidbench.errors import ReidbenchError
+
     if timeout is not None:
+        # Written so that NaN, which every comparison denies, is refused too.
+        if not timeout > 0:
+            raise ReidbenchError(f"--timeout {timeout:g}: a number of seconds above 0 is needed")
         arguments = [name, f"--device={device}"] + ([f"--sheet={sheet.absolute()}"] if sheet else [])
         arguments += [f"--plugins-dir={folder}" for folder in plugins_dir or ()] + ["--json"] * as_json
         _check_apart(name.partition(":")[0], arguments, timeout, as_json)
     from reidbench.defenses.conformance import broken
     from reidbench.defenses.conformance import check_defense as check
     from reidbench.defenses.model import ModelDefense
-    from reidbench.errors import ReidbenchError
     from reidbench.harness.environment import choose_device
     from reidbench.harness.run import choose_dataset, choose_defenses
     from reidbench.plugins import Registry

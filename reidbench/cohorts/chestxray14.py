@@ -100,9 +100,11 @@ class ChestXray14(FileDataset):
         lists = {}
         for name in ("train_val_list.txt", "test_list.txt"):
             try:
-                lists[name] = (root / name).read_text().split()
+                lists[name] = (root / name).read_text(encoding="utf-8").split()
             except FileNotFoundError as error:
                 raise ReidbenchError(f"{self.name}: {root} lacks the official list {name}") from error
+            except (UnicodeDecodeError, OSError) as error:
+                raise ReidbenchError(f"{self.name}: {root / name} is not a readable list: {error}") from error
         split_of = dict.fromkeys(lists["test_list.txt"], "test")
         for line, image in enumerate(lists["train_val_list.txt"]):
             if image in split_of:

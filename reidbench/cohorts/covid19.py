@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,8 @@ from reidbench.plugins import hookimpl
 _COLUMNS = ("patientid", "offset", "sex", "age", "finding", "view", "modality", "filename")
 # Frontal views; lateral ones and CT slices are left out, as in Packhäuser et al. (2022).
 _VIEWS = ("PA", "AP", "AP Supine")
+# Older tables list findings, "COVID-19, ARDS"; newer ones write the path to one, "Pneumonia/Viral/COVID-19".
+_BETWEEN_FINDINGS = re.compile("[,/]")
 _NOT_A_FINDING = ("No Finding", "todo", "Unknown")
 
 
@@ -69,7 +72,7 @@ class Covid19(HashSplit):
         # Offsets count from the onset of symptoms or from admission; only differences within a patient mean something.
         offset = pd.to_numeric(table["offset"], errors="coerce")
         frame["days"] = columns.since_first(offset, frame["patient_id"])
-        findings = table["finding"].fillna("todo").map(lambda text: {part.strip() for part in text.split(",")})
+        findings = table["finding"].fillna("todo").map(_findings)
         labels = tuple(sorted(set().union(*findings) - set(_NOT_A_FINDING)))
         unknown = findings.map(lambda found: not found.isdisjoint(("todo", "Unknown")))
         for label in labels:
@@ -77,6 +80,10 @@ class Covid19(HashSplit):
             frame[label] = present.where(~unknown, np.nan)
         frame["split"] = self.assign(frame["patient_id"])
         return frame, labels
+
+
+def _findings(text: str) -> set[str]:
+    return {part.strip() for part in _BETWEEN_FINDINGS.split(text)}
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -133,16 +133,20 @@ class Folder(HashSplit):
             if not is_dicom(path):
                 others += 1
                 continue
-            header = read_header(path)
-            if "Rows" not in header:
-                others += 1  # a report or a directory file
+            header = _header(path)
+            name = path.relative_to(root).as_posix()
+            if _is_no_image(header):
+                others += 1
                 continue
             patient = str(header.get("PatientID") or "").strip()
+            if not patient and "Rows" not in header:
+                # A damaged image: it stays in the table, so that the decoding names or refuses it like any other.
+                patient = f"unknown, of {name}"
             if not patient:
                 without_patient += 1
                 continue
             fields = [str(header.get(tag) or "") for tag in ("PatientSex", "PatientAge", "ViewPosition", "StudyDate")]
-            rows.append((path.relative_to(root).as_posix(), patient, *fields, str(path)))
+            rows.append((name, patient, *fields, str(path)))
         if not rows:
             missing = f"; {without_patient:,} DICOM images have no PatientID" if without_patient else ""
             raise ReidbenchError(
@@ -161,6 +165,31 @@ class Folder(HashSplit):
         if others:
             notes.append(f"{others:,} files are no DICOM image and are left out")
         return Source(frame, (), tuple(notes))
+
+
+def _header(path: Path) -> Any:
+    """What a DICOM file says before its pixels; nothing where it is too damaged to be parsed.
+
+    Raises:
+        ReidbenchError: pydicom is not installed.
+    """
+    try:
+        return read_header(path)
+    except ReidbenchError:
+        raise
+    except Exception:
+        # A parser meets hostile bytes and raises whatever it likes; all of it means the same.
+        return {}
+
+
+def _is_no_image(header: Any) -> bool:
+    """Whether a header is that of a report or a directory file: it has no rows, and says that it is no image."""
+    meta = getattr(header, "file_meta", {})
+    # Of a file cut short the last value may be a part of one: what follows the kind has to be there too.
+    if "Rows" in header or "TransferSyntaxUID" not in meta:
+        return False
+    kind = meta.get("MediaStorageSOPClassUID")
+    return bool(kind) and "Image Storage" not in getattr(kind, "name", "")
 
 
 def _inside(text: str, where: str) -> PurePosixPath:

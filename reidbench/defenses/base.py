@@ -19,8 +19,8 @@ class Privacy:
     """A formal guarantee, as its defense claims it.
 
     Attributes:
-        epsilon: the bound; smaller is stronger.
-        delta: the probability that the bound does not hold; 0 for pure differential privacy.
+        epsilon: the bound, 0 or more; smaller is stronger.
+        delta: the probability, 0 to 1, that the bound does not hold; 0 for pure differential privacy.
         unit: what one more or one less of changes the release by at most epsilon: a pixel, m pixels, an image, a
             patient. Never empty: an epsilon without a unit says nothing.
         whole_image_epsilon, whole_image_delta: the same bound for one whole image, which is what a re-identification
@@ -43,8 +43,15 @@ class Privacy:
     accountant: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.unit:
+        if not self.unit.strip():
             raise ValueError("an epsilon needs a unit: say what is protected (a pixel, an image, a patient …)")
+        # Written so that NaN, which every comparison denies, is refused too.
+        for epsilon in (self.epsilon, self.whole_image_epsilon or 0):
+            if not epsilon >= 0:
+                raise ValueError(f"epsilon={epsilon}: an epsilon is 0 or more")
+        for delta in (self.delta, self.whole_image_delta or 0):
+            if not 0 <= delta <= 1:
+                raise ValueError(f"delta={delta}: a delta is a probability, 0 to 1")
 
 
 class BaseDefense(BaseModel, ABC):

@@ -20,6 +20,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.attack import Trained, embed
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.published import Images
+from reidbench.harness.record import TrainingInfo
 from reidbench.harness.run import dataset_options
 from reidbench.harness.settings import Settings
 from reidbench.progress import Progress
@@ -41,7 +42,9 @@ class Searched:
         patients: (N,) the patient of each of these rows as 0..P-1, rising.
         names: (P,) the dataset's identifiers of them.
         images: (P,) how many images each has.
-        trained_on: (P,) whether the attacker was trained on them.
+        trained_on: (P,) whether the attacker has learned on them; on nobody where its training kept its start. Only the
+            dataset that was learned on is marked, by its revision: of patients that another one shares with it nothing
+            is known here.
         vectors: (N, D) of the images at ``rows``.
     """
 
@@ -69,8 +72,9 @@ class Overlap:
             ``image_a`` and ``image_b`` (the best image pair), ``score`` (of these two), ``mean_score`` (over all image
             pairs of the two), ``false_positive_rate`` (share of pairs of two different patients that reach the score),
             ``expected_false`` (how many of all compared pairs would reach it by chance), ``q_value`` (the share of
-            false ones to be expected up to this rank), and ``trained_on`` (whether the attacker had learned on one of
-            the two).
+            false ones to be expected up to this rank), ``trained_on`` (whether the attacker had learned on one of
+            the two), and ``known_above`` (the number of impostor pairs that reach the score: how much the expectation
+            rests on).
         rows: (K, 2) rows of the two cohorts that hold the best image pair of each candidate.
     """
 
@@ -100,7 +104,9 @@ def overlap(
 
     Args:
         settings: with one attacker.
-        train_on: the dataset to learn on, its train split; ``a`` if left out.
+        train_on: the dataset to learn on, its train split; ``a`` if left out. If it shares patients with a dataset
+            that is searched and has another revision, pairs of two of these count as impostors, though the attacker
+            was taught to tell them apart: too few false ones may then be expected.
         known: pairs of patients that are known to be shared; only checked here, they decide nothing.
         top: candidates to report.
         strict: refuse a dataset with unreadable images in place of leaving them out.
@@ -159,7 +165,7 @@ def _searched(
     rows = np.argsort(patients, kind="stable")
     first = np.unique(patients[rows], return_index=True)[1]
     taught = np.zeros(len(cohort), dtype=bool)
-    if cohort.revision == learned_from.revision:
+    if cohort.revision == learned_from.revision and _has_learned(trained.training):
         taught = (cohort.frame["split"] == "train").to_numpy()
     return Searched(
         cohort,
@@ -170,6 +176,11 @@ def _searched(
         taught[rows][first],
         vectors[rows],
     )
+
+
+def _has_learned(training: TrainingInfo) -> bool:
+    """Whether the weights hold anything of the train split: not where the start was kept, or nothing was seen."""
+    return training.images_seen > 0 and not training.kept_start
 
 
 def _maxima(
@@ -282,7 +293,8 @@ def _ranked(
         best = np.argsort(-scores, kind="stable")[:top]
         scores, pairs = scores[best], pairs[best]
     of_a, of_b = np.divmod(pairs, columns)
-    expected = _calibrated(known, a, b).expected(scores)
+    calibrated = _calibrated(known, a, b)
+    expected = calibrated.expected(scores)
     compared = len(a.images) * columns
     best_images, means = _best_images(attacker, a, b, of_a, of_b)
     table = pd.DataFrame(
@@ -300,9 +312,16 @@ def _ranked(
             "expected_false": expected,
             "q_value": metrics.q_values(expected),
             "trained_on": a.trained_on[of_a] | b.trained_on[of_b],
+            "known_above": _known_above(calibrated, scores),
         }
     )
     return table, best_images
+
+
+def _known_above(calibrated: metrics.FalseMatches, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many known impostor pairs reach each score, of the kinds that are searched: others weigh nothing."""
+    counted = np.sort(calibrated.scores[np.diff(calibrated.counted) > 0])
+    return np.asarray(len(counted) - np.searchsorted(counted, scores, side="left"), dtype=np.int64)
 
 
 def _best_images(

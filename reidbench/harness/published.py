@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from reidbench.attackers.base import Side
 from reidbench.cohorts.base import Cohort
-from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
+from reidbench.defenses.base import BaseDefense, CohortDefense, Defense, Privacy
 from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.release import draw_batch, release, to_unit
-from reidbench.errors import ReidbenchError
+from reidbench.errors import PluginError, ReidbenchError
 from reidbench.harness.fitting import Fit, fit, fitting_key
 from reidbench.harness.mapping import Mapping, mapping
 from reidbench.harness.record import DefenseInfo, PrivacyInfo
@@ -146,6 +147,10 @@ class Release(Published):
         found: where it comes from.
         parts: the originals by split.
         seed: the release seed.
+
+    Raises:
+        ReidbenchError: the defense publishes no images.
+        PluginError: what it claims to guarantee is no claim; said here, before anything is trained.
     """
 
     def __init__(
@@ -171,6 +176,7 @@ class Release(Published):
         self._progress = progress
         self._options = defense.model_dump(mode="json")
         originals = Originals(parts).key
+        self._privacy = _claimed(defense, originals["size"])
         self.key = {
             **originals,
             "images": "release",
@@ -237,8 +243,6 @@ class Release(Published):
 
     def info(self) -> DefenseInfo:
         """The defense with its options, its source and what it guarantees."""
-        any_part = next(iter(self.parts.values()))
-        claimed = self.defense.privacy(any_part.size, any_part.size)
         fitted = self._fitted()
         doc = (type(self.defense).__doc__ or "").strip()
         return DefenseInfo(
@@ -248,6 +252,24 @@ class Release(Published):
             kind=self.defense.kind,
             summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
             options=self._options,
-            privacy=PrivacyInfo(**asdict(claimed)) if claimed else None,
+            privacy=self._privacy,
             fitting=fitted.info if fitted else None,
         )
+
+
+def _claimed(defense: BaseDefense, size: int) -> PrivacyInfo | None:
+    # What a plugin claims for images of this size, as the record keeps it.
+    try:
+        claimed = defense.privacy(size, size)
+    except Exception as error:
+        raise PluginError(f"{defense.name}: privacy() raised {type(error).__name__}: {error}") from error
+    if claimed is None:
+        return None
+    if not isinstance(claimed, Privacy):
+        raise PluginError(f"{defense.name}: privacy() returned {type(claimed).__name__}, not Privacy or None")
+    try:
+        return PrivacyInfo(**asdict(claimed))
+    except ValidationError as error:
+        field = str(error.errors()[0]["loc"][0])
+        value = getattr(claimed, field)
+        raise PluginError(f"{defense.name}: privacy() claims {field}={value!r}, which no record can hold") from error

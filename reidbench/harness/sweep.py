@@ -219,7 +219,11 @@ def _run(
     """
     settings = experiment.settings
     label = defense_text(choice.defense)
-    subject = subject_of(experiment, choice)
+    try:
+        subject = subject_of(experiment, choice)
+    except PluginError as error:
+        yield Outcome(label, settings.preset, settings.seed, "failed", reason=str(error))
+        return
     path = subject_path(subject, place.out)
     # A model's undefended run takes the plugin's code too, and is made in the defense's own process.
     undefended = subject.undefended if isinstance(choice.defense, ModelDefense) else None

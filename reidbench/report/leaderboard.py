@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from reidbench.errors import ReidbenchError
 from reidbench.harness.record import Record, VerificationMetrics
 from reidbench.report.controls import BoardControls, board_controls
 from reidbench.report.curve import Point
@@ -140,14 +142,25 @@ def render(
 
 
 def write(pages: dict[str, str], folder: Path) -> list[Path]:
-    """Writes pages into ``folder``, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes pages into ``folder``, each whole or not at all.
+
+    Raises:
+        ReidbenchError: one cannot be written.
+    """
     paths = []
     for name, text in pages.items():
         path = folder / name
-        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ReidbenchError(f"{path}: cannot be written: {reason}") from error
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                temporary.unlink()
         paths.append(path)
     return paths
 

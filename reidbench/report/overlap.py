@@ -58,9 +58,16 @@ def as_data(found: Overlap, settings: Settings, known: Sequence[Recovered]) -> d
         "compared": found.compared,
         "impostors": found.impostors,
         "candidates": {f"{cut:g}": int((found.table["q_value"] <= cut).sum()) for cut in CUTS},
+        "known_above": {f"{cut:g}": _known_above(found, cut) for cut in CUTS},
         "known": [{**vars(each), "precision": each.precision, "recall": each.recall} for each in known],
         "notes": notes(found),
     }
+
+
+def _known_above(found: Overlap, q_value: float) -> int | None:
+    """How many known impostor pairs the last candidate of a cut rests on; None without any candidate."""
+    chosen = found.table.loc[found.table["q_value"] <= q_value, "known_above"]
+    return int(chosen.iloc[-1]) if len(chosen) else None
 
 
 def as_markdown(found: Overlap, settings: Settings, known: Sequence[Recovered]) -> str:

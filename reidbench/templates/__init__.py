@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
 import re
 import tempfile
@@ -12,12 +13,16 @@ from string import Template
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import Registry
 
+#: Letters of a name: files are named by it, with more before and behind.
+LONGEST = 64
+
 
 def new_defense(name: str, folder: Path, *, single_file: bool = False, fitted: bool = False) -> list[Path]:
     """Writes the skeleton of a defense: a package in ``folder/reidbench-NAME``, or the one file ``folder/NAME.py``.
 
     Args:
-        name: lower-case letters, digits and underscores, a letter first; no installed defense has it.
+        name: up to 64 lower-case letters, digits and single underscores between them, a letter first; no installed
+            defense has it, and no installed module that of its package.
         folder: where it goes; made if it isn't there.
         single_file: a loose file for ``--plugins-dir`` in place of a package.
         fitted: a defense that trains on the train split first.
@@ -42,9 +47,9 @@ def new_defense(name: str, folder: Path, *, single_file: bool = False, fitted: b
             target / "README.md": "readme",
             target / ".github" / "workflows" / "test.yml": "workflow",
         }
-    if target.exists():
-        raise ReidbenchError(f"{target}: is there already; nothing was written")
     try:
+        if target.exists():
+            raise ReidbenchError(f"{target}: is there already; nothing was written")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as staged:
             for path, template in files.items():
@@ -56,21 +61,37 @@ def new_defense(name: str, folder: Path, *, single_file: bool = False, fitted: b
 
 
 def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if len(name) > LONGEST:
+        raise ReidbenchError(f"{name[:LONGEST]!r}…: a name has {LONGEST} letters at most, and this one {len(name)}")
+    if not _names_code(name):
         near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-        hint = f"; perhaps {near}" if re.fullmatch(r"[a-z][a-z0-9_]*", near) and not keyword.iskeyword(near) else ""
-        raise ReidbenchError(f"{name!r}: a name is lower-case letters, digits and _, a letter first{hint}")
+        hint = f"; perhaps {near}" if _names_code(near) else ""
+        raise ReidbenchError(
+            f"{name!r}: a name is lower-case letters, digits and single _ between them, a letter first, and no word "
+            f"of Python's own{hint}"
+        )
     for row in Registry().found("defense"):
         if row.name == name:
             raise ReidbenchError(f"{name!r}: {row.distribution} brings a defense of this name already")
+    if importlib.util.find_spec(f"reidbench_{name}") is not None:
+        raise ReidbenchError(f"{name!r}: a module reidbench_{name} is installed already")
+
+
+def _names_code(name: str) -> bool:
+    # A module, a class and a package are named by it, so that it is neither `class` nor, capitalized, `None`.
+    shaped = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) is not None
+    return shaped and not keyword.iskeyword(name) and not keyword.iskeyword(_class(name))
+
+
+def _class(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _fill(path: Path, template: str, name: str) -> None:
     text = (resources.files(__name__) / f"{template}.tmpl").read_text(encoding="utf-8")
-    cls = "".join(part.capitalize() for part in name.split("_"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(Template(text).substitute(name=name, cls=cls, dashed=_dashed(name)), encoding="utf-8")
+    path.write_text(Template(text).substitute(name=name, cls=_class(name), dashed=_dashed(name)), encoding="utf-8")
 
 
 def _dashed(name: str) -> str:
-    return re.sub("_+", "-", name).strip("-")
+    return name.replace("_", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from reidbench import ReidbenchError
+from reidbench.cli.arguments import require_folder
 
 BAD_DEFENSE = """
 import torch
@@ -83,6 +85,41 @@ def test_a_plugin_that_breaks_a_promise_is_named_and_nothing_is_recorded(call, t
     assert not list(tmp_path.rglob("bad_one-*.json"))
 
 
+CLAIMS = """
+from reidbench import Defense, Privacy, hookimpl
+
+class Claims(Defense):
+    "Claims what it cannot."
+    name = "claims"
+    def transform(self, images, *, rng):
+        return images
+    def privacy(self, height, width):
+        return {claim}
+
+@hookimpl
+def reidbench_defenses():
+    return [Claims]
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "what"),
+    [
+        ("self.nothing", "privacy() raised AttributeError"),
+        ("Privacy(-1, 0, 'a pixel')", "privacy() raised ValueError: epsilon=-1"),
+        ("(1.0, 0.0, 'a pixel')", "privacy() returned tuple, not Privacy or None"),
+        ("Privacy(float('inf'), 0, 'a pixel')", "privacy() claims epsilon=inf, which no record can hold"),
+        ("Privacy(1, 0, 'a pixel', steps='many')", "privacy() claims steps='many', which no record can hold"),
+    ],
+)
+def test_a_claim_that_is_none_is_refused_before_any_training(refused, tmp_path, claim, what):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "claims.py").write_text(CLAIMS.format(claim=claim))
+    line = refused("run", "--defense=claims", "--plugins-dir=plugins", "--dataset=phantom:patients=40", "--size=32")
+    assert line.startswith(f"reidbench: error: claims: {what}")
+    assert not (tmp_path / "cache" / "steps").exists()
+
+
 def _folder(tmp_path, rows):
     for number in range(len(rows)):
         Image.new("L", (20, 20), number * 20 % 256).save(tmp_path / f"{number}.png")
@@ -114,6 +151,61 @@ def test_an_unreadable_image_is_refused_by_name_with_strict(refused, tmp_path):
 def test_an_output_that_is_a_file_is_refused(refused, tmp_path):
     (tmp_path / "taken").write_text("")
     assert "is in the way" in refused("run", "--defense=identity", "--out=taken")
+
+
+@pytest.mark.parametrize("command", [["run", "--defense=identity"], ["sweep", "identity"]])
+@pytest.mark.parametrize("out", ["taken/below", "/proc/foo", "/proc", "o" * 300])
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(refused, tmp_path, command, out):
+    (tmp_path / "taken").write_text("")
+    line = refused(*command, "--dataset=phantom:patients=40", f"--out={out}")
+    assert f"--out {out}: " in line
+    assert "cannot be written" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"], "nothing was loaded or trained"
+
+
+def test_trying_an_output_folder_leaves_nothing_and_takes_nothing_away(tmp_path):
+    require_folder(tmp_path / "new" / "below")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "old").mkdir()
+    require_folder(tmp_path / "old")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "old"]
+
+
+def test_a_cache_that_cannot_be_a_folder_is_one_line(command, tmp_path):
+    arguments = ("run", "--defense=identity", "--dataset=phantom:patients=40", "--quiet")
+    done = command(*arguments, cwd=tmp_path, cache="/dev/null", check=2)
+    assert done.stderr.splitlines() == [done.stderr.strip()]
+    assert done.stderr.startswith("reidbench: error: /dev/null")
+
+
+NO_TEXT = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "kept/a.json"), "kept/a.json: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (NO_TEXT, "a file is no utf-8 text: invalid start byte at byte 0 (--debug shows where)"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line_too(refused, call, monkeypatch, error, what):
+    def fail(*arguments, **keywords):
+        raise error
+
+    monkeypatch.setattr("reidbench.cli.app.app", fail)
+    assert refused("list") == f"reidbench: error: {what}"
+    with pytest.raises(type(error)):
+        call("list", "--debug")
+
+
+def test_an_error_that_names_no_file_keeps_its_traceback(call, monkeypatch):
+    def fail(*arguments, **keywords):
+        raise OSError("what a library says of itself")
+
+    monkeypatch.setattr("reidbench.cli.app.app", fail)
+    with pytest.raises(OSError, match="of itself"):
+        call("list")
 
 
 def test_list_names_everything_and_describe_explains_it(call):

@@ -71,6 +71,14 @@ def test_a_new_package_passes_its_own_tests_at_once(fresh, tmp_path):
         ("1st", "a letter first"),
         ("", "a letter first"),
         ("class", "a letter first"),
+        ("none", "no word of Python's own$"),
+        ("true", "no word of Python's own$"),
+        ("false", "no word of Python's own$"),
+        ("mine_", "perhaps mine$"),
+        ("my__fade", "perhaps my_fade$"),
+        ("plugins", "a module reidbench_plugins is installed already"),
+        ("a" * 65, "64 letters at most, and this one 65"),
+        ("a" * 300, "64 letters at most, and this one 300"),
         ("../up", "perhaps up"),
         ("a\n", "perhaps a"),
         ("gaussian_noise", "reidbench brings a defense of this name already"),
@@ -80,6 +88,12 @@ def test_a_bad_name_is_refused_and_nothing_is_written(tmp_path, name, what):
     with pytest.raises(ReidbenchError, match=what):
         new_defense(name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_longest_name_makes_a_package_and_a_place_with_a_longer_one_is_refused(tmp_path):
+    assert len(new_defense("a" * 64, tmp_path)) == 5
+    with pytest.raises(ReidbenchError, match="cannot be written: File name too long"):
+        new_defense("mine", tmp_path / ("o" * 300))
 
 
 @pytest.mark.parametrize("single_file", [True, False])
@@ -145,6 +159,9 @@ def test_within_the_limit_nothing_is_different(call, odd):
         (["check-defense", "gausian_noise"], "did you mean 'gaussian_noise'?"),
         (["check-defense", "gaussian_noise:all"], "one set of options at a time"),
         (["check-defense", "gaussian_noise:sigma=-1"], "greater than or equal to 0"),
+        (["check-defense", "identity", "--timeout=nan"], "--timeout nan: a number of seconds above 0 is needed"),
+        (["check-defense", "identity", "--timeout=0"], "--timeout 0: a number of seconds above 0 is needed"),
+        (["check-defense", "identity", "--timeout=-5"], "--timeout -5: a number of seconds above 0 is needed"),
         (["new-defense", "My-Fade"], "perhaps my_fade"),
         (["compare", "none.json", "none.json"], "cannot be read"),
         (["sweep", "plan.toml"], "plan.toml: cannot be read"),

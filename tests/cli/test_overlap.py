@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ class Grey(Attacker):
     presets = {"quick": {}}
 
     def fit(self, train, val, *, seed, device, work_dir, start=None, progress=None):
-        return Training(epochs=0, images_seen=0, seconds=0.0, learned=True, history=[])
+        return Training(epochs=1, images_seen=9, seconds=0.0, learned=True, history=[], kept_start=False)
 
     def embed(self, images, *, device):
         return images.mean(axis=1, dtype=np.float32)[:, ::8]
@@ -109,12 +110,32 @@ def test_every_figure_of_a_candidate_is_computed_again(call, tmp_path, grey):
         assert -np.abs(best[0] - best[1]).max() == pytest.approx(row.score, rel=1e-4)
         assert (row.image_a[:6], row.image_b[:6]) == (row.patient_a, row.patient_b)
     # Impostors: two patients of a dataset, unless the attacker learned on both.
+    assert (table["known_above"] <= data["impostors"]).all()
+    for cut, above in data["known_above"].items():
+        chosen = table.loc[table["q_value"] <= float(cut), "known_above"]
+        assert above == (chosen.iloc[-1] if len(chosen) else None)
+    for row in table.iloc[[0, 40, 333]].itertuples():
+        assert row.known_above == sum(
+            scores(side, i, side, j).max() >= row.score
+            for side in (0, 1)
+            for i, j in combinations(names[side], 2)
+            if side or not {i, j} <= set(frames[0].loc[frames[0]["split"] == "train", "patient_id"])
+        )
     trained = set(frames[0].loc[frames[0]["split"] == "train", "patient_id"])
     assert set(table.loc[table["trained_on"], "patient_a"]) == trained
     within = len(names[0]) * (len(names[0]) - 1) - len(trained) * (len(trained) - 1)
     assert data["impostors"] == (within + len(names[1]) * (len(names[1]) - 1)) // 2
     assert Image.open(tmp_path / "overlap" / "candidates.png").size == (1016, 792)
     assert f"{data['compared']:,} patient pairs" in (tmp_path / "overlap" / "overlap.md").read_text()
+
+
+@pytest.mark.parametrize(("before", "after"), [("images_seen=9", "images_seen=0"), ("start=False", "start=True")])
+def test_of_a_training_that_kept_its_start_all_impostor_pairs_count(call, tmp_path, grey, before, after):
+    (tmp_path / "plugins" / "grey.py").write_text(PIXELS.replace(before, after))
+    data = json.loads(call("overlap", A, B, *grey).stdout)
+    assert not pd.read_csv(tmp_path / "overlap" / "candidates.csv")["trained_on"].any()
+    a, b = data["a"]["patients"], data["b"]["patients"]
+    assert data["impostors"] == (a * (a - 1) + b * (b - 1)) // 2
 
 
 def test_a_third_dataset_to_learn_on_and_fewer_candidates(call, tmp_path, grey):

@@ -6,6 +6,7 @@ import base64
 import json
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,28 @@ def test_submit_check_goes_on_after_a_record_without_scores(call, runs, tiny_run
     path.write_text(json.dumps(data))
     refused = call("submit", "check", "kept", "--quiet", check=1).stdout.splitlines()
     assert refused[-1] == "records: 1 agree, 1 refused, 1 not checked"
+
+
+@pytest.mark.parametrize("place", ["", ".", "/", "/proc/foo", "taken/page.md", "folder", "o" * 300])
+def test_a_summary_that_cannot_be_written_is_one_line_and_leaves_nothing(refused, runs, tmp_path, monkeypatch, place):
+    # What is written does not matter, and these records are too small to be compared.
+    monkeypatch.setattr("reidbench.report.compare.compare", lambda *places, **options: [])
+    monkeypatch.setattr("reidbench.report.compare_page.as_markdown", lambda comparisons: "a page")
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    line = refused("compare", "kept", "kept", f"--markdown={place}")
+    assert ("cannot be written" if Path(place).name else "the name of a file is needed") in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["/proc/foo", "taken", "taken/below"])
+def test_leaderboards_that_cannot_be_written_are_one_line(refused, runs, tmp_path, place):
+    (tmp_path / "taken").write_text("")
+    assert "cannot be written" in refused("leaderboard", "kept", f"--out={place}", "--quiet")
+
+
+def test_a_page_whose_name_a_folder_has_leaves_no_temporary_file(refused, runs, tmp_path):
+    (tmp_path / "pages" / "phantom.md").mkdir(parents=True)
+    assert "pages/phantom.md: cannot be written" in refused("leaderboard", "kept", "--out=pages", "--quiet")
+    assert not list((tmp_path / "pages").glob(".*"))

@@ -29,14 +29,22 @@ class Hangs(Defense):
         while True:
             time.sleep(0.1)
 
+class Claims(Defense):
+    "Cannot say what it guarantees."
+    name = "claims"
+    def transform(self, images, *, rng):
+        return images
+    def privacy(self, height, width):
+        return 1 / 0
+
 @hookimpl
 def reidbench_defenses():
-    return [Raises, Hangs]
+    return [Raises, Hangs, Claims]
 """
 
 
 PLAN = """
-defenses = ["raises", "unimportable", "hangs"]
+defenses = ["raises", "unimportable", "hangs", "claims"]
 dataset = "example_stripes"
 attackers = ["example_pixels"]
 size = 32
@@ -64,13 +72,15 @@ def test_a_sweep_skips_what_is_recorded_and_goes_on_after_a_failure(call, tmp_pa
         "raises": "failed",
         "unimportable": "failed",
         "hangs": "failed",
+        "claims": "failed",
         "example_fade strength=0.3": "recorded",
     }
     assert rows["raises"]["reason"] == "raises: transform() raised RuntimeError: out of order"
     assert "ZeroDivisionError" in rows["unimportable"]["reason"]
     assert rows["hangs"]["reason"].startswith("no end within 15 s; it was at broken.py line 1")
     failed = [line for line in first.stderr.splitlines() if line.startswith("failed: ")]
-    assert len(failed) == 3
+    assert rows["claims"]["reason"].startswith("claims: privacy() raised ZeroDivisionError")
+    assert len(failed) == 4
     assert "failed: raises, preset quick, seed 0: raises: transform() raised RuntimeError: out of order" in failed
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert len(written) == 4  # Two records, each with its scores.

@@ -190,3 +190,11 @@ def test_real_images_are_decoded(real_data: Path, tmp_path: Path) -> None:
     assert any("were taken from train" in note for note in cohort.notes)
     test = cohort.part("test").frame["image_id"]
     assert set(test) <= set((sample / "test_list.txt").read_text().split())
+
+
+@pytest.mark.parametrize("name", ["train_val_list.txt", "test_list.txt"])
+def test_a_list_that_is_no_text_is_one_line(tmp_path: Path, dataset: ChestXray14, name: str) -> None:
+    (tmp_path / name).write_bytes(b"00000003_000.png\n\xff\xfe\x00")
+    with pytest.raises(ReidbenchError, match=rf"chestxray14: .*{name} is not a readable list: .*utf-8") as caught:
+        dataset.source()
+    assert "\n" not in str(caught.value)

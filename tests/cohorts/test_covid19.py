@@ -53,6 +53,17 @@ def test_findings(dataset: Covid19) -> None:
     np.testing.assert_array_equal(source.whole["COVID-19"], [1, 1, np.nan, 0])
 
 
+def test_findings_that_newer_tables_write_as_paths(tmp_path: Path, dataset: Covid19) -> None:
+    table = pd.read_csv(tmp_path / "metadata.csv", dtype=str)
+    paths = {"COVID-19, ARDS": "Pneumonia/Viral/COVID-19, ARDS", "COVID-19": "Pneumonia/Viral/COVID-19"}
+    table.assign(finding=table["finding"].replace(paths)).to_csv(tmp_path / "metadata.csv", index=False)
+    source = dataset.source()
+    assert source.labels == ("ARDS", "COVID-19", "Pneumonia", "Viral")
+    for label in ("COVID-19", "Pneumonia", "Viral"):
+        np.testing.assert_array_equal(source.whole[label], [1, 1, np.nan, 0])
+    np.testing.assert_array_equal(source.frame["ARDS"], [1, 0, np.nan])
+
+
 def test_what_is_left_out_is_said_in_a_line_each(dataset: Covid19) -> None:
     assert dataset.source().notes == (
         "3 rows that are no frontal X-ray (lateral views, CT, view unknown) are left out",

@@ -189,7 +189,7 @@ def test_a_folder_of_dicom_files_is_a_cohort(tmp_path: Path) -> None:
     write(root / "a/2", RAMP, StudyDate="20200101", **fields)
     write(root / "b/1.dcm", RAMP, PatientID=" p2 ", PatientSex="O", PatientAge="006M", ViewPosition="LL")
     write(root / "c/1.dcm", RAMP, PatientID="")
-    save(root / "report.dcm", header(Modality="SR"))
+    save(root / "report.dcm", header(Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
     (root / "README.txt").write_text("hello")
     source = Folder(root=root).source()
     frame = source.frame
@@ -205,6 +205,35 @@ def test_a_folder_of_dicom_files_is_a_cohort(tmp_path: Path) -> None:
     )
     cohort = load_cohort(Folder(root=root), size=64, cache=tmp_path / "cache")
     np.testing.assert_array_equal(cohort.pixels[0], decode(root / "a/1.dcm", "x", 64))
+
+
+@pytest.mark.parametrize("length", [132, 140, 150, 170, 240, 360, 480])
+def test_a_file_cut_short_in_its_header_is_named_and_refused_by_strict(tmp_path: Path, length: int) -> None:
+    root = tmp_path / "root"
+    for number in range(8):
+        write(root / f"{number}.dcm", RAMP, PatientID=f"p{number}")
+    whole = (root / "7.dcm").read_bytes()
+    assert whole.index(b"\x28\x00\x10\x00US") > length, "before Rows"
+    (root / "7.dcm").write_bytes(whole[:length])
+    dataset = Folder(root=root, val_share=0)
+    assert dataset.source().notes == ()
+    cohort = load_cohort(dataset, size=16, cache=tmp_path / "cache")
+    assert len(cohort) == 7
+    assert any(note.startswith("1 of 8 images cannot be read and are left out: 7.dcm (") for note in cohort.notes)
+    with pytest.raises(ReidbenchError, match=r"1 of 8 images cannot be read: 7\.dcm \("):
+        load_cohort(dataset, size=16, cache=tmp_path / "cache", strict=True)
+
+
+def test_an_image_without_rows_is_damaged_and_a_report_is_no_image(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for number in range(8):
+        write(root / f"{number}.dcm", RAMP, PatientID=f"p{number}")
+    save(root / "rowless.dcm", header())
+    save(root / "report.dcm", header(Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
+    save(root / "private.dcm", header(SOPClassUID="1.2.3.4"))
+    notes = load_cohort(Folder(root=root), size=16, cache=tmp_path / "cache").notes
+    assert "2 files are no DICOM image and are left out" in notes
+    assert any(note.startswith("1 of 9 images cannot be read and are left out: rowless.dcm (") for note in notes)
 
 
 def test_a_manifest_may_name_dicom_files(tmp_path: Path) -> None:

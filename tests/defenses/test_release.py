@@ -193,3 +193,22 @@ def test_an_attackers_own_draws_differ_and_are_rounded_as_a_release_is():
 def test_an_epsilon_needs_a_unit():
     with pytest.raises(ValueError, match="unit"):
         Privacy(epsilon=1.0, delta=0.0, unit="")
+
+
+@pytest.mark.parametrize(
+    ("claim", "what"),
+    [
+        ({"unit": "  "}, "unit"),
+        ({"epsilon": -1.0}, "epsilon=-1.0"),
+        ({"epsilon": float("nan")}, "epsilon=nan"),
+        ({"delta": -0.1}, "delta=-0.1"),
+        ({"delta": 1.5}, "delta=1.5"),
+        ({"delta": float("nan")}, "delta=nan"),
+        ({"whole_image_epsilon": float("nan")}, "epsilon=nan"),
+        ({"whole_image_delta": 2.0}, "delta=2.0"),
+    ],
+)
+def test_a_claim_is_within_its_bounds(claim, what):
+    with pytest.raises(ValueError, match=what):
+        Privacy(**{"epsilon": 1.0, "delta": 0.0, "unit": "a pixel", **claim})
+    Privacy(epsilon=float("inf"), delta=1.0, unit="a pixel", whole_image_epsilon=float("inf"), whole_image_delta=1.0)

@@ -81,7 +81,12 @@ def test_streams_must_match_the_images() -> None:
         ("Resize", {"size": [20, 20]}, "changes the shape of an image: 40×56 becomes 20×20"),
         ("RandomHue", {"hue": 0.3}, "fails on a grey 40×56 image"),
         ("RandomBrightness", {}, "changes nothing with these arguments"),
-        ("RandomErasing", {"p": 0}, "p=0 changes nothing"),
+        ("RandomErasing", {"p": 0}, "p=0: a probability above 0 and at most 1 is needed"),
+        ("RandomErasing", {"p": -1}, "p=-1: a probability above 0 and at most 1 is needed"),
+        ("RandomErasing", {"p": 2}, "p=2: a probability above 0 and at most 1 is needed"),
+        ("RandomErasing", {"p": "x"}, "p='x': a probability above 0 and at most 1 is needed"),
+        ("RandomErasing", {"p": True}, "p=True: a probability above 0 and at most 1 is needed"),
+        ("RandomErasing", {"p": None}, "p=None: a probability above 0 and at most 1 is needed"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(augmentation: str, arguments: dict, message: str) -> None:
