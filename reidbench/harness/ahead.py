@@ -1,8 +1,8 @@
 """Trainings that don't wait for each other, in processes of their own: their steps lie in the cache when wanted.
 
 Small networks gain little from a second thread: two trainings on a core each are done well before two in turn on both.
-Each process has one thread, whatever the machine: the copy of a process whose threads have worked cannot start new ones,
-and would wait for them for ever.
+Each process has one thread, whatever the machine: the copy of a process whose threads have worked cannot start new
+ones, and would wait for them for ever.
 """
 
 from __future__ import annotations
