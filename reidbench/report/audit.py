@@ -5,13 +5,12 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from reidbench.harness.audit import Audit
 from reidbench.harness.record import Interval
+from reidbench.report.tables import plain_table
 from reidbench.report.terminal import WIDTH, figure, number
 
 
@@ -82,7 +81,7 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
         console.width = WIDTH
     for line in scope(audit):
         console.print(line, markup=False)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table = plain_table()
     for heading in _columns(audit):
         table.add_column(heading, justify="right" if heading else "left")
     for row in _rows(audit):

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from reidbench import metrics
@@ -22,6 +20,7 @@ from reidbench.harness.record import (
     VerificationMetrics,
 )
 from reidbench.report.summary import SHORT_LINKAGE, defense_label, worst_verification
+from reidbench.report.tables import plain_table
 from reidbench.report.terminal import WIDTH, figure, number
 
 if TYPE_CHECKING:
@@ -172,15 +171,7 @@ def print_strata(records: Sequence[Record], console: Console | None = None) -> N
             console.print(f"{defense_label(record)}: the record holds no strata", markup=False)
             continue
         title = f"{defense_label(record)}: true positive rate, {_setting(attack, 'calibrated')}"
-        # Names come from plugins and datasets: as plain strings, rich would take their brackets for markup.
-        table = Table(
-            title=Text(title, style="table.title"),
-            box=box.SIMPLE_HEAD,
-            title_justify="left",
-            padding=(0, 1),
-            collapse_padding=True,
-            pad_edge=False,
-        )
+        table = plain_table(title)
         for heading in ("", "stratum"):
             table.add_column(heading)
         for heading in ("pairs", "patients", "at 1 % FPR", "at 0.5"):

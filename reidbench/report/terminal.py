@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from reidbench.harness.record import Interval, Record
@@ -22,6 +20,7 @@ from reidbench.report.summary import (
     worst_retrieval,
     worst_verification,
 )
+from reidbench.report.tables import plain_table
 
 WIDTH = 100
 # Below this a table with intervals would lose the names of its defenses, and below that one any table would.
@@ -48,16 +47,7 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         f"{data.name}, {data.images['test']} test images of {data.patients['test']} patients at {data.size}², "
         f"preset {first.preset}"
     )
-    # Names come from plugins and datasets: as plain strings, rich would take their brackets for markup.
-    table = Table(
-        title=Text(title, style="table.title"),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        padding=(0, 1),
-        collapse_padding=True,
-        pad_edge=False,
-        show_edge=False,
-    )
+    table = plain_table(title, show_edge=False)
     table.add_column("defense", overflow="fold", max_width=20)
     worst = " worst case" if wide else ""
     left = ("utility*", "retrained*") if first.track == "images" else ("utility*", "claimed ε")
