@@ -50,9 +50,15 @@ def only(record: Record, knowledge: str) -> Record:
     return record.model_copy(update={"attacks": kept})
 
 
-@pytest.mark.parametrize("row", rows("What the leaderboard says"), ids=lambda row: row[0])
-def test_the_phantoms_rows(row, records):
-    record = chosen(records, "phantom", row[0])
+BOARDS = [
+    *(("phantom", row) for row in rows("What the leaderboard says")),
+    *(("chestxray14", row) for row in rows("The same on real X-rays")),
+]
+
+
+@pytest.mark.parametrize(("dataset", "row"), BOARDS, ids=lambda value: value if isinstance(value, str) else value[0])
+def test_a_boards_rows(dataset, row, records):
+    record = chosen(records, dataset, row[0])
     told = [numbers(cell)[0] for cell in row[1:]]
     figures = [
         worst_verification(only(record, "ignorant")),
