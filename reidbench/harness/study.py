@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Cohort, remap
-from reidbench.cohorts.pairs import Pairs, build_pairs
+from reidbench.cohorts.pairs import Pairs, build_pairs, check_linkable
 from reidbench.errors import ReidbenchError
 from reidbench.harness import evaluate, seed
 from reidbench.harness.attack import Trained, embed
@@ -123,8 +123,8 @@ class Study:
                 chosen = replace(part, frame=frame)
                 found, _, _ = self._verify(trained, chosen, vectors, whole=whole)
                 return verification_cells(found)
-            # For its refusals alone: nobody has anything to find where there is no genuine pair.
-            build_pairs(frame, negatives="random", seed=PAIR_SEED, max_pairs=2)
+            # Nobody has anything to find where there is no genuine pair.
+            check_linkable(frame["patient"].to_numpy())
         except ReidbenchError as error:
             return str(error)
         ranks = evaluate.rank_images(
