@@ -43,11 +43,21 @@ is random is drawn from a stream of its own for each image, so a release has the
 Guarantees are those of the mechanism in exact arithmetic; clipping to [0, 1] and rounding to eight bits come after it
 and cost nothing. **An ε belongs to its unit.** Most of these protect a pixel, or m pixels; the bound for a whole image,
 which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything; the
-bounds of a patient's several images add up once more. And a guarantee holds only as long as nobody knows the release
-seed, which a benchmark's record names: release real images with a seed that you keep to yourself, and with each seed
-once, since two releases of one seed share their noise, which can be subtracted. The streams are torch's, made for
-experiments: 32 bits of a seed can be tried, and among a hundred thousand images a pair or so share one. The figures
-below are for the default options and an image of {side}×{side} pixels.
+bounds of a patient's several images add up once more. The figures below are for the default options and an image of
+{side}×{side} pixels.
+
+And a guarantee holds only as long as nobody knows the release seed, which a benchmark's record names: release real
+images with a seed of forty random digits that you keep to yourself, and the record with it, and use each seed once. An
+image's stream is keyed by 128 bits of a hash of the seed, the defense with all its options, and the image's name. What
+differs in one of these shares no noise; two releases with one seed and identical defense and options are the same
+release. But the image behind a name is in no key: edited since, at another size, or in another dataset that has the
+same name, it gets the same noise again, which can be subtracted. The streams are NumPy's (Philox), which are not
+cryptographic.
+
+Not all that is random has so long a seed. Torch's generators take 32 bits of one on the CPU, which can all be tried.
+They draw what `kornia_augment` does, the order in which `k_same_pixel` and `k_same_eigen` take the patients, and the
+trainings of `flow_field` and `privacy_net`; none of these claims a guarantee. They draw the noise of `dp_training` and
+`federated` too, [which do](model-track.md#dp_training).
 
 *Gradients* says whether a finite gradient passes from the release to the image, whatever the options, for an attacker
 or an anonymizer that trains through the defense; `reidbench check-defense` holds a defense to it.

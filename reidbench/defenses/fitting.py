@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import torch
 
 from reidbench.defenses.fitted import FitData, FittedDefense, History
-from reidbench.defenses.random import image_seed
+from reidbench.defenses.identity import identity
+from reidbench.defenses.random import stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress
 
@@ -30,7 +31,8 @@ def fit_defense(
     Args:
         defense: left as it is.
         data: originals of the train split; it gets them read-only.
-        seed: the release seed. What the defense is given is a stream of its own, in which no attacker draws.
+        seed: the release seed. What the defense is given is a seed of its own, 63 bits made from it and the defense's
+            name and options, with which no attacker draws.
         work_dir: for checkpoints; called again with the same one after a kill, it goes on where it was.
 
     Returns:
@@ -42,7 +44,7 @@ def fit_defense(
             message begins with its name.
     """
     device = device or torch.device("cpu")
-    own = image_seed(seed, 0, f"fit {defense.name}")
+    own = torch_seed(stream_key(seed, 0, identity(defense), purpose="fit"))
     given = replace(data, **{name: _locked(array) for name, array in vars(data).items()})
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -3,72 +3,102 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-Draw = Callable[[torch.Tensor, torch.Generator], object]
 Images = Callable[[torch.Tensor], torch.Tensor]
+Row = NDArray[np.float32]
+Stream = np.random.Generator
+Shape = tuple[int, ...]
+
+# What a stream is for, so that no image's name can be that of another kind of stream.
+Purpose = Literal["image", "cohort", "fit"]
+HASH = b"reidbench-stream"
 
 
-def image_seed(release_seed: int, draw: int, image_id: str) -> int:
-    """The seed of one image's stream, 63 bits of a hash.
-
-    torch's CPU generator takes the low 32 of them: among a hundred thousand images a pair or so share a stream, and all
-    streams can be tried. It is made for experiments; noise that is to protect patients needs a cryptographic generator.
-    """
-    text = f"{release_seed}\x00{draw}\x00{image_id}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
-
-
-class ReleaseRandom:
-    """Random numbers for a batch of images, shaped like what they are for.
-
-    Each image has a stream of its own, made from (release seed, draw, image_id): it is the same whatever the batch
-    size and order. Numbers are drawn on the CPU and moved, so that a release is the same on every device.
+def stream_key(release_seed: int, draw: int, defense: str, image_id: str = "", *, purpose: Purpose = "image") -> bytes:
+    """The key of one stream, 128 bits of a hash of all that tells it from others.
 
     Args:
-        generators: a CPU generator an image.
+        defense: its name and options, as :func:`reidbench.defenses.identity.identity` writes them.
+        image_id: empty where the stream is for a whole set.
+    """
+    # JSON keeps the parts from running into each other, whatever characters a name has.
+    text = json.dumps([purpose, int(release_seed), int(draw), defense, str(image_id)])
+    return hashlib.blake2b(text.encode(), digest_size=16, person=HASH).digest()
+
+
+def stream_of(key: bytes) -> Stream:
+    """The generator of a 128-bit key."""
+    # Philox takes the 128 bits as they are, and numbers blocks under them like a cipher, if a weak one: another key is
+    # another stream and no other piece of the same. PCG64DXSM is a sixth faster, but makes its state of a seed by a
+    # short hash, and was never meant to be hard to run backwards.
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+def torch_seed(key: bytes) -> int:
+    """A seed for torch's generators, 63 bits of a key. On the CPU they take the low 32 of them."""
+    return int.from_bytes(key[:8], "little") >> 1
+
+
+class ReleaseRandom(ABC):
+    """Random numbers for a batch of images, shaped like what they are for.
+
+    In a release, each image has a stream of its own, made from (release seed, draw, defense with its options,
+    image_id): it is the same whatever the batch size and order. Numbers are drawn on the CPU and moved, so that a
+    release is the same on every device.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator]) -> None:
-        self.generators = tuple(generators)
+    @staticmethod
+    def for_images(release_seed: int, image_ids: Sequence[str], draw: int = 0, *, defense: str = "") -> ReleaseRandom:
+        """The streams of these images in one release.
 
-    @classmethod
-    def for_images(cls, release_seed: int, image_ids: Sequence[str], draw: int = 0) -> ReleaseRandom:
-        """The streams of these images in one release; ``draw`` numbers an attacker's own runs of the mechanism."""
-        return cls([torch.Generator().manual_seed(image_seed(release_seed, draw, i)) for i in image_ids])
+        Args:
+            release_seed: 0 or more, of any size.
+            draw: 0 for what is published; other numbers for an attacker's own runs of the mechanism.
+            defense: its name and options as one text, so that no two defenses share their noise.
+        """
+        return ImageStreams([stream_of(stream_key(release_seed, draw, defense, name)) for name in image_ids])
 
+    @abstractmethod
     def __len__(self) -> int:
-        return len(self.generators)
+        """Number of images."""
 
     def normal_like(self, images: torch.Tensor) -> torch.Tensor:
         """Standard normal numbers, shaped and placed like ``images`` (B, …)."""
-        return self._like(images, lambda row, g: row.normal_(generator=g))
+        return self._normal(self._checked(images)).to(images.device, images.dtype)
 
     def uniform_like(self, images: torch.Tensor) -> torch.Tensor:
         """Uniform numbers in [0, 1), shaped and placed like ``images`` (B, …)."""
-        return self._like(images, lambda row, g: row.uniform_(generator=g))
+        return _below_one(self._uniform(self._checked(images)), images.dtype).to(images.device, images.dtype)
 
     def laplace_like(self, images: torch.Tensor) -> torch.Tensor:
         """Laplace numbers of scale 1 (variance 2), shaped and placed like ``images`` (B, …)."""
-        # The difference of two exponentials is Laplace. Each is drawn by inversion, four times as fast as exponential_,
-        # from uniform numbers below 1, so that there is no logarithm of zero to guard.
-        first = self._like(images, lambda row, g: row.uniform_(generator=g).neg_().log1p_())
-        return self._like(images, lambda row, g: row.uniform_(generator=g).neg_().log1p_()) - first
+        return self._laplace(self._checked(images)).to(images.device, images.dtype)
 
     def poisson(self, rate: torch.Tensor) -> torch.Tensor:
-        """Poisson counts of the given rates (B, …)."""
-        rates = rate.detach().to("cpu", torch.float32)
-        counts = self._each(rates.shape, lambda number, g: torch.poisson(rates[number], generator=g))
-        return counts.to(rate.device, rate.dtype)
+        """Poisson counts of the given rates (B, …), which are 0 or more."""
+        self._checked(rate)
+        return self._poisson(rate.detach().to("cpu", torch.float32)).to(rate.device, rate.dtype)
 
     def uniform(self, batch: int, *shape: int, device: torch.device | None = None) -> torch.Tensor:
         """Uniform numbers in [0, 1): (batch, *shape) float32, a row an image."""
         return self.uniform_like(torch.empty(batch, *shape, device=device))
 
+    @abstractmethod
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
         """Applies a function that draws from torch's global generator, as kornia's augmentations do.
+
+        The global generator can only have torch's kind of seed, of which it takes 32 bits on the CPU: all draws of the
+        function can be tried, and among a hundred thousand images a pair or so share one. No noise that is to protect
+        anybody belongs here.
 
         Args:
             images: (B, 1, H, W).
@@ -78,10 +108,8 @@ class ReleaseRandom:
         Returns:
             (B, 1, H, W), where ``images`` are.
         """
-        self._check(len(images))
-        out = [_seeded(image[None], function, g) for image, g in zip(images.cpu(), self.generators, strict=True)]
-        return torch.cat(out).to(images.device) if out else images.clone()
 
+    @abstractmethod
     def each(self, images: torch.Tensor, function: Images) -> torch.Tensor:
         """Applies a function without randomness, such as a network, to one image at a time.
 
@@ -92,31 +120,130 @@ class ReleaseRandom:
             images: (B, 1, H, W).
             function: takes (1, 1, H, W), or a batch, and gives as many rows.
         """
-        self._check(len(images))
+
+    # What all numbers are made of: each gives float32 on the CPU, of that shape, whose first side is the batch.
+
+    @abstractmethod
+    def _normal(self, shape: Shape) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _uniform(self, shape: Shape) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _laplace(self, shape: Shape) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _poisson(self, rates: torch.Tensor) -> torch.Tensor: ...
+
+    def _checked(self, images: torch.Tensor) -> Shape:
+        if len(images) != len(self):
+            raise ValueError(f"random numbers for {len(images)} images asked of the streams of {len(self)}")
+        return tuple(images.shape)
+
+
+class ImageStreams(ReleaseRandom):
+    """A stream an image: what a release is made with.
+
+    NumPy's generators, since torch's on the CPU has no more than 2³² streams. They are none of cryptography's.
+
+    Args:
+        streams: a generator an image.
+    """
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = tuple(streams)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
+        """An image at a time, on the CPU."""
+        self._checked(images)
+        seeds = [int(stream.integers(2**63)) for stream in self._streams]
+        out = [_seeded(image[None], function, seed) for image, seed in zip(images.cpu(), seeds, strict=True)]
+        return torch.cat(out).to(images.device) if out else images.clone()
+
+    def each(self, images: torch.Tensor, function: Images) -> torch.Tensor:
+        """An image at a time."""
+        self._checked(images)
         return torch.cat([function(image[None]) for image in images]) if len(images) else images.clone()
 
-    def _like(self, images: torch.Tensor, draw: Draw) -> torch.Tensor:
-        out = torch.empty(images.shape, dtype=torch.float32)
-        self._fill(out, draw)
-        return out.to(images.device, images.dtype)
+    def _normal(self, shape: Shape) -> torch.Tensor:
+        return self._rows(shape, lambda row, stream: stream.standard_normal(dtype=np.float32, out=row))
 
-    def _check(self, batch: int) -> None:
-        if batch != len(self):
-            raise ValueError(f"random numbers for {batch} images asked of the streams of {len(self)}")
+    def _uniform(self, shape: Shape) -> torch.Tensor:
+        # Multiples of 2^-24, the largest of them 1 − 2^-24: below 1 in float32 too.
+        return self._rows(shape, lambda row, stream: stream.random(dtype=np.float32, out=row))
 
-    def _fill(self, out: torch.Tensor, draw: Draw) -> None:
-        self._check(len(out))
-        for row, generator in zip(out, self.generators, strict=True):
-            draw(row, generator)
+    def _laplace(self, shape: Shape) -> torch.Tensor:
+        # By inversion in float64, then cast. From float32 the tails would end at 16, with gaps long before.
+        return self._rows(shape, lambda row, stream: np.copyto(row, stream.laplace(size=row.size)))
 
-    def _each(self, shape: torch.Size, draw: Callable[[int, torch.Generator], torch.Tensor]) -> torch.Tensor:
-        self._check(shape[0])
-        rows = [draw(number, generator) for number, generator in enumerate(self.generators)]
-        return torch.stack(rows) if rows else torch.empty(shape)
+    def _poisson(self, rates: torch.Tensor) -> torch.Tensor:
+        flat = iter(rates.double().reshape(len(self), math.prod(rates.shape[1:])).numpy())
+        return self._rows(rates.shape, lambda row, stream: np.copyto(row, stream.poisson(next(flat))))
+
+    def _rows(self, shape: Shape, draw: Callable[[Row, Stream], object]) -> torch.Tensor:
+        out = np.empty((len(self), math.prod(shape[1:])), dtype=np.float32)
+        for row, stream in zip(out, self._streams, strict=True):
+            draw(row, stream)
+        return torch.from_numpy(out).view(shape)
 
 
-def _seeded(images: torch.Tensor, function: Images, generator: torch.Generator) -> torch.Tensor:
-    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+class TrainingRandom(ReleaseRandom):
+    """The same interface over one of torch's generators for the whole batch: for an attacker's own runs.
+
+    Only speed counts there. Functions see the whole batch at once, where the images are.
+
+    Args:
+        generator: a CPU generator.
+        batch: number of images.
+    """
+
+    def __init__(self, generator: torch.Generator, batch: int) -> None:
+        self._generator = generator
+        self._batch = batch
+
+    def __len__(self) -> int:
+        return self._batch
+
+    def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
+        """On the whole batch at once and where the images are."""
+        self._checked(images)
+        if not len(images):
+            return images.clone()
+        return _seeded(images, function, int(torch.randint(2**63 - 1, (), generator=self._generator)))
+
+    def each(self, images: torch.Tensor, function: Images) -> torch.Tensor:
+        """On the whole batch at once."""
+        self._checked(images)
+        return function(images) if len(images) else images.clone()
+
+    def _normal(self, shape: Shape) -> torch.Tensor:
+        return torch.empty(shape).normal_(generator=self._generator)
+
+    def _uniform(self, shape: Shape) -> torch.Tensor:
+        return torch.empty(shape).uniform_(generator=self._generator)
+
+    def _laplace(self, shape: Shape) -> torch.Tensor:
+        # The difference of two exponentials is Laplace. Each is drawn by inversion, four times as fast as exponential_,
+        # from uniform numbers below 1, so that there is no logarithm of zero to guard.
+        first, second = (self._uniform(shape).neg_().log1p_() for _ in range(2))
+        return second - first
+
+    def _poisson(self, rates: torch.Tensor) -> torch.Tensor:
+        return torch.poisson(rates, generator=self._generator)
+
+
+def _below_one(uniform: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The numbers cut, not rounded, to what ``dtype`` can hold: half precision would make 1 of the largest."""
+    if dtype not in (torch.float16, torch.bfloat16):
+        return uniform
+    step = torch.finfo(dtype).eps / 2
+    return uniform.div(step).floor_().mul_(step)
+
+
+def _seeded(images: torch.Tensor, function: Images, seed: int) -> torch.Tensor:
     accelerators = [] if images.device.type == "cpu" else [images.device]
     with torch.random.fork_rng(accelerators, device_type=images.device.type if accelerators else "cuda"):
         # Not torch.manual_seed: it would seed every accelerator, also those whose state is not restored.
@@ -125,30 +252,3 @@ def _seeded(images: torch.Tensor, function: Images, generator: torch.Generator) 
             with torch.accelerator.device_index(device.index):
                 torch.get_device_module(device).manual_seed(seed)
         return function(images)
-
-
-class TrainingRandom(ReleaseRandom):
-    """The same interface over one stream for the whole batch: for an attacker's own runs, where only speed counts.
-
-    Args:
-        generator: a CPU generator.
-        batch: number of images.
-    """
-
-    def __init__(self, generator: torch.Generator, batch: int) -> None:
-        super().__init__([generator] * batch)
-
-    def _fill(self, out: torch.Tensor, draw: Draw) -> None:
-        self._check(len(out))
-        if len(out):
-            draw(out, self.generators[0])
-
-    def each(self, images: torch.Tensor, function: Images) -> torch.Tensor:
-        """As in a release, but on the whole batch at once."""
-        self._check(len(images))
-        return function(images) if len(images) else images.clone()
-
-    def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
-        """As in a release, but on the whole batch at once and where the images are."""
-        self._check(len(images))
-        return _seeded(images, function, self.generators[0]) if len(images) else images.clone()

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
-from reidbench.defenses.random import ReleaseRandom, TrainingRandom, image_seed
+from reidbench.defenses.identity import identity
+from reidbench.defenses.random import ReleaseRandom, TrainingRandom, stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress, Silent
 
@@ -44,14 +45,14 @@ def release(
 ) -> NDArray[np.uint8]:
     """Publishes images after a defense: one version an image, eight bits, as a file would hold it.
 
-    The bytes depend on (seed, draw, image_id) and, for a :class:`CohortDefense`, on the set; never on batch size,
-    order or device count.
+    The randomness comes from (seed, draw, the defense's name and options, image_id); for a :class:`CohortDefense` there
+    is one stream for the set. The bytes never depend on batch size, order or device count.
 
     Args:
         pixels: (N, H, W) uint8 originals.
         image_ids: N identifiers, unique.
         patients: (N,) each image's patient.
-        seed: the release seed.
+        seed: the release seed, 0 or more, of any size. Who knows or guesses it can take the noise away.
         draw: 0 for what is published; other numbers for an attacker's own runs of the mechanism.
 
     Returns:
@@ -67,11 +68,12 @@ def release(
         return _release_cohort(defense, pixels, image_ids, patients, seed=seed, draw=draw)
     if not isinstance(defense, Defense):
         raise PluginError(f"{defense.name}: a defense of kind {defense.kind!r} publishes no images")
+    who = identity(defense)
     out = np.empty_like(pixels)
     with (progress or Silent()).task(f"release {defense.name}", len(pixels)) as advance:
         for start in range(0, len(pixels), batch_size):
             stop = min(start + batch_size, len(pixels))
-            rng = ReleaseRandom.for_images(seed, image_ids[start:stop], draw)
+            rng = ReleaseRandom.for_images(seed, image_ids[start:stop], draw, defense=who)
             out[start:stop] = to_pixels(apply(defense, to_unit(pixels[start:stop], device), rng))
             advance(stop - start)
     return out
@@ -135,7 +137,8 @@ def _release_cohort(
     order = np.argsort(np.asarray(image_ids, dtype=str), kind="stable")
     _, first, inverse = np.unique(patients[order], return_index=True, return_inverse=True)
     numbers = np.argsort(np.argsort(first))[inverse].astype(np.int64)
-    generator = torch.Generator().manual_seed(image_seed(seed, draw, f"cohort {defense.name}"))
+    key = stream_key(seed, draw, identity(defense), purpose="cohort")
+    generator = torch.Generator().manual_seed(torch_seed(key))
     ordered = np.ascontiguousarray(pixels[order])
     # A digest, since a second copy of a large cohort may not fit.
     before = hashlib.blake2b(ordered.data).digest()

@@ -38,9 +38,9 @@ class Fit:
     info: FittingInfo
 
 
-def fitting_key(device: torch.device) -> dict[str, Any]:
-    """What decides a fitted defense's release beside what decides any: the arithmetic, and the loop that it may use."""
-    return {"code": code_version("reidbench.networks"), "device": device.type, "torch": torch.__version__}
+def fitting_key() -> dict[str, Any]:
+    """What decides a fitted defense's release beside what decides any: the loop that it may use."""
+    return {"code": code_version("reidbench.networks")}
 
 
 def fit_data(train: Cohort) -> FitData:

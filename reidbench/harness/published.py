@@ -16,12 +16,13 @@ from reidbench.attackers.base import Side
 from reidbench.cohorts.base import Cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense, Privacy
 from reidbench.defenses.fitted import FittedDefense
+from reidbench.defenses.identity import by_content
 from reidbench.defenses.release import draw_batch, release, to_unit
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.harness.fitting import Fit, fit, fitting_key
 from reidbench.harness.mapping import Mapping, mapping
 from reidbench.harness.record import DefenseInfo, PrivacyInfo
-from reidbench.harness.steps import StepCache, by_content, code_version
+from reidbench.harness.steps import StepCache, code_version
 from reidbench.networks.precision import in_full
 from reidbench.plugins import Found, source_digest
 from reidbench.progress import Progress
@@ -186,9 +187,13 @@ class Release(Published):
             "source": source_digest(type(defense)),
             "code": code_version("reidbench.defenses"),
             "seed": seed,
+            # The arithmetic's own versions: kernels round as they do, and NumPy may change what a generator gives.
+            "device": device.type,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
         }
         if isinstance(defense, FittedDefense):
-            self.key["fit"] = fitting_key(device)
+            self.key["fit"] = fitting_key()
         self._fit: Fit | None = None
 
     def mechanism(self) -> BaseDefense:

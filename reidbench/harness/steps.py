@@ -16,6 +16,8 @@ from typing import Any
 from filelock import FileLock
 from pydantic import BaseModel
 
+from reidbench.defenses.identity import by_content
+
 DONE = "step.json"
 # What decides a step beside its inputs: code, and weights that ship with it.
 SOURCES = (".py", ".safetensors")
@@ -113,22 +115,6 @@ def content_digest(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def by_content(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the weights file among them named by its content: a file that is replaced decides another step."""
-    named = options.get("weights")
-    path = Path(named) if isinstance(named, str) else None
-    if path is None or not path.is_file():
-        return dict(options)
-    there = path.stat()
-    return {**options, "weights": f"{path.name}, SHA-256 {_unchanged(path, there.st_mtime_ns, there.st_size)}"}
-
-
-@cache
-def _unchanged(path: Path, *_when_and_size: int) -> str:
-    # Asked many times a run, of files of a hundred megabytes.
-    return content_digest(path)
 
 
 def hyperparameters(model: BaseModel) -> dict[str, Any]:

@@ -94,11 +94,11 @@ def test_the_seed_is_a_stream_of_its_own_and_decides_the_first_weights(tmp_path:
     cls = fitted_with(lambda network, data, keywords: seen.append((keywords["seed"], float(network.weight.detach()))))
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    for seed in (0, 0, 1):
-        fit_defense(cls(), small_set(), seed=seed, work_dir=tmp_path)
+    for seed, share in ((0, 0.5), (0, 0.5), (1, 0.5), (0, 1)):
+        fit_defense(cls(share=share), small_set(), seed=seed, work_dir=tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
     assert seen[0] == seen[1]
-    assert seen[0] != seen[2]
+    assert len(set(seen)) == 3, "another seed or option, another stream"
     assert seen[0][0] not in (0, 1)
 
 

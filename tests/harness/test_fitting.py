@@ -137,6 +137,14 @@ def test_a_deterministic_mechanism_is_run_once_on_each_image(cohort, tmp_path):
     assert made(cohort, tmp_path).images("val", 1).digest != made(cohort, tmp_path).images("val").digest
 
 
+@pytest.mark.parametrize("library", [torch, np])
+def test_other_arithmetic_makes_another_release(cohort, tmp_path, monkeypatch, library):
+    first = made(cohort, tmp_path).images("test").digest
+    assert made(cohort, tmp_path).images("test").digest == first
+    monkeypatch.setattr(library, "__version__", "9.9.9")
+    assert made(cohort, tmp_path).images("test").digest != first
+
+
 def test_a_killed_fit_goes_on_in_its_folder(cohort, tmp_path, monkeypatch):
     fit = Level.fit
 

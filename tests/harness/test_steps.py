@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from reidbench.harness.steps import StepCache, by_content, code_version, content_digest
+from reidbench.defenses.identity import by_content
+from reidbench.harness.steps import StepCache, code_version, content_digest
 
 
 def _write(text: str):
