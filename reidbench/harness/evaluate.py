@@ -25,7 +25,7 @@ Scores = NDArray[np.floating[Any]]
 
 def interval(found: metrics.Interval) -> record.Interval:
     """A figure with its interval, for the record."""
-    return record.Interval(value=found.value, low=found.low, high=found.high)
+    return record.Interval.of(found)
 
 
 def verification(
@@ -37,6 +37,7 @@ def verification(
     validation: tuple[Scores, NDArray[np.bool_]] | None,
     runs: int,
     strata: GenuineStrata | None = None,
+    guarded: bool = True,
 ) -> record.VerificationMetrics:
     """Judges the scores of pairs.
 
@@ -48,6 +49,7 @@ def verification(
         validation: scores and truth of validation pairs, to set a threshold on.
         runs: bootstrap resamplings.
         strata: divides the genuine pairs; None to leave that out.
+        guarded: intervals as :attr:`~reidbench.harness.record.Record.intervals` has them; False as of older records.
     """
     same = pairs.same
     # The same resamplings for every attacker on these pairs: differences between runs stay paired.
@@ -57,6 +59,7 @@ def verification(
         patients[pairs.a],
         patients[pairs.b],
         fprs=(LOW_FPR, LOWEST_FPR),
+        guarded=guarded,
         runs=runs,
         seed=BOOTSTRAP_SEED,
     )
@@ -98,21 +101,25 @@ def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int
     return metrics.rank_queries(score_block, patients, patients, images, images)
 
 
-def retrieval(ranks: metrics.QueryRanks, *, runs: int) -> record.RetrievalMetrics:
+def retrieval(ranks: metrics.QueryRanks, *, runs: int, guarded: bool = True) -> record.RetrievalMetrics:
     """Judges rankings, beside what guessing finds.
 
     Args:
         ranks: what each of the N images found among the others.
         runs: bootstrap resamplings.
+        guarded: as of :func:`verification`.
     """
     patients, images = ranks.patients, np.arange(len(ranks.patients))
-    return judge_ranks(ranks, metrics.chance_retrieval(patients, patients, images, images), runs=runs)
+    guessed = metrics.chance_retrieval(patients, patients, images, images)
+    return judge_ranks(ranks, guessed, runs=runs, guarded=guarded)
 
 
-def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int) -> record.RetrievalMetrics:
+def judge_ranks(
+    ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int, guarded: bool = True
+) -> record.RetrievalMetrics:
     """The record's figures of what every image found, beside what guessing finds."""
-    found = metrics.summarize_retrieval(ranks, runs=runs, seed=BOOTSTRAP_SEED)
-    risk = metrics.summarize_risk(metrics.patient_risk(ranks), runs=runs, seed=BOOTSTRAP_SEED)
+    found = metrics.summarize_retrieval(ranks, guarded=guarded, runs=runs, seed=BOOTSTRAP_SEED)
+    risk = metrics.summarize_risk(metrics.patient_risk(ranks), guarded=guarded, runs=runs, seed=BOOTSTRAP_SEED)
     return record.RetrievalMetrics(
         map_at_r=interval(found.map_at_r),
         map_at_r_patients=interval(found.patient_map_at_r),

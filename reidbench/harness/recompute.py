@@ -17,7 +17,7 @@ from reidbench import metrics
 from reidbench.cohorts.pairs import Pairs
 from reidbench.harness import evaluate
 from reidbench.harness.diagnosis import utility_runs
-from reidbench.harness.record import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.harness.record import Attack, Classifier, Interval, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.harness.scores import RunScores, attack_key, classifier_key
 from reidbench.harness.threats import full_ladder
 from reidbench.progress import Progress, Silent
@@ -77,7 +77,7 @@ class _Compared(NamedTuple):
 
 
 def recompute(record: Record, scores: RunScores, progress: Progress | None = None) -> Recomputed:
-    """Computes a record's figures again, with the same seed of the bootstrap, and compares.
+    """Computes a record's figures again, with the same seed and kind of the bootstrap, and compares.
 
     A figure that the record states and its scores cannot give disagrees with them: else whoever takes scores away
     could write what they like.
@@ -145,7 +145,7 @@ def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
 def _found_by(record: Record) -> Iterator[Steps]:
     """Fields that are no figures, and of which an edit shows in the figures or in the outline."""
     # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
-    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
+    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",), ("intervals",))
     for number in range(len(record.attacks)):
         yield from (("attacks", number, name) for name in ATTACK_NAMES)
     for number in range(len(_classifiers(record))):
@@ -169,8 +169,14 @@ def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationM
         return _verification(attack, record, scores)
     if attack.task == "retrieval" and key in scores.average_precision:
         ranks = scores.query_ranks(key)
-        return evaluate.retrieval(ranks, runs=record.bootstrap_runs) if ranks is not None else None
+        if ranks is not None:
+            return evaluate.retrieval(ranks, runs=record.bootstrap_runs, guarded=_guarded(record))
     return None
+
+
+def _guarded(record: Record) -> bool:
+    # An old record is held to the intervals of its time: to leave them out would let whoever edits them pass.
+    return record.intervals == "guarded"
 
 
 def _verification(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics:
@@ -182,7 +188,13 @@ def _verification(attack: Attack, record: Record, scores: RunScores) -> Verifica
     likely = scores.accepted[key].astype(np.float32) if key in scores.accepted else np.full(len(values), np.nan)
     validation = (scores.validation[trained], scores.validation_same) if trained in scores.validation else None
     return evaluate.verification(
-        values, pairs, scores.patients, probabilities=likely, validation=validation, runs=record.bootstrap_runs
+        values,
+        pairs,
+        scores.patients,
+        probabilities=likely,
+        validation=validation,
+        runs=record.bootstrap_runs,
+        guarded=_guarded(record),
     )
 
 
@@ -214,7 +226,8 @@ def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> I
         for name, field in type(recorded).model_fields.items():
             said = getattr(recorded, name)
             # A field that came after the record is not in it; those that must be there are the schema's business.
-            if name in UNTOLD or (said is None and (name in silent or field.exclude_if is not None)):
+            later = field.exclude_if is not None and not isinstance(recorded, Interval)
+            if name in UNTOLD or (said is None and (name in silent or later)):
                 continue
             yield from _compare(said, getattr(found, name), (*path, field.alias or name), silent)
     elif isinstance(recorded, Mapping) and isinstance(found, Mapping):

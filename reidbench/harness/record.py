@@ -12,7 +12,7 @@ import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,9 @@ from pydantic_core import PydanticCustomError
 from reidbench.errors import ReidbenchError
 from reidbench.harness.threats import Knowledge, Linkage, Negatives
 from reidbench.naming import RULE, names_files
+
+if TYPE_CHECKING:
+    from reidbench import metrics
 
 SCHEMA_VERSION = 1
 
@@ -46,22 +49,35 @@ class Model(BaseModel):
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _unsaid(value: Any) -> bool:
+    """Fields that came later are left out where there is nothing, so that an old record writes back as it was."""
+    return value is None
+
+
 class Interval(Model):
     """A figure with its interval; which interval, says the field's own description."""
 
     value: float | None
     low: float | None
     high: float | None
+    why_unbounded: str | None = Field(
+        None, exclude_if=_unsaid, description="why a figure that is defined has no ends; absent where it has some"
+    )
 
-
-def _unsaid(value: Any) -> bool:
-    """Fields that came later are left out where there is nothing, so that an old record writes back as it was."""
-    return value is None
+    @classmethod
+    def of(cls, found: metrics.Interval) -> Interval:
+        """A computed figure, for the record."""
+        return cls(value=found.value, low=found.low, high=found.high, why_unbounded=found.why_unbounded)
 
 
 def _usual(value: Any) -> bool:
     """The track of every record before there was another."""
     return value == "images"
+
+
+def _percentile(value: Any) -> bool:
+    """The intervals of every record before they were guarded."""
+    return value == "percentile"
 
 
 class Git(Model):
@@ -195,7 +211,10 @@ class VerificationMetrics(Model):
     auc_pairs: Interval = Field(description="the same with the bootstrap over pairs, as in the literature; too narrow")
     eer: Interval = Field(description="equal error rate")
     tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="true positive rate at 1 % false positives")
-    tpr_at_fpr_01: Interval = Field(alias="tpr_at_fpr_0.001", description="true positive rate at 0.1 %")
+    tpr_at_fpr_01: Interval = Field(
+        alias="tpr_at_fpr_0.001",
+        description="true positive rate at 0.1 %; at either rate no interval with fewer than ten impostor pairs in it",
+    )
     at_half: Decision | None = Field(description="at the seed's threshold, probability 0.5; null without probabilities")
     calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
     genuine: int = Field(description="pairs of one patient")
@@ -338,6 +357,13 @@ class Record(Model):
     overrides: dict[str, Any] = Field(description="what was set apart from the preset")
     hyperparameters: dict[str, dict[str, Any]] = Field(description="of each attacker and of the classifier, by name")
     bootstrap_runs: int = Field(description="resamplings behind every interval over pairs and probes")
+    intervals: Literal["percentile", "guarded"] = Field(
+        "percentile",
+        exclude_if=_percentile,
+        description="guarded: no interval of a true positive rate at so low a false positive rate that fewer than ten "
+        "impostor pairs decide, and shares of patients no surer of 0 or 1 than their number allows; percentile, of "
+        "older records: whatever the resamplings said",
+    )
     dataset: DatasetInfo
     defense: DefenseInfo
     attacks: list[Attack]

@@ -151,11 +151,7 @@ def _judge(
     found = metrics.bootstrap_membership(scores, member, fprs=(LOW_FPR, HIGH_FPR), runs=runs, seed=SEED)
     return record.MembershipAttack(
         attack=attack,
-        auc=_interval(found.auc),
-        tpr_at_fpr_1=_interval(found.tpr_at_fpr[LOW_FPR]),
-        tpr_at_fpr_10=_interval(found.tpr_at_fpr[HIGH_FPR]),
+        auc=record.Interval.of(found.auc),
+        tpr_at_fpr_1=record.Interval.of(found.tpr_at_fpr[LOW_FPR]),
+        tpr_at_fpr_10=record.Interval.of(found.tpr_at_fpr[HIGH_FPR]),
     )
-
-
-def _interval(found: metrics.Interval) -> record.Interval:
-    return record.Interval(value=found.value, low=found.low, high=found.high)

@@ -97,17 +97,13 @@ class GenuineStrata:
                 name=stratum,
                 pairs=int((by.places == number).sum()),
                 patients=self._patients_in[name][number],
-                **{threshold: _interval(found[number].tpr) for threshold, found in rates.items()},
+                **{threshold: record.Interval.of(found[number].tpr) for threshold, found in rates.items()},
             )
             for number, stratum in enumerate(by.names if by.missing is None else ())
         ]
         return record.Stratification(
             source=by.source, missing=by.missing, unknown=int(np.isnan(by.places).sum()), strata=strata
         )
-
-
-def _interval(found: metrics.Interval) -> record.Interval:
-    return record.Interval(value=found.value, low=found.low, high=found.high)
 
 
 def age_gap(part: Cohort, a: Rows, b: Rows) -> Stratified:

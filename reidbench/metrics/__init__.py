@@ -6,8 +6,9 @@ from reidbench.metrics.bootstrap import (
     bootstrap_auc_pairs,
     bootstrap_auc_patients,
     bootstrap_verification_patients,
+    why_unbounded,
 )
-from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
+from reidbench.metrics.intervals import Interval, bootstrap_mean_patients, guarded_share, wilson_interval
 from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.membership import (
     MembershipIntervals,
@@ -28,7 +29,7 @@ from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_retrieval
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
 from reidbench.metrics.roc_points import RocPoints, bootstrap_roc_patients, roc_points, roc_rates
 from reidbench.metrics.similarity import euclidean_scores
-from reidbench.metrics.strata import StratumRate, tpr_by_stratum, wilson_interval
+from reidbench.metrics.strata import StratumRate, tpr_by_stratum
 from reidbench.metrics.summary import RetrievalSummary, summarize_retrieval
 from reidbench.metrics.verification import (
     RocCurve,
@@ -71,6 +72,7 @@ __all__ = [
     "epsilon_lower_bound",
     "equal_error_rate",
     "euclidean_scores",
+    "guarded_share",
     "guess_members",
     "label_aucs",
     "likelihood_ratios",
@@ -89,6 +91,7 @@ __all__ = [
     "threshold_metrics",
     "tpr_at_fpr",
     "tpr_by_stratum",
+    "why_unbounded",
     "why_undefined",
     "wilson_interval",
 ]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +26,7 @@ from reidbench.metrics.intervals import (
     NUMBERS_AT_ONCE,
     Interval,
     checked,
+    guarded_share,
     over_patients,
     patient_pairs,
     percentile_interval,
@@ -35,6 +37,12 @@ from reidbench.metrics.verification import checked_rate
 
 LOW_RATES = (0.01, 0.001)
 
+# False positives that a rate must allow for an interval of the true positive rate at it. The threshold rests on so many
+# of the highest impostor pairs. In repeated experiments (80 and 200 patients, rates of 1 % and 0.1 %, patients who look
+# like others more and less) 95 % intervals held the truth in 27 to 39 % with 0.3 of them, in 64 to 81 % with one, in 85
+# to 98 % with three and in 92 to 100 % with ten; more pairs of the same patients bring no more.
+FALSE_POSITIVES_NEEDED = 10
+
 
 @dataclass(frozen=True)
 class VerificationIntervals:
@@ -43,12 +51,60 @@ class VerificationIntervals:
     Attributes:
         auc: area under the ROC curve.
         eer: equal error rate.
-        tpr_at_fpr: true positive rate at each false positive rate asked for.
+        tpr_at_fpr: true positive rate at each false positive rate asked for; without ends where `why_unbounded` has a
+            reason.
     """
 
     auc: Interval
     eer: Interval
     tpr_at_fpr: Mapping[float, Interval]
+
+
+def why_unbounded(fpr: float, impostors: int, negatives: str = "impostor pairs") -> str | None:
+    """Why the true positive rate at a false positive rate has no honest interval, in a few words; None if it has one.
+
+    A resample of patients cannot show how far a threshold may move that rests on less than a handful of pairs: below
+    10 / ``fpr`` impostor pairs a bootstrap's interval misses the truth several times too often, and nearly always to
+    the high side. The figure itself stands, as the figure of these pairs.
+
+    Args:
+        fpr: the false positive rate, in [0, 1].
+        impostors: how many impostor pairs there are.
+        negatives: what to call them.
+    """
+    # At 1 every pair is accepted, whatever the scores. 0.001 is no binary number, and 10,000 pairs are enough for it.
+    if fpr == 1 or fpr * impostors >= FALSE_POSITIVES_NEEDED * (1 - 1e-9):
+        return None
+    needed = f", {ceil(FALSE_POSITIVES_NEEDED / fpr * (1 - 1e-9)):,} are needed" if fpr else ""
+    return f"{impostors:,} {negatives} are too few for an interval at {100 * fpr:.3g} % FPR{needed}"
+
+
+def bounded_tpr(
+    value: float,
+    draws: Floats,
+    level: float,
+    *,
+    fpr: float,
+    impostors: int,
+    patients: int,
+    negatives: str = "impostor pairs",
+) -> Interval:
+    """A true positive rate at a false positive rate with its honest interval, or with the reason why it has none.
+
+    Args:
+        value: the rate.
+        draws: resampled rates (runs,).
+        level: coverage aimed at, in (0, 1).
+        fpr: the false positive rate, in [0, 1].
+        impostors: how many impostor pairs the threshold rests on.
+        patients: whom the genuine pairs are of.
+        negatives: what to call the impostor pairs.
+    """
+    why = why_unbounded(fpr, impostors, negatives)
+    if why is not None and not np.isnan(value):
+        return Interval(value, float("nan"), float("nan"), why)
+    found = percentile_interval(value, draws, level)
+    return found if fpr == 1 else guarded_share(found, patients, level)
 
 
 def bootstrap_auc_pairs(
@@ -137,6 +193,7 @@ def bootstrap_verification_patients(
     patient_b: ArrayLike,
     *,
     fprs: Sequence[float] = LOW_RATES,
+    guarded: bool = True,
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
@@ -151,6 +208,8 @@ def bootstrap_verification_patients(
         patient_a: (P,) patient of the first image.
         patient_b: (P,) patient of the second image.
         fprs: the false positive rates, each in [0, 1].
+        guarded: no interval of a true positive rate where `why_unbounded` has a reason, and none that is narrower at 0
+            and 1 than `guarded_share` allows; False for the bare percentiles, as older records have them.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
@@ -168,6 +227,12 @@ def bootstrap_verification_patients(
 
     values, draws = _over_patients([sample], figures, runs, seed)
     auc, eer, *tprs = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values))
+    if guarded:
+        impostors, patients = len(sample.impostor_a), len(np.unique(sample.genuine_patient))
+        tprs = [
+            bounded_tpr(value, draws[:, 2 + i], level, fpr=rate, impostors=impostors, patients=patients)
+            for i, (rate, value) in enumerate(zip(rates, values[2:]))
+        ]
     return VerificationIntervals(auc, eer, dict(zip(rates, tprs)))
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import sqrt
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -38,13 +40,15 @@ class Interval:
 
     Attributes:
         value: the figure on the data as they are.
-        low: lower end.
-        high: upper end; value need not lie between the ends, if resampling shifts the figure.
+        low: lower end; NaN where no honest one can be given.
+        high: upper end, likewise; value need not lie between the ends, if resampling shifts the figure.
+        why_unbounded: why a figure that is defined has no ends, in a few words; None where it has some.
     """
 
     value: float
     low: float
     high: float
+    why_unbounded: str | None = None
 
 
 def bootstrap_mean_patients(
@@ -52,6 +56,7 @@ def bootstrap_mean_patients(
     patients: ArrayLike,
     *,
     each: Literal["image", "patient"] = "image",
+    share: bool = False,
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
@@ -65,6 +70,8 @@ def bootstrap_mean_patients(
         values: (Q,); NaN marks an image without a figure, which is left out.
         patients: (Q,) whole numbers or text.
         each: what counts once: an ``image``, or a ``patient`` with the mean of its images.
+        share: the values say whether somebody was found, 0 or 1 or the probability of it, and the mean is a share:
+            its interval is never narrower at 0 and at 1 than so many patients allow, see `guarded_share`.
         runs: resamples.
         seed: of the resampling; the same seed gives the same interval.
         level: coverage aimed at, in (0, 1).
@@ -73,7 +80,7 @@ def bootstrap_mean_patients(
         The mean with its percentile interval; NaN without any value.
 
     Raises:
-        ValueError: lengths differ, or ``runs`` or ``level`` is out of range.
+        ValueError: lengths differ, a value of a share is out of [0, 1], or ``runs`` or ``level`` is out of range.
     """
     figures = np.asarray(values, dtype=np.float64)
     (patient,), _ = codes(patients)
@@ -81,6 +88,8 @@ def bootstrap_mean_patients(
         raise ValueError(f"values have shape {figures.shape}, patients {patient.shape}")
     known = ~np.isnan(figures)
     figures, patient = figures[known], np.unique(patient[known], return_inverse=True)[1]
+    if share and ((figures < 0) | (figures > 1)).any():
+        raise ValueError("values of a share lie in [0, 1]")
     images = np.bincount(patient).astype(np.float64)
     sums = np.bincount(patient, weights=figures).astype(np.float64)
     if each == "patient":
@@ -95,7 +104,57 @@ def bootstrap_mean_patients(
         checked(runs, level)
         return Interval(float("nan"), float("nan"), float("nan"))
     draws = over_patients(means, len(images), runs, seed, width=len(images))
-    return percentile_interval(float(sums.sum() / images.sum()), draws[:, 0], level)
+    found = percentile_interval(float(sums.sum() / images.sum()), draws[:, 0], level)
+    return guarded_share(found, len(images), level) if share else found
+
+
+def guarded_share(found: Interval, patients: int, level: float) -> Interval:
+    """The interval of a share, no narrower at 0 and at 1 than so many patients allow.
+
+    A resample holds no patient that the data do not hold. Where none of n was found, none is in any resample, and the
+    percentiles say [0, 0], as if nobody could ever be found. Wilson's interval ("Probable inference, the law of
+    succession, and statistical inference", J. Am. Stat. Assoc. 1927) goes up to z^2 / (n + z^2) there, and covers near
+    0 and 1 where others fail (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical
+    Science 2001). The wider of the two is taken at either side: the upper end is never below that of 0 of n, the lower
+    one never above that of n of n. So the interval does not leap as the first patient is found, and one found of n
+    never ends lower than none found; in the middle the percentiles stay as they are. n counts patients, whatever the
+    number of their images.
+
+    Args:
+        found: the share in [0, 1] with its percentile interval.
+        patients: n, who can be found.
+        level: coverage aimed at, in (0, 1).
+    """
+    if np.isnan(found.low) or not patients:
+        return found
+    none, every = (wilson_interval(of, patients, level=level) for of in (0, patients))
+    return Interval(found.value, min(found.low, every.low), max(found.high, none.high))
+
+
+def wilson_interval(found: int, of: int, *, level: float = 0.95) -> Interval:
+    """A share with Wilson's score interval (1927), which takes every trial for independent.
+
+    Args:
+        found: how many of them.
+        of: how many there are.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        The share; NaN of none.
+
+    Raises:
+        ValueError: ``found`` is out of 0..``of``, or ``level`` out of (0, 1).
+    """
+    checked(1, level)
+    if not 0 <= found <= of:
+        raise ValueError(f"{found} of {of} is no share")
+    if not of:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    share, z = found / of, NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    # Rounding must not keep the ends off 0 and 1, where the formula lands exactly.
+    return Interval(share, 0.0 if found == 0 else middle - half, 1.0 if found == of else middle + half)
 
 
 def percentile_interval(value: float, draws: Floats, level: float) -> Interval:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from reidbench.metrics.arrays import Bools, Floats, binary, score_vector
+from reidbench.metrics.bootstrap import bounded_tpr
 from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
 from reidbench.metrics.roc import Curve, Ranking
 from reidbench.metrics.verification import checked_rate
@@ -24,7 +25,8 @@ class MembershipIntervals:
 
     Attributes:
         auc: how often a member scores above somebody else.
-        tpr_at_fpr: share of the members found, at each false positive rate asked for.
+        tpr_at_fpr: share of the members found, at each false positive rate asked for; without ends where the others
+            are fewer than 10 / the rate.
     """
 
     auc: Interval
@@ -73,8 +75,20 @@ def bootstrap_membership(
         undefined = Interval(float("nan"), float("nan"), float("nan"))
         return MembershipIntervals(undefined, dict.fromkeys(rates, undefined))
     draws = over_patients(resampled, patients, runs, seed, width=patients)
-    auc, *tprs = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values))
-    return MembershipIntervals(auc, dict(zip(rates, tprs)))
+    members, others = len(ranking.genuine), len(ranking.impostor)
+    tprs = {
+        rate: bounded_tpr(
+            values[1 + i],
+            draws[:, 1 + i],
+            level,
+            fpr=rate,
+            impostors=others,
+            patients=members,
+            negatives="held-out patients",
+        )
+        for i, rate in enumerate(rates)
+    }
+    return MembershipIntervals(percentile_interval(values[0], draws[:, 0], level), tprs)
 
 
 def likelihood_ratios(target: ArrayLike, shadows: ArrayLike, included: ArrayLike) -> Floats:

@@ -25,7 +25,8 @@ class RocPoints:
     Attributes:
         fpr: false positive rates, rising from 0 to 1 (G,); each is a whole number of impostor pairs.
         tpr: true positive rates there, as `tpr_at_fpr` has them (G,).
-        low: lower end of the band (G,); NaN where there is none.
+        low: lower end of the band (G,); NaN where there is none, as at rates of less than ten impostor pairs, see
+            `why_unbounded`.
         high: upper end (G,); every rate by itself, so that a curve in the band's level may leave it somewhere.
     """
 

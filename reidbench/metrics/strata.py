@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidbench.metrics.arrays import Floats, Indices, codes, score_vector
-from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
+from reidbench.metrics.intervals import (
+    Interval,
+    checked,
+    guarded_share,
+    over_patients,
+    percentile_interval,
+    wilson_interval,
+)
 
 NO_PAIR = "no genuine pair"
 ONE_PATIENT = "one patient: no interval over patients"
@@ -23,8 +28,8 @@ class StratumRate:
     Attributes:
         pairs: genuine pairs.
         patients: patients whom they are of.
-        tpr: share of them accepted, with the percentile interval from resampling patients; the rate is NaN without a
-            pair, the interval with less than two patients.
+        tpr: share of them accepted, with the percentile interval from resampling patients, as wide at 0 and 1 as
+            `guarded_share` says; the rate is NaN without a pair, the interval with less than two patients.
         tpr_pairs: the same with the Wilson interval, as if pairs were independent: too narrow, for comparison.
         why_undefined: why something is NaN, in a few words; None if nothing is.
     """
@@ -89,38 +94,13 @@ def tpr_by_stratum(
     )
 
 
-def wilson_interval(found: int, of: int, *, level: float = 0.95) -> Interval:
-    """A share with Wilson's score interval (1927), which takes every trial for independent.
-
-    Args:
-        found: how many of them.
-        of: how many there are.
-        level: coverage aimed at, in (0, 1).
-
-    Returns:
-        The share; NaN of none.
-
-    Raises:
-        ValueError: ``found`` is out of 0..``of``, or ``level`` out of (0, 1).
-    """
-    checked(1, level)
-    if not 0 <= found <= of:
-        raise ValueError(f"{found} of {of} is no share")
-    if not of:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    share, z = found / of, NormalDist().inv_cdf((1 + level) / 2)
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    # Rounding must not keep the ends off 0 and 1, where the formula lands exactly.
-    return Interval(share, 0.0 if found == 0 else middle - half, 1.0 if found == of else middle + half)
-
-
 def _rate(found: int, pairs: int, patients: int, draws: Floats, level: float) -> StratumRate:
     by_pair = wilson_interval(found, pairs, level=level)
     if patients < 2:
         why = ONE_PATIENT if patients else NO_PAIR
         return StratumRate(pairs, patients, Interval(by_pair.value, float("nan"), float("nan")), by_pair, why)
-    return StratumRate(pairs, patients, percentile_interval(by_pair.value, draws, level), by_pair, None)
+    tpr = guarded_share(percentile_interval(by_pair.value, draws, level), patients, level)
+    return StratumRate(pairs, patients, tpr, by_pair, None)
 
 
 def _places(stratum: ArrayLike, strata: int) -> tuple[Indices, NDArray[np.bool_]]:

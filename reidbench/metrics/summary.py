@@ -16,7 +16,7 @@ class RetrievalSummary:
     Attributes:
         map_at_r: mean AP@R over query images, as the literature has it.
         r_precision: mean R-Precision over query images.
-        precision_at_1: mean Precision@1 over query images.
+        precision_at_1: mean Precision@1 over query images, a share of them.
         patient_map_at_r: mean over patients of their mean AP@R, so that many images don't buy many votes.
         asked: queries that count.
         unasked: queries with nothing to find.
@@ -31,12 +31,14 @@ class RetrievalSummary:
 
 
 def summarize_retrieval(
-    ranks: QueryRanks, *, runs: int = 10_000, seed: int = 0, level: float = 0.95
+    ranks: QueryRanks, *, guarded: bool = True, runs: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> RetrievalSummary:
     """Averages what the queries found, with intervals from resampling the patients who ask.
 
     Args:
         ranks: what each query found, or would find by chance.
+        guarded: an interval of Precision@1 that is no narrower at 0 and 1 than `guarded_share` allows; False for the
+            bare percentiles, as older records have them. Graded figures, AP@R and R-Precision, have percentiles.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
@@ -45,13 +47,13 @@ def summarize_retrieval(
         ValueError: ``runs`` or ``level`` is out of range.
     """
 
-    def mean(values: Floats) -> Interval:
-        return bootstrap_mean_patients(values, ranks.patients, runs=runs, seed=seed, level=level)
+    def mean(values: Floats, share: bool = False) -> Interval:
+        return bootstrap_mean_patients(values, ranks.patients, share=share, runs=runs, seed=seed, level=level)
 
     return RetrievalSummary(
         map_at_r=mean(ranks.average_precision),
         r_precision=mean(ranks.r_precision),
-        precision_at_1=mean(ranks.precision_at_1),
+        precision_at_1=mean(ranks.precision_at_1, share=guarded),
         patient_map_at_r=bootstrap_mean_patients(
             ranks.average_precision, ranks.patients, each="patient", runs=runs, seed=seed, level=level
         ),

@@ -11,7 +11,7 @@ from rich.text import Text
 from reidbench.harness.audit import Audit
 from reidbench.harness.record import Interval
 from reidbench.report.tables import plain_table
-from reidbench.report.terminal import WIDTH, figure, number
+from reidbench.report.terminal import WIDTH, figure, number, unbounded
 
 
 def as_csv(audit: Audit) -> str:
@@ -143,7 +143,7 @@ def _rows(audit: Audit) -> list[list[str]]:
                 "0.500",
             ]
         )
-    low = [_over_folds([fold.tpr_at_fpr_1 for fold in next(iter(each.values()))]) for each in judged]
+    low = [_over_folds(_low_rates(audit, name)) for name in audit.retrieval]
     return [
         *rows,
         ["TPR at 1 % FPR", *low, "", "", "0.010"],
@@ -151,6 +151,11 @@ def _rows(audit: Audit) -> list[list[str]]:
         ["Precision@1", *(figure(each.precision_at_1) for each in ranked), "", "", number(chance["precision_at_1"])],
         ["found by every image*", *(figure(each.risk.found_by_every_image) for each in ranked), "", "", ""],
     ]
+
+
+def _low_rates(audit: Audit, name: str) -> list[Interval]:
+    """An attacker's true positive rate at 1 % of the first kind of impostor pairs, one a fold."""
+    return [fold.tpr_at_fpr_1 for fold in next(iter(audit.verification(name).values()))]
 
 
 def _mean(values: list[float | None]) -> str:
@@ -173,6 +178,8 @@ def _explained(audit: Audit) -> list[str]:
     ]
     if len(audit.records) > 1:
         lines.append("AUC and TPR: mean over the folds (lowest–highest).")
+    elif why := unbounded(rate for name in audit.retrieval for rate in _low_rates(audit, name)):
+        lines.append(why)
     return lines
 
 

@@ -13,7 +13,7 @@ from reidbench.report import roc, strata
 from reidbench.report.attention import draw_attention
 from reidbench.report.leaderboard import write as write_pages
 from reidbench.report.matching import key_of
-from reidbench.report.terminal import figure, number
+from reidbench.report.terminal import figure, number, unbounded
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -37,6 +37,9 @@ def markdown(made: Reproduction, settings: Settings) -> str:
         "",
         *_table(made),
     ]
+    cells = [cell for line in made.lines if line.here for cell in line.here.values()]
+    if why := unbounded(cell for cell in cells if isinstance(cell, Interval)):
+        text += ["", why]
     if made.notes:
         text += ["", "Notes:", "", *(f"- {note}" for note in made.notes)]
     return "\n".join(text) + "\n"

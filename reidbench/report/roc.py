@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from reidbench import metrics
 from reidbench.harness.evaluate import BOOTSTRAP_SEED
 from reidbench.harness.record import Decision
@@ -46,12 +48,16 @@ def curve(scores: RunScores, attack: str, *, runs: int = BAND_RUNS) -> RocPoints
 
 
 def markdown(points: RocPoints, rates: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5)) -> str:
-    """A few points of a curve as a Markdown table: those at or next below the rates asked for."""
+    """A few points of a curve as a Markdown table: those at or next below the rates asked for.
+
+    A dash where there is no interval: none was asked for, or too few impostor pairs lie within the rate.
+    """
     rows = []
     for rate in rates:
         place = points.place(rate)
         low, high = points.low[place], points.high[place]
-        rows.append(f"| {points.fpr[place]:.4f} | {points.tpr[place]:.3f} | [{low:.2f}, {high:.2f}] |")
+        ends = "–" if np.isnan(low) else f"[{low:.2f}, {high:.2f}]"
+        rows.append(f"| {points.fpr[place]:.4f} | {points.tpr[place]:.3f} | {ends} |")
     return "\n".join(["| FPR | TPR | 95 % over patients |", "| ---: | ---: | ---: |", *rows]) + "\n"
 
 
@@ -85,9 +91,12 @@ def plot(curves: Mapping[str, RocPoints]) -> Figure:
             shown = slice(0, None) if column == 1 else slice(1, None)
             fpr = points.fpr[shown]
             band = {"line": {"width": 0}, "hoverinfo": "skip", "showlegend": False, "legendgroup": name}
-            panels.add_trace(Scatter(x=fpr, y=points.low[shown], **band), row=1, col=column)
+            # Where the band has no ends it is not drawn.
+            known = ~np.isnan(points.low[shown])
+            low, high = points.low[shown][known], points.high[shown][known]
+            panels.add_trace(Scatter(x=fpr[known], y=low, **band), row=1, col=column)
             panels.add_trace(
-                Scatter(x=fpr, y=points.high[shown], fill="tonexty", fillcolor=f"{colour}33", **band), row=1, col=column
+                Scatter(x=fpr[known], y=high, fill="tonexty", fillcolor=f"{colour}33", **band), row=1, col=column
             )
             panels.add_trace(
                 Scatter(

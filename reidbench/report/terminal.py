@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -23,6 +23,8 @@ from reidbench.report.summary import (
 from reidbench.report.tables import plain_table
 
 WIDTH = 100
+#: Beside a figure without an interval, where the record says why.
+UNBOUNDED = "†"
 # Below this a table with intervals would lose the names of its defenses, and below that one any table would.
 WITH_INTERVALS = 96
 NARROWEST = 78
@@ -141,13 +143,20 @@ def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
 def figure(interval: Interval | None) -> str:
     """A figure with its interval: ``0.912 [0.883, 0.941]``; a dash where it is undefined.
 
-    All three have as many digits, or rounding might put a figure outside its own interval.
+    All three have as many digits, or rounding might put a figure outside its own interval. A dagger where it has none
+    for a reason, which :func:`unbounded` tells.
     """
     if interval is None or interval.value is None:
         return "–"
     if interval.low is None or interval.high is None:
-        return number(interval.value)
+        return number(interval.value) + (f" {UNBOUNDED}" if interval.why_unbounded else "")
     return f"{interval.value:z.3f} [{interval.low:z.3f}, {interval.high:z.3f}]"
+
+
+def unbounded(intervals: Iterable[Interval]) -> str:
+    """Why those of them that have a dagger have it, each reason once; empty where none has."""
+    reasons = dict.fromkeys(one.why_unbounded for one in intervals if one.why_unbounded)
+    return f"{UNBOUNDED} {'; '.join(reason for reason in reasons if reason)}." if reasons else ""
 
 
 def number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import ReidbenchError
+from reidbench import ReidbenchError, metrics
 from reidbench.harness.record import SCHEMA_VERSION, Fidelity, Interval, read_record, read_records
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
@@ -28,6 +28,18 @@ def test_what_is_undefined_is_null():
     made = Interval(value=math.nan, low=math.inf, high=None)
     assert made.model_dump_json() == '{"value":null,"low":null,"high":null}'
     assert Fidelity(ssim=1.0, psnr=math.inf).psnr is None
+
+
+def test_a_figure_without_ends_says_why_and_one_with_them_says_nothing():
+    nan = math.nan
+    few = Interval.of(metrics.Interval(0.25, nan, nan, "too few"))
+    assert few.model_dump_json() == '{"value":0.25,"low":null,"high":null,"why_unbounded":"too few"}'
+    assert Interval.model_validate_json(few.model_dump_json()) == few
+    assert Interval.of(metrics.Interval(0.25, 0.2, 0.3)).model_dump() == {"value": 0.25, "low": 0.2, "high": 0.3}
+
+
+def test_an_old_record_has_the_intervals_of_its_time():
+    assert {read_record(path).intervals for path in SAMPLES} == {"percentile"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from reidbench.metrics import (
@@ -71,6 +72,57 @@ def test_images_of_one_patient_are_no_new_evidence():
     assert [tenfold.low, tenfold.high] == pytest.approx([once.low, once.high])
 
 
+@pytest.mark.parametrize("patients", [1, 8, 99])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_none_and_all_found_have_the_interval_of_scipy_over_patients(patients, level):
+    # Three images each: they are no new evidence of a patient.
+    who = np.repeat(np.arange(patients), 3)
+    for found in (0, patients):
+        values = np.full(len(who), float(found > 0))
+        interval = bootstrap_mean_patients(values, who, share=True, runs=50, level=level)
+        theirs = binomtest(found, patients).proportion_ci(level, method="wilson")
+        assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+        assert interval.value == values[0]
+        bare = bootstrap_mean_patients(values, who, runs=50, level=level)
+        assert (bare.low, bare.high) == (bare.value, bare.value)
+
+
+def test_a_share_never_ends_lower_for_more_that_are_found():
+    found = [bootstrap_mean_patients(np.arange(60) < k, np.arange(60), share=True, runs=2_000) for k in range(61)]
+    assert [one.high for one in found] == sorted(one.high for one in found)
+    assert [one.low for one in found] == sorted(one.low for one in found)
+    none, one, middle = found[0], found[1], found[30]
+    assert one.high >= none.high > 0
+    assert middle == bootstrap_mean_patients(np.arange(60) < 30, np.arange(60), runs=2_000)
+
+
+def test_a_share_that_is_all_but_nothing_is_no_surer_than_nothing():
+    # Guesses among very many images: a patient's probability of being found is tiny, and not 0.
+    tiny = bootstrap_mean_patients(np.full(99, 1e-7), np.arange(99), share=True, runs=50)
+    nothing = bootstrap_mean_patients(np.zeros(99), np.arange(99), share=True, runs=50)
+    assert tiny.high == nothing.high
+    assert tiny.low == pytest.approx(1e-7)
+
+
+def test_shares_of_a_summary_are_guarded_and_graded_figures_are_not():
+    # Two images each of three patients, and no image finds its other one first.
+    patients = np.array(["a", "a", "b", "b", "c", "c"])
+    scores = np.full((6, 6), 5.0) - np.arange(6) * 0.01
+    for one in (0, 2, 4):
+        scores[one, one + 1] = scores[one + 1, one] = 0.0
+    ranks = found(scores, patients)
+    wilson = binomtest(0, 3).proportion_ci(method="wilson").high
+    summary, risk = summarize_retrieval(ranks, runs=50), summarize_risk(patient_risk(ranks), runs=50)
+    for share in (summary.precision_at_1, risk.found_by_every_image):
+        assert (share.value, share.low, share.high) == (0.0, 0.0, pytest.approx(wilson))
+    assert summary.map_at_r == summary.r_precision == Interval(0.0, 0.0, 0.0)
+    bare = (
+        summarize_retrieval(ranks, runs=50, guarded=False),
+        summarize_risk(patient_risk(ranks), runs=50, guarded=False),
+    )
+    assert bare[0].precision_at_1 == bare[1].found_by_every_image == Interval(0.0, 0.0, 0.0)
+
+
 def test_images_without_a_figure_are_left_out():
     with_gap = bootstrap_mean_patients([0.2, np.nan, 0.4, np.nan], [1, 1, 2, 3], runs=100)
     assert with_gap == bootstrap_mean_patients([0.2, 0.4], [1, 2], runs=100)
@@ -85,6 +137,8 @@ def test_wrong_means_are_refused():
         bootstrap_mean_patients([], [], runs=0)
     with pytest.raises(ValueError, match="between 0 and 1"):
         bootstrap_mean_patients([1.0], [1], level=95)
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\]"):
+        bootstrap_mean_patients([1.1], [1], share=True)
 
 
 def test_retrieval_summary_averages_over_images_and_over_patients():

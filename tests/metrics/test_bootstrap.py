@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from reidbench.metrics import (
@@ -17,6 +19,7 @@ from reidbench.metrics import (
     equal_error_rate,
     roc_auc,
     tpr_at_fpr,
+    why_unbounded,
 )
 from reidbench.metrics.intervals import RUNS_PER_STREAM
 
@@ -79,11 +82,11 @@ def test_pair_interval_is_that_of_listing_the_drawn_pairs(decimals):
 
 def test_all_figures_come_with_the_value_of_the_data():
     scores, same, first, second = experiment(np.random.default_rng(2))
-    found = bootstrap_verification_patients(scores, same, first, second, runs=300, fprs=(0.01, 0.1))
+    found = bootstrap_verification_patients(scores, same, first, second, runs=300, fprs=(0.05, 0.1))
     assert found.auc == bootstrap_auc_patients(scores, same, first, second, runs=300)
     assert found.eer.value == equal_error_rate(scores, same)
     assert {fpr: each.value for fpr, each in found.tpr_at_fpr.items()} == {
-        fpr: tpr_at_fpr(scores, same, fpr) for fpr in (0.01, 0.1)
+        fpr: tpr_at_fpr(scores, same, fpr) for fpr in (0.05, 0.1)
     }
     for interval in (found.auc, found.eer, *found.tpr_at_fpr.values()):
         assert 0 <= interval.low < interval.value < interval.high <= 1
@@ -94,7 +97,7 @@ def test_a_resample_of_the_other_figures_is_that_of_repeating_pairs():
     rng = np.random.default_rng(3)
     scores, same, first, second = experiment(rng, patients=12, impostors=60)
     scores = np.round(scores, 1)
-    found = bootstrap_verification_patients(scores, same, first, second, runs=1, seed=8, fprs=(0.05,))
+    found = bootstrap_verification_patients(scores, same, first, second, runs=1, seed=8, fprs=(0.05,), guarded=False)
     stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(8).spawn(1)[0]))
     order = np.array(list(dict.fromkeys([*first.tolist(), *second.tolist()])))
     counts = np.bincount(order[stream.integers(0, len(order), len(order))], minlength=12)
@@ -193,6 +196,74 @@ def test_wrong_input_is_refused():
         bootstrap_auc_drop_patients([0.1, np.nan], [0.1, 0.2], [True, False], [1, 1], [1, 2])
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         bootstrap_verification_patients([0.1, 0.2], [True, False], [1, 1], [1, 2], fprs=(2,))
+
+
+@pytest.mark.parametrize(
+    ("fpr", "impostors", "needed"),
+    [(0.001, 9_999, "10,000"), (0.001, 10_000, None), (0.01, 999, "1,000"), (0.01, 1_000, None), (0.3, 33, "34")],
+)
+def test_a_rate_has_an_interval_from_ten_false_positives_on(fpr, impostors, needed):
+    why = why_unbounded(fpr, impostors)
+    assert (why is None) == (needed is None)
+    if needed:
+        assert why == (
+            f"{impostors:,} impostor pairs are too few for an interval at {100 * fpr:g} % FPR, {needed} are needed"
+        )
+
+
+def test_at_no_false_positives_and_at_all_of_them():
+    assert why_unbounded(0.0, 10**9) == "1,000,000,000 impostor pairs are too few for an interval at 0 % FPR"
+    assert why_unbounded(1.0, 1) is None
+    scores, same, first, second = experiment(np.random.default_rng(11))
+    found = bootstrap_verification_patients(scores, same, first, second, runs=20, fprs=(0.0, 1.0)).tpr_at_fpr
+    assert found[0.0].value == tpr_at_fpr(scores, same, 0.0)
+    assert math.isnan(found[0.0].low)
+    assert math.isnan(found[0.0].high)
+    # Every pair is accepted there, by definition and whoever the patients are.
+    assert found[1.0] == Interval(1.0, 1.0, 1.0)
+
+
+def test_a_rate_without_interval_keeps_its_figure_and_says_why():
+    scores, same, first, second = experiment(np.random.default_rng(12))
+    args = (scores, same, first, second)
+    guarded = bootstrap_verification_patients(*args, runs=60, fprs=(0.01, 0.1))
+    bare = bootstrap_verification_patients(*args, runs=60, fprs=(0.01, 0.1), guarded=False)
+    low, high = guarded.tpr_at_fpr[0.01], bare.tpr_at_fpr[0.01]
+    assert low.value == high.value
+    assert math.isnan(low.low)
+    assert low.why_unbounded == "200 impostor pairs are too few for an interval at 1 % FPR, 1,000 are needed"
+    assert high.low <= high.high
+    assert high.why_unbounded is None
+    assert guarded.tpr_at_fpr[0.1] == bare.tpr_at_fpr[0.1]
+    assert (guarded.auc, guarded.eer) == (bare.auc, bare.eer)
+
+
+def test_a_rate_of_one_is_as_sure_as_its_patients_are_many():
+    # Every genuine pair above every impostor, of 40 patients with four pairs each.
+    scores, same, first, second = experiment(np.random.default_rng(13), shift=50)
+    found = bootstrap_verification_patients(scores, same, first, second, runs=40, fprs=(0.1,)).tpr_at_fpr[0.1]
+    theirs = binomtest(40, 40).proportion_ci(method="wilson")
+    assert (found.value, found.low, found.high) == (1.0, pytest.approx(theirs.low), 1.0)
+
+
+def test_rates_cover_the_truth_from_ten_false_positives_on_and_not_below():
+    """Repeated experiments with a known rate at 1 % false positives, patients being the clusters."""
+    rng, fpr, repetitions = np.random.default_rng(14), 0.01, 100
+    # Impostor scores are normal, with the variance of two commonnesses and a noise; genuine ones of likeness and noise.
+    threshold = stats.norm.isf(fpr, 0, math.sqrt(2 * 0.25 + 0.25))
+    truth = stats.norm.sf(threshold, 2.5, math.sqrt(0.25 + 0.25))
+    held = {}
+    for impostors in (100, 1_000):
+        hits = 0
+        for repetition in range(repetitions):
+            drawn = experiment(rng, patients=100, impostors=impostors, shift=2.5)
+            found = bootstrap_verification_patients(*drawn, fprs=(fpr,), runs=200, seed=repetition, guarded=False)
+            interval = found.tpr_at_fpr[fpr]
+            hits += interval.low <= truth <= interval.high
+        held[impostors] = hits / repetitions
+        assert (why_unbounded(fpr, impostors) is None) == (impostors == 1_000)
+    assert held[100] < 0.8
+    assert held[1_000] >= 0.9
 
 
 @pytest.mark.slow

@@ -24,6 +24,18 @@ def test_without_members_nothing_is_defined():
     assert np.isnan(found.tpr_at_fpr[0.01].value)
 
 
+def test_few_held_out_patients_give_a_share_of_members_and_no_interval_of_it():
+    rng = np.random.default_rng(1)
+    scores, member = np.r_[rng.normal(1, 1, 200), rng.normal(0, 1, 150)], np.arange(350) < 200
+    found = metrics.bootstrap_membership(scores, member, fprs=(0.01, 0.1), runs=50)
+    few, enough = found.tpr_at_fpr[0.01], found.tpr_at_fpr[0.1]
+    assert few.value == metrics.tpr_at_fpr(scores, member, 0.01)
+    assert np.isnan([few.low, few.high]).all()
+    assert few.why_unbounded == "150 held-out patients are too few for an interval at 1 % FPR, 1,000 are needed"
+    assert enough.low < enough.value < enough.high
+    assert enough.why_unbounded is None
+
+
 def test_the_interval_of_patients_covers_the_true_area():
     rng, inside = np.random.default_rng(0), 0
     truth = stats.norm.cdf(1 / np.sqrt(2))

@@ -82,6 +82,15 @@ def test_wilson_is_that_of_scipy(found, of, level):
     assert ours.value == found / of
 
 
+def test_a_stratum_of_which_nothing_is_found_is_as_sure_as_its_patients_are_many():
+    patients = np.repeat(np.arange(12), 5)
+    none, every = tpr_by_stratum(np.arange(60) >= 30, patients >= 6, patients, 0.5, strata=2, runs=50)
+    theirs = binomtest(0, 6).proportion_ci(method="wilson")
+    assert (none.tpr.low, none.tpr.high) == pytest.approx((0.0, theirs.high))
+    assert (every.tpr.low, every.tpr.high) == pytest.approx((1 - theirs.high, 1.0))
+    assert none.tpr_pairs.high < none.tpr.high
+
+
 def test_an_empty_stratum_is_nan_with_a_reason_never_zero():
     empty, full = tpr_by_stratum([1.0, 0.0], [1, 1], ["a", "b"], 0.5, strata=2, runs=50)
     assert math.isnan(empty.tpr.value)

@@ -46,6 +46,10 @@ def test_the_curve_is_that_of_the_stored_scores(judged, tmp_path):
     table = roc.markdown(points, (0.0, 0.01, 0.1))
     assert table.count("\n") == 5
     assert f"| {tpr[fpr <= 0.1].max():.3f} |" in table
+    # Two of two hundred impostor pairs bound nothing; what is no number is not drawn either.
+    assert f"| {tpr[fpr <= 0.01].max():.3f} | – |" in table
+    drawn = [end for trace in roc.plot({"this": points}).data for end in trace.y]
+    assert np.isfinite(drawn).all()
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn(judged):

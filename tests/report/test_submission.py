@@ -100,6 +100,40 @@ def test_an_edited_figure_is_refused_by_its_name(copy):
     assert {mismatch.field for mismatch in check(copy).mismatches} == set(EDITS)
 
 
+def test_a_record_of_older_intervals_is_held_to_those(copy):
+    record = read_record(copy)
+    scores = read_scores(copy.with_name(copy.stem + SUFFIX), str(record.scores_sha256))
+    assert record.intervals == "guarded"
+    older = record.model_copy(update={"intervals": "percentile"})
+    attacks = []
+    for attack in record.attacks:
+        judged = recomputing._figures(attack, older, scores).model_dump(by_alias=True)
+        # Strata are told by no score.
+        attacks.append(json.loads(attack.model_dump_json(by_alias=True)) | {"metrics": judged})
+    data = json.loads(older.model_dump_json(by_alias=True)) | {"attacks": attacks}
+    assert "intervals" not in data
+    assert data["attacks"][0]["metrics"]["tpr_at_fpr_0.001"].keys() == {"value", "low", "high"}
+    copy.write_text(json.dumps(data))
+    assert check(copy).mismatches == ()
+    data["attacks"][0]["metrics"]["tpr_at_fpr_0.001"]["low"] += 0.01
+    copy.write_text(json.dumps(data))
+    assert [mismatch.field for mismatch in check(copy).mismatches] == ["attacks[0].metrics.tpr_at_fpr_0.001.low"]
+
+
+def test_an_interval_that_the_scores_do_not_give_is_refused(copy):
+    data = json.loads(copy.read_text())
+    rate = data["attacks"][0]["metrics"]["tpr_at_fpr_0.001"]
+    assert rate["low"] is None
+    assert "impostor pairs are too few" in rate["why_unbounded"]
+    rate.update(low=rate["value"], high=rate["value"])
+    del rate["why_unbounded"]
+    copy.write_text(json.dumps(data))
+    field = "attacks[0].metrics.tpr_at_fpr_0.001"
+    assert [mismatch.field for mismatch in check(copy).mismatches] == [
+        f"{field}.low", f"{field}.high", f"{field}.why_unbounded",
+    ]  # fmt: skip
+
+
 def test_an_attack_left_out_is_missed(copy):
     data = json.loads(copy.read_text())
     del data["attacks"][0]

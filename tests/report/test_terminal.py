@@ -11,7 +11,7 @@ from rich.console import Console
 
 from reidbench.harness.record import Interval, read_record
 from reidbench.report.summary import worst_retrieval, worst_verification
-from reidbench.report.terminal import figure, number, print_summary
+from reidbench.report.terminal import figure, number, print_summary, unbounded
 
 SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
 
@@ -104,6 +104,14 @@ def test_a_zero_has_no_minus():
     assert number(-0.0001) == "0.000"
     assert figure(Interval(value=-0.0004, low=-0.004, high=-0.0001)) == "0.000 [-0.004, 0.000]"
     assert figure(Interval(value=-0.02, low=-0.03, high=-0.01)) == "-0.020 [-0.030, -0.010]"
+
+
+def test_a_figure_without_an_interval_has_a_dagger_where_there_is_a_reason():
+    few = Interval(value=0.25, low=None, high=None, why_unbounded="99 pairs are too few")
+    plain = Interval(value=0.25, low=None, high=None)
+    assert (figure(few), figure(plain)) == ("0.250 †", "0.250")
+    assert unbounded([few, plain, few]) == "† 99 pairs are too few."
+    assert unbounded([plain]) == ""
 
 
 def test_what_all_rows_of_a_defense_share_stands_below_the_table(record):

@@ -46,7 +46,10 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
         # A legend's entry switches a curve on and off; all at once are a thicket.
         visible = True if key in worst else "legendonly"
         if key in worst:
-            traces.append(band(curve.fpr.tolist(), curve.low.tolist(), curve.high.tolist(), position))
+            # Where the band has no ends it is not drawn: a polygon knows no gap.
+            known = ~np.isnan(curve.low)
+            rates, low, high = (side[known].tolist() for side in (curve.fpr, curve.low, curve.high))
+            traces.append(band(rates, low, high, position))
         traces.append(line(name, curve.fpr.tolist(), curve.tpr.tolist(), position, visible=visible))
         guess = curve.fpr.tolist()
         rows.append((name, *(_at(curve, rate) for rate in SHOWN_RATES)))
@@ -63,7 +66,7 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
     table = Table(("attack", *(f"TPR at {100 * rate:g} % FPR" for rate in SHOWN_RATES)), tuple(rows))
     caption = (
         "Bands: 95 %, each rate by itself, bootstrap over patients "
-        f"({roc.BAND_RUNS} resamplings), for the worst cases. "
+        f"({roc.BAND_RUNS} resamplings), for the worst cases; none where a rate allows fewer than ten impostor pairs. "
     )
     draw = partial(figure, traces, height=560, yaxis={"title": {"text": "true positive rate"}, "range": [0, 1.01]})
     title = {"text": "false positive rate"}

@@ -13,7 +13,7 @@ from reidbench.report.matching import key_of
 from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
 from reidbench.report.summary import SHORT_LINKAGE, headline
 from reidbench.report.terminal import figure as interval_text
-from reidbench.report.terminal import number
+from reidbench.report.terminal import number, unbounded
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
             )  # fmt: skip
             steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
     return steps
+
+
+def unbounded_rates(record: Record) -> str:
+    """Why true positive rates of the ladder have no interval; empty where all have one."""
+    return unbounded(
+        rate
+        for attack in record.attacks
+        if isinstance(attack.metrics, VerificationMetrics)
+        for rate in (attack.metrics.tpr_at_fpr_1, attack.metrics.tpr_at_fpr_01)
+    )
 
 
 def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:

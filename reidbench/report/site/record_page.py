@@ -18,7 +18,7 @@ from reidbench.report.repeat import explain_command, repeat_command
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.summary import defense_label, utility, worst_retrieval, worst_verification
-from reidbench.report.terminal import figure, number
+from reidbench.report.terminal import figure, number, unbounded
 
 
 def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
         "headline": _headline(kept, baseline),
         "verification_head": ladder.VERIFICATION_HEAD,
         "verification": ladder.verification_steps(record, other),
+        "unbounded": ladder.unbounded_rates(record),
         "retrieval_head": ladder.RETRIEVAL_HEAD,
         "retrieval": ladder.retrieval_steps(record, other),
         "charts": drawn,
@@ -51,6 +52,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
         "baseline": other,
         "strata_missing": strata.without(record),
         "membership": membership_lines(record),
+        "membership_unbounded": _unbounded_membership(record),
         "utility": _utility(record),
         "labels": _labels(record),
         "trainings": evidence.trainings(record),
@@ -98,6 +100,11 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
         left = utility(record, trained_on)
         lines.append((f"utility, classifier trained on {trained_on}", figure(left), "macro AUC of the findings"))
     return lines
+
+
+def _unbounded_membership(record: Record) -> str:
+    attacks = record.membership.attacks if record.membership else []
+    return unbounded(rate for one in attacks for rate in (one.tpr_at_fpr_1, one.tpr_at_fpr_10))
 
 
 def _utility(record: Record) -> list[tuple[str, str, str]]:
