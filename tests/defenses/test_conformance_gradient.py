@@ -41,8 +41,8 @@ def differentiable(image_defense):
 @pytest.mark.parametrize(
     ("body", "what", "smallest"),
     [
-        (detached, "the gradient is zero everywhere", "1 noisy image of 32×48"),
-        (rounded, "the gradient is zero everywhere", "1 noisy image of 32×48"),
+        (detached, "the gradient is zero everywhere", "1 noisy image of 32×32"),
+        (rounded, "the gradient is zero everywhere", "1 noisy image of 32×32"),
         (through_numpy, "differentiating raised RuntimeError", "1 black image of 32×32"),
         (root_of_the_variance, "the gradient is NaN or infinite", "1 black image of 32×32"),
     ],

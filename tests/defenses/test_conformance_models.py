@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench import Fitted, ModelDefense, PublishedNetwork, ReidbenchError
+from reidbench import Fitted, ModelDefense, Privacy, PublishedNetwork, ReidbenchError
 from reidbench.defenses.conformance import broken, check_defense
 from reidbench.plugins import Registry
 
@@ -95,6 +95,13 @@ def diverges(network, train):
     network.head.weight.data.fill_(float("nan"))
 
 
+def claims(privacy):
+    def fit(self, network, train, **keywords):
+        return Fitted(privacy, 1, len(train.pixels))
+
+    return type("Claims", (Steady,), {"__module__": __name__, "name": "broken", "fit": fit})
+
+
 def refuses(network, train):
     raise ReidbenchError("too few patients")
 
@@ -106,10 +113,15 @@ def refuses(network, train):
         (defense(fit=changes), "training: fit() changed what it was given in place"),
         (defense(fit=breaks), "training: fit() raised KeyError"),
         (defense(fit=diverges), "training: fit() left weights that are NaN or infinite"),
-        (defense(fit=refuses), "training: it refuses 12 patients"),
+        (
+            defense(fit=refuses),
+            "training: it refuses all sets, from 12 patients with images of 32×32 to 48 ",
+        ),
         (defense(network=OfTheBatch), "batches: an image's vector depends on the other images of its batch"),
         (defense(network=Flat), "training: embed() made shape (128,) of 128 images"),
         (defense(network=Wrong), "findings: classify() made (24, 16)"),
+        (claims((1.0, 0.0)), "claim: what fit() guarantees: it returned tuple, not Privacy or None"),
+        (claims(Privacy(1, 1, "a patient")), "claim: what fit() guarantees: it claims delta=1"),
         (defense(undefended=lambda: None), "undefended: undefended() does not give"),
     ],
     ids=lambda value: "" if isinstance(value, type) else value.partition(":")[0],

@@ -1,7 +1,8 @@
 """What a defense promises, checked property by property, with the smallest input that breaks one.
 
 :func:`check_defense` runs a defense on small images of all kinds: one and several, square and not, black, white,
-smooth and noisy. It prints nothing and knows no command line.
+smooth and noisy. It prints nothing and knows no command line. A defense that needs larger images, or more patients, and
+says so, is checked on the smallest that it takes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from reidbench.defenses.conformance.fitting import check_fit
 from reidbench.defenses.conformance.generators import restored
 from reidbench.defenses.conformance.images import check_images
 from reidbench.defenses.conformance.models import check_model
+from reidbench.defenses.conformance.privacy import check_privacy
+from reidbench.defenses.conformance.scale import choose_scale
+from reidbench.defenses.conformance.state import maker
 from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
@@ -35,7 +39,7 @@ def check_defense(
     Args:
         cls: a subclass of ``Defense``, ``CohortDefense`` or ``ModelDefense``. A ``FittedDefense`` is first fitted on a
             small set.
-        options: its options; all else at its defaults.
+        options: its options; all else at its defaults. Its guarantee is asked of every operating point too.
         device: where images lie; the CPU unless given. A cohort defense works on arrays and has none.
 
     Returns:
@@ -55,17 +59,31 @@ def check_defense(
     findings = [_check_json(defense), _check_points(cls)]
     if isinstance(defense, ModelDefense):
         with restored():
-            return findings + check_model(defense, device)
+            return [*findings, check_privacy(defense), *check_model(defense, device)]
     with restored():
         if isinstance(defense, FittedDefense):
             fitted, found = check_fit(defense, device)
             findings += found
             if fitted is None:
                 return findings
-            defense = fitted
-        findings += check_images(defense, device) if isinstance(defense, Defense) else check_cohort(defense)
+            published: Defense | CohortDefense = fitted
+        else:
+            published = defense
+        fresh = maker(published, options or {}, device)
+        try:
+            scale = choose_scale(published, device)
+        except ReidbenchError as error:
+            return [*findings, failed(defense, "exception", str(error))]
+        if scale.why:
+            least = f"images of {scale.side}×{scale.side} and more" if isinstance(published, Defense) else str(scale)
+            findings.append(Finding("size", True, f"checked on {least}; {scale.why}"))
+        if isinstance(published, Defense):
+            findings += check_images(published, fresh, device, scale)
+        else:
+            findings += check_cohort(published, fresh, device, scale)
+        findings.append(check_privacy(defense, scale.side))
         if not broken(findings):
-            findings += [*check_effect(defense, device), *measure_cost(defense, device)]
+            findings += [*check_effect(published, device, scale), *measure_cost(published, device, scale)]
     return findings
 
 

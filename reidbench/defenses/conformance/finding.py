@@ -48,5 +48,10 @@ def each(defense: BaseDefense, found: Mapping[str, str], good: Mapping[str, str]
 
 def short(error: Exception) -> str:
     """The first line of an error, with its type."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    text = first_line(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; empty if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "")

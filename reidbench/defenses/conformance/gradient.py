@@ -7,6 +7,8 @@ declared promises nothing, so nothing is broken where gradients pass all the sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from reidbench.defenses.base import Defense
@@ -19,13 +21,16 @@ from reidbench.errors import ReidbenchError
 NAME = "gradient"
 
 
-def check_gradient(defense: Defense, device: torch.device) -> Finding:
+def check_gradient(defense: Defense, device: torch.device, samples: Sequence[Sample] | None = None) -> Finding:
     """A finding where ``differentiable`` is declared and no finite gradient passes from the release to the image.
 
     It must be finite on images of all kinds. It may vanish on black and white ones, which are clipped, and is zero
     rightly where the release doesn't depend on the image, as under a box that covers it.
+
+    Args:
+        samples: what to differentiate on; the smallest of all kinds unless given.
     """
-    passes, seen = _passes(defense, device)
+    passes, seen = _passes(defense, device, [*all_kinds(1), *textured()] if samples is None else samples)
     if not type(defense).differentiable:
         what = {True: "gradients pass with these options", False: "no gradient passes", None: "there is none to pass"}
         return Finding(NAME, True, f"not declared differentiable; {what[passes]}")
@@ -35,11 +40,10 @@ def check_gradient(defense: Defense, device: torch.device) -> Finding:
     return Finding(NAME, True, f"declared differentiable; {kept}")
 
 
-def _passes(defense: Defense, device: torch.device) -> tuple[bool | None, str]:
+def _passes(defense: Defense, device: torch.device, samples: Sequence[Sample]) -> tuple[bool | None, str]:
     """Whether gradients pass, None where there is nothing to differentiate, and if not, what was seen instead."""
-    textures = textured()
     found: list[bool] = []
-    for one in sorted([*all_kinds(1), *textures], key=lambda one: one.pixels.size):
+    for one in sorted(samples, key=lambda one: one.pixels.size):
         try:
             gradient = _gradient(defense, to_unit(one.pixels, device))
         except ReidbenchError:
@@ -51,7 +55,7 @@ def _passes(defense: Defense, device: torch.device) -> tuple[bool | None, str]:
         found.append(gradient is not None and bool(gradient.any()) and one.content == "noisy")
     if any(found):
         return True, ""
-    for one in textures:
+    for one in (one for one in samples if one.content == "noisy"):
         if _moves(defense, one, device):
             return False, f"the gradient is zero everywhere; smallest input: {one}"
     return None, ""

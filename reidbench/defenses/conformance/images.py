@@ -8,10 +8,22 @@ import numpy as np
 import torch
 
 from reidbench.defenses.base import Defense
-from reidbench.defenses.conformance.finding import Finding, broken, each, failed, short
+from reidbench.defenses.conformance.finding import Finding, broken, each, failed, first_line, short
 from reidbench.defenses.conformance.generators import scramble, states
 from reidbench.defenses.conformance.gradient import check_gradient
-from reidbench.defenses.conformance.samples import SEED, Sample, all_kinds, difference, publish, textured
+from reidbench.defenses.conformance.samples import (
+    SEED,
+    Sample,
+    all_kinds,
+    difference,
+    inverted,
+    publish,
+    sample,
+    shapes,
+    textured,
+)
+from reidbench.defenses.conformance.scale import SMALLEST, Scale, refusal
+from reidbench.defenses.conformance.state import Maker, check_state
 from reidbench.defenses.random import ReleaseRandom
 from reidbench.defenses.release import TOLERANCE, draw_batch, to_unit
 from reidbench.errors import PluginError, ReidbenchError
@@ -19,31 +31,45 @@ from reidbench.errors import PluginError, ReidbenchError
 STRUCTURE = ("exception", "shape", "device", "dtype", "no NaN", "range", "no change in place")
 
 
-def check_images(defense: Defense, device: torch.device) -> list[Finding]:
-    """All properties; those of its randomness only if what it returns are images at all."""
-    findings = _check_structure(defense, device)
+def check_images(defense: Defense, fresh: Maker, device: torch.device, scale: Scale = SMALLEST) -> list[Finding]:
+    """All properties, on images of that scale; those of its randomness only if what it returns are images at all."""
+    findings = _check_structure(defense, device, scale)
     if broken(findings):
         return findings
     try:
-        accepted = [one for one in textured() if not _refused(defense, one, device)]
-        return [
-            *findings,
+        accepted = _accepted(defense, device, scale)
+        repeated = [
             _check_draws(defense, accepted, device),
             _check_global(defense, accepted, device),
             *_check_streams(defense, accepted, device),
-            *_check_deterministic(defense, accepted, device),
-            check_gradient(defense, device),
         ]
-    except PluginError as error:
+        if accepted and not broken(repeated):
+            repeated.append(_check_state(defense, fresh, accepted, device))
+        return [
+            *findings,
+            *repeated,
+            *_check_deterministic(defense, accepted, device),
+            check_gradient(defense, device, [*all_kinds(1, side=scale.side), *accepted]),
+        ]
+    except ReidbenchError as error:
         # All of these images went well once: it broke another time, as what keeps a state may do.
         rest = [finding for finding in findings if finding.property != "exception"]
         return [failed(defense, "exception", f"{error}, on images that it took before"), *rest]
 
 
-def _check_structure(defense: Defense, device: torch.device) -> list[Finding]:
+def _accepted(defense: Defense, device: torch.device, scale: Scale) -> list[Sample]:
+    """Textured images that it takes; other shapes of them where it takes none of these, as if all must be square."""
+    accepted = [one for one in textured(scale.side) if refusal(defense, one, device) is None]
+    if accepted:
+        return accepted
+    others = (sample("noisy", count, *shape) for shape in shapes(scale.side) for count in (1, 2, 19))
+    return [one for one in others if refusal(defense, one, device) is None]
+
+
+def _check_structure(defense: Defense, device: torch.device, scale: Scale) -> list[Finding]:
     found: dict[str, str] = {}
     refusals: list[ReidbenchError] = []
-    tried = sorted([*all_kinds(1, 2, 5), *textured()], key=lambda one: one.pixels.size)
+    tried = sorted([*all_kinds(1, 2, 5, side=scale.side), *textured(scale.side)], key=lambda one: one.pixels.size)
     for one in tried:
         try:
             for name, what in _violations(defense, to_unit(one.pixels, device)):
@@ -51,10 +77,10 @@ def _check_structure(defense: Defense, device: torch.device) -> list[Finding]:
         except ReidbenchError as error:
             refusals.append(error)
     if len(refusals) == len(tried):
-        return [failed(defense, "exception", f"it refuses all images: {refusals[-1]}")]
+        return [failed(defense, "exception", f"it refuses all images: {first_line(refusals[-1])}")]
     kept = f"on {len(tried) - len(refusals)} inputs"
     if refusals:
-        kept += f"; {len(refusals)} were refused: {refusals[0]}"
+        kept += f"; {len(refusals)} were refused: {first_line(refusals[0])}"
     return each(defense, found, dict.fromkeys(STRUCTURE, kept))
 
 
@@ -86,16 +112,6 @@ def _violations(defense: Defense, images: torch.Tensor) -> Iterator[tuple[str, s
         low, high = (float(value) for value in torch.aminmax(after))
         if low < -TOLERANCE or high > 1 + TOLERANCE:
             yield "range", f"transform() returned values from {low:.4g} to {high:.4g}, not in [0, 1]"
-
-
-def _refused(defense: Defense, images: Sample, device: torch.device) -> bool:
-    try:
-        publish(defense, images, device)
-    except PluginError:
-        raise
-    except ReidbenchError:
-        return True
-    return False
 
 
 def _check_draws(defense: Defense, accepted: list[Sample], device: torch.device) -> Finding:
@@ -149,3 +165,13 @@ def _check_deterministic(defense: Defense, accepted: list[Sample], device: torch
             what = f"declared, but {seen} in releases of two seeds; smallest input: {one}"
             return [failed(defense, "deterministic", what)]
     return [Finding("deterministic", True, "declared; no seed changes a release")]
+
+
+def _check_state(defense: Defense, fresh: Maker, accepted: list[Sample], device: torch.device) -> Finding:
+    """On two images that it never saw, with others in between: of that shape too, since a cache may go by it."""
+    images = next((one for one in accepted if len(one.pixels) == 2), accepted[0])
+    shape = images.pixels.shape[1:]
+    others = [sample(content, count, *shape) for count, content in ((2, "black"), (1, "white"), (3, "smooth"))]
+    if refusal(defense, inverted(images), device) is None:
+        images = inverted(images)
+    return check_state(defense, fresh, images, [*others, *accepted], device)

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reidbench.defenses.conformance.finding import Finding, each, failed, short
+from reidbench.defenses.conformance.finding import Finding, each, failed, first_line, short
 from reidbench.defenses.conformance.generators import scramble, states
+from reidbench.defenses.conformance.privacy import wrong_claim
 from reidbench.defenses.conformance.samples import SEED, sample
+from reidbench.defenses.conformance.scale import Scale, smallest
 from reidbench.defenses.model import (
     Fitted,
     LabelledImages,
@@ -22,29 +24,33 @@ from reidbench.defenses.model import (
     published_logits,
     published_vectors,
 )
-from reidbench.errors import PluginError, ReidbenchError
+from reidbench.errors import ReidbenchError
 
-STRUCTURE = ("training", "undefended", "global randomness", "determinism", "vectors", "batches", "findings")
-PATIENTS, FINDINGS = 12, 3
+STRUCTURE = ("training", "undefended", "global randomness", "determinism", "vectors", "batches", "findings", "claim")
+FINDINGS = 3
 #: Kernels that are chosen by the batch's size round differently.
 TOLERANCE = 1e-4
 
 
 def check_model(defense: ModelDefense, device: torch.device) -> list[Finding]:
-    """All properties, of models trained on twelve patients with two images of 32×32 each."""
-    train = _patients()
-    began = time.perf_counter()
-    found: dict[str, str] = {}
-    try:
+    """All properties, of models trained on the smallest set that it takes, with two images a patient."""
+
+    def attempt(scale: Scale) -> tuple[dict[str, str], float]:
+        train = _patients(scale)
+        began = time.perf_counter()
+        found: dict[str, str] = {}
         for name, what in _violations(defense, train, device):
-            found.setdefault(name, f"{what}; input: {len(train.pixels)} images of {PATIENTS} patients")
-    except PluginError as error:
-        return [failed(defense, "training", str(error).removeprefix(f"{defense.name}: "))]
+            found.setdefault(name, f"{what}; input: {len(train.pixels)} images of {scale.patients} patients")
+        return found, (time.perf_counter() - began) / 2
+
+    try:
+        scale, (found, seconds) = smallest(defense, attempt)
     except ReidbenchError as error:
-        return [failed(defense, "training", f"it refuses {PATIENTS} patients: {error}")]
-    findings = each(defense, found, dict.fromkeys(STRUCTURE, f"on {PATIENTS} patients"))
-    seconds = (time.perf_counter() - began) / 2
-    return [*findings, Finding("speed", True, f"{seconds:.1f} s a training on {PATIENTS} patients", "figure")]
+        return [failed(defense, "training", first_line(error).removeprefix(f"{defense.name}: "))]
+    on = f"on {scale.patients} patients"
+    findings = each(defense, found, dict.fromkeys(STRUCTURE, on))
+    findings += [Finding("size of the training", True, f"{scale}; {scale.why}")] if scale.why else []
+    return [*findings, Finding("speed", True, f"{seconds:.1f} s a training {on}", "figure")]
 
 
 def _violations(defense: ModelDefense, train: LabelledImages, device: torch.device) -> Iterator[tuple[str, str]]:
@@ -54,7 +60,9 @@ def _violations(defense: ModelDefense, train: LabelledImages, device: torch.devi
         yield "undefended", "undefended() does not give a model defense that is its own undefended one"
     scramble(1)
     before = states()
-    network, _ = _fit(defense, train, device)
+    network, fitted = _fit(defense, train, device)
+    if wrong := wrong_claim(fitted.privacy):
+        yield "claim", f"what fit() guarantees: it {wrong}"
     touched = [name for name, state in states().items() if state != before[name]]
     if touched:
         yield "global randomness", f"it draws from or seeds the global generator of {' and '.join(touched)}"
@@ -82,8 +90,8 @@ def _fit(defense: ModelDefense, train: LabelledImages, device: torch.device) -> 
         return fit_model(defense, train, seed=SEED, device=device, work_dir=Path(folder))
 
 
-def _patients() -> LabelledImages:
-    pixels = sample("noisy", 2 * PATIENTS, 32, 32).pixels
-    findings = np.random.default_rng(SEED).integers(0, 2, (len(pixels), FINDINGS)).astype(np.float64)
+def _patients(scale: Scale) -> LabelledImages:
+    images = sample("noisy", 2 * scale.patients, scale.side, scale.side)
+    findings = np.random.default_rng(SEED).integers(0, 2, (len(images.pixels), FINDINGS)).astype(np.float64)
     findings[0, 0] = np.nan
-    return LabelledImages(pixels, np.arange(len(pixels)) // 2, findings, population=PATIENTS)
+    return LabelledImages(images.pixels, images.patients, findings, population=scale.patients)

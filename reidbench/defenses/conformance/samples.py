@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from reidbench.defenses.release import release, to_pixels
 Pixels = NDArray[np.uint8]
 
 SEED = 20_220
-SHAPES = ((32, 32), (32, 48), (48, 32), (33, 47))
+SIDE = 32
 CONTENTS = ("black", "white", "smooth", "noisy")
 
 
@@ -25,10 +25,12 @@ class Sample:
     Attributes:
         content: ``black``, ``white``, ``smooth`` (structure without noise) or ``noisy`` (every pixel for itself).
         pixels: (N, H, W) uint8.
+        patients: (N,) int64, each image's patient, 0..P-1.
     """
 
     content: str
     pixels: Pixels
+    patients: NDArray[np.int64]
 
     def __str__(self) -> str:
         count, height, width = self.pixels.shape
@@ -36,22 +38,42 @@ class Sample:
 
 
 def sample(content: str, count: int, height: int, width: int) -> Sample:
-    """Images of that content, always the same; each has its own brightness."""
-    return Sample(content, _images(content, count, height, width))
+    """Images of that content, two a patient, always the same; each has its own brightness."""
+    return Sample(content, _images(content, count, height, width), np.arange(count) // 2)
 
 
-def all_kinds(*counts: int) -> list[Sample]:
+def uneven(content: str, patients: int, height: int, width: int) -> Sample:
+    """As :func:`sample`, but of patients with one to four images each, whose rows lie scattered."""
+    # Five counts in turn, so that twelve patients have an odd number of images: no pairs can be made of them.
+    counts = np.resize([1, 4, 2, 3, 1], patients)
+    rows = np.repeat(np.arange(patients), counts)
+    return Sample(content, _images(content, len(rows), height, width), np.random.default_rng(SEED).permutation(rows))
+
+
+def inverted(images: Sample) -> Sample:
+    """The negatives: as textured, and other images."""
+    return replace(images, content=f"inverted {images.content}", pixels=255 - images.pixels)
+
+
+def shapes(side: int = SIDE) -> tuple[tuple[int, int], ...]:
+    """Heights and widths of which ``side`` is the smallest: square, wide, tall, and odd."""
+    long = side * 3 // 2
+    return (side, side), (side, long), (long, side), (side + 1, long - 1)
+
+
+def all_kinds(*counts: int, side: int = SIDE) -> list[Sample]:
     """Images of all contents and shapes, each in these numbers, the smallest first."""
-    made = [sample(content, count, *shape) for count in counts for shape in SHAPES for content in CONTENTS]
+    made = [sample(content, count, *shape) for count in counts for shape in shapes(side) for content in CONTENTS]
     return sorted(made, key=lambda one: one.pixels.size)
 
 
-def textured() -> list[Sample]:
+def textured(side: int = SIDE) -> list[Sample]:
     """Images whose every bit counts, the smallest first.
 
     Some are odd in size and many in number: there kernels begin to choose their algorithm by the batch.
     """
-    return [sample("noisy", 1, 32, 48), sample("noisy", 2, 32, 48), sample("noisy", 19, 33, 47)]
+    _, wide, _, odd = shapes(side)
+    return [sample("noisy", 1, *wide), sample("noisy", 2, *wide), sample("noisy", 19, *odd)]
 
 
 def publish(
@@ -63,10 +85,11 @@ def publish(
     order: NDArray[np.int64] | None = None,
     seed: int = SEED,
 ) -> Pixels:
-    """The release of a sample, two images a patient, its rows in that order."""
+    """The release of a sample, its rows in that order."""
     rows = np.arange(len(images.pixels)) if order is None else order
     ids = [f"image {number}" for number in rows]
-    return release(defense, images.pixels[rows], ids, rows // 2, seed=seed, device=device, batch_size=batch_size)
+    pixels, patients = images.pixels[rows], images.patients[rows]
+    return release(defense, pixels, ids, patients, seed=seed, device=device, batch_size=batch_size)
 
 
 def difference(one: Pixels, other: Pixels) -> str:
