@@ -9,6 +9,7 @@ the sampling rate and the scale of the gradient from the length of the data, whi
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 from opacus.accountants import create_accountant
-from opacus.accountants.utils import get_noise_multiplier
+from opacus.accountants.analysis.prv.prvs import PoissonSubsampledGaussianPRV
 from opacus.data_loader import wrap_collate_with_empty
 from opacus.grad_sample import AbstractGradSampleModule, wrap_model
 from opacus.optimizers import DPOptimizer
@@ -35,6 +36,14 @@ from reidbench_plugins._diagnosis import PatientImages, moved, patient_losses
 
 #: The tightest of opacus's accountants.
 ACCOUNTANT = "prv"
+#: Its error in epsilon, which it adds to what it says: opacus's own choice.
+EPSILON_ERROR = 0.01
+#: Numbers that the accountant may add up: some seconds and a gigabyte.
+MOST_CELLS = 4_000_000
+#: Noise multipliers that are tried; more than the most leaves nothing of any gradient.
+LEAST_NOISE, MOST_NOISE = 0.1, 1280.0
+#: The range between too little and enough noise is halved until it is this share of the noise.
+FINEST = 1e-4
 CHECKPOINT = "model.ckpt"
 #: A loss this close to that of the findings' frequencies means that the images told the network nothing.
 LEARNED_BELOW = 0.995
@@ -74,22 +83,55 @@ class Plan:
 def noise_for(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
     """The noise multiplier with which so many steps give (epsilon, delta), by opacus's accountant.
 
+    The halving of opacus's ``get_noise_multiplier``, which goes on for ever where no noise comes near enough to
+    epsilon, and for hours where the accountant has billions of numbers to add up; here both have an end.
+
+    Args:
+        epsilon: above 0.
+        delta: in (0, 1).
+        sample_rate: the probability that a step takes a patient, in (0, 1].
+        steps: at least 1.
+
+    Returns:
+        A multiplier from :data:`LEAST_NOISE` on. It spends at most 1 % of epsilon or 0.01 less than was asked for, and
+        more than that less only where the least noise does.
+
     Raises:
-        ReidbenchError: no noise is enough.
+        ReidbenchError: no noise reaches epsilon, as far as the accountant can tell.
     """
+    tolerance = min(0.01, epsilon / 100)
+    # Where the accountant gives up there is too little noise, or the question is beyond it at any: more noise may help.
+    low, high, reached = 0.0, 10.0, math.inf
+    while not reached <= epsilon:
+        if high >= MOST_NOISE:
+            raise _out_of_reach(epsilon, delta, sample_rate, steps)
+        high *= 2
+        reached = _spent_or_inf(high, sample_rate, steps, delta)
+    while epsilon - reached > tolerance and high > LEAST_NOISE:
+        if high - low < FINEST * high:
+            raise _out_of_reach(epsilon, delta, sample_rate, steps)
+        middle = max((low + high) / 2, LEAST_NOISE)
+        here = _spent_or_inf(middle, sample_rate, steps, delta)
+        if here < epsilon:
+            high, reached = middle, here
+        else:
+            low = middle
+    return high
+
+
+def _out_of_reach(epsilon: float, delta: float, sample_rate: float, steps: int) -> ReidbenchError:
+    return ReidbenchError(
+        f"epsilon={epsilon:g}, delta={delta:g}: no noise is found that reaches it in {steps} steps which take "
+        f"{sample_rate:.2g} of the patients each; give another epsilon, a larger delta, fewer steps or rounds, or a "
+        "smaller batch_size"
+    )
+
+
+def _spent_or_inf(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
     try:
-        with quiet():
-            noise: float = get_noise_multiplier(
-                target_epsilon=epsilon,
-                target_delta=delta,
-                sample_rate=sample_rate,
-                steps=steps,
-                accountant=ACCOUNTANT,
-                epsilon_tolerance=min(0.01, epsilon / 100),
-            )
-    except ValueError as error:
-        raise ReidbenchError(f"epsilon {epsilon:g} cannot be reached in {steps} steps: {error}") from error
-    return noise
+        return spent(noise_multiplier, sample_rate, steps, delta)
+    except ReidbenchError:
+        return math.inf
 
 
 def delta_for(given: float | None, population: int) -> float:
@@ -122,12 +164,37 @@ def guarantee(plan: Plan, steps: int, delta: float, unit: str) -> Privacy | None
     )
 
 
+@cache
 def spent(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
-    """The epsilon of so many steps at this delta, by opacus's accountant."""
-    accountant = create_accountant(ACCOUNTANT)
+    """The epsilon of so many steps at this delta, by opacus's accountant; at least 0.
+
+    Raises:
+        ReidbenchError: the accountant cannot tell, or would add up more than :data:`MOST_CELLS` numbers to.
+    """
+    accountant: Any = create_accountant(ACCOUNTANT)
     accountant.history = [(noise_multiplier, sample_rate, steps)]
-    with quiet():
-        return float(accountant.get_epsilon(delta))
+    try:
+        with quiet():
+            # What the accountant itself starts with. It is cheap, and says how many numbers the rest would take.
+            domain = accountant._get_domain(
+                prvs=[PoissonSubsampledGaussianPRV(sample_rate, noise_multiplier)],
+                num_self_compositions=[steps],
+                eps_error=EPSILON_ERROR,
+                delta_error=delta / 1000,
+            )
+            if domain.size > MOST_CELLS:
+                raise ValueError(f"it would take {domain.size:.2g} numbers to add them up")
+            epsilon = float(accountant.get_epsilon(delta, eps_error=EPSILON_ERROR))
+            if not math.isfinite(epsilon):
+                raise ValueError(f"it comes to {epsilon}")
+    # Rounding at a tiny delta shows in any of these.
+    except (ValueError, RuntimeError, ArithmeticError, IndexError, TypeError) as error:
+        raise ReidbenchError(
+            f"noise_multiplier={noise_multiplier:g}, delta={delta:g}: the accountant cannot tell what {steps} steps "
+            f"spend that take {sample_rate:.2g} of the patients each: {error}; give more noise, a larger delta or "
+            "fewer steps"
+        ) from error
+    return max(0.0, epsilon)
 
 
 class Training:

@@ -22,6 +22,8 @@ from reidbench import (
 from reidbench_plugins._diagnosis import DiagnosticNetwork
 from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for
 
+UNIT = "a patient of the training set, added or removed"
+
 
 class DpTraining(ModelDefense):
     """Trains the diagnostic network with DP-SGD, and publishes it with its vectors of the images.
@@ -104,11 +106,15 @@ class DpTraining(ModelDefense):
         """Trains a network.
 
         Raises:
-            ReidbenchError: delta is not below 1 / patients, or epsilon cannot be reached.
+            ReidbenchError: delta is not below 1 / patients, no noise reaches epsilon, or the accountant cannot tell
+                what the given noise spends.
         """
         delta = delta_for(self.delta, train.population)
         rate = min(1.0, self.batch_size / train.population)
-        training = Training(network, train, self._plan(rate, delta), seed=seed, device=device)
+        plan = self._plan(rate, delta)
+        # What cannot be accounted for is refused before the training, not after it.
+        guarantee(plan, self.steps, delta, UNIT)
+        training = Training(network, train, plan, seed=seed, device=device)
         history = training.run(work_dir, progress)
         findings = torch.from_numpy(train.findings.astype(np.float32))
         return Fitted(
@@ -138,7 +144,7 @@ class DpTraining(ModelDefense):
         # From the account of the steps that were made, not from those that were meant.
         ((noise, rate, steps),) = training.accountant.history
         made = replace(training.plan, noise_multiplier=noise, sample_rate=rate)
-        return guarantee(made, steps, delta, "a patient of the training set, added or removed")
+        return guarantee(made, steps, delta, UNIT)
 
 
 @hookimpl

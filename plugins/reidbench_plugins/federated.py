@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,14 +26,13 @@ class Federated(ModelDefense):
     FedAvg of McMahan et al., "Communication-efficient learning of deep networks from decentralized data" (2017): in
     each round every site goes on from the common weights for some steps on its own patients, and the mean of the sites'
     weights is the next common network. No image leaves its site; what is published in the end is a network like any
-    other, which is why it is attacked like any other. A patient is at one site, by their number. All sites have an
-    equal say in the mean, whatever the number of their patients, with privacy or without.
+    other, which is why it is attacked like any other. A patient is at one site, by a hash of seed and identifier. All
+    sites have an equal say in the mean, whatever the number of their patients, with privacy or without.
 
     With epsilon, each site trains as dp_training does, on its own patients and its own account: since a patient is at
     one site only, the sites' guarantees don't add up. A patient is added to a site or removed from it, and all others
-    stay where they are, as they would at hospitals; here it is numbers that divide them, which a patient more would
-    shift. The sites trust nobody with their patients, whence each adds the
-    noise that it needs alone: the price is a worse network than one central training of the same epsilon gives.
+    stay where they are. The sites trust nobody with their patients, whence each adds the noise that it needs alone: the
+    price is a worse network than one central training of the same epsilon gives.
     """
 
     # A loop of our own: Flower's simulation needs Ray, and Flower itself an older typer than the command line's. What
@@ -88,16 +88,18 @@ class Federated(ModelDefense):
         """Trains a network.
 
         Raises:
-            ReidbenchError: delta is not below 1 / patients, epsilon cannot be reached, or a site has no patient.
+            ReidbenchError: delta is not below 1 / patients, no noise reaches epsilon, or a site has no patient.
         """
         delta = delta_for(self.delta, train.population)
         # As many as each site has on average: a public number, unlike how many it really has.
         share = max(1, round(train.population / self.sites))
         rate = min(1.0, self.batch_size / share)
         noise = noise_for(self.epsilon, delta, rate, self.rounds * self.steps) if self.epsilon != "inf" else None
-        parts = [site_of(train, site, self.sites, share) for site in range(self.sites)]
+        where = sites_of(train, self.sites, seed)
+        parts = [at_site(train, where == site, share) for site in range(self.sites)]
         if not all(len(part.pixels) for part in parts):
-            raise ReidbenchError(f"sites={self.sites}: a site without a patient; give fewer sites")
+            count = len(np.unique(train.patients))
+            raise ReidbenchError(f"sites={self.sites}: a site has none of the {count} patients; give fewer sites")
         history = self._resume(network, work_dir, device)
         with progress.task(f"federated training over {len(parts)} sites", self.rounds) as advance:
             advance(len(history))
@@ -159,13 +161,28 @@ class _Quiet:
         pass
 
 
-def site_of(train: LabelledImages, site: int, sites: int, population: int) -> LabelledImages:
-    """The images of a site's patients. Whoever else is there, a patient is at the same one.
+def sites_of(train: LabelledImages, sites: int, seed: int) -> NDArray[np.int64]:
+    """Each image's site, (N,) from 0 to ``sites`` - 1: whoever else is there, a patient is at the same one.
+
+    A hash of seed and identifier says which. It deals patients out evenly on average only, and a site may get none
+    where they are few.
+    """
+    names = train.patients if train.identifiers is None else train.identifiers
+    # Each patient is hashed once, however many images are theirs.
+    known, image = np.unique(names, return_inverse=True)
+    digests = (hashlib.blake2b(f"site {seed} {name}".encode(), digest_size=8).digest() for name in known)
+    site = np.array([int.from_bytes(digest, "little") % sites for digest in digests], dtype=np.int64)
+    where: NDArray[np.int64] = site[image]
+    return where
+
+
+def at_site(train: LabelledImages, rows: NDArray[np.bool_], population: int) -> LabelledImages:
+    """The images of a site's patients.
 
     Args:
+        rows: (N,) whether an image is at the site.
         population: the public number of patients at a site.
     """
-    rows: NDArray[np.bool_] = train.patients % sites == site
     return LabelledImages(train.pixels[rows], train.patients[rows], train.findings[rows], population)
 
 

@@ -29,12 +29,15 @@ class LabelledImages:
         findings: (N, L) float64, 1 or 0, NaN where unknown.
         population: how many patients the mechanism is set up for; a public number. Rates and scales follow from it, and
             not from the patients who are there: whether one more of them is there is what a guarantee keeps secret.
+        identifiers: (N,) each image's patient as the dataset names them; None where there are no names but the numbers.
+            Unlike a number, a name stays the same whoever else is there.
     """
 
     pixels: NDArray[np.uint8]
     patients: NDArray[np.int64]
     findings: NDArray[np.float64]
     population: int
+    identifiers: NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,17 @@ def diagnose(
 def judge_predictions(
     logits: NDArray[np.float32], test: Cohort, trained_on: Kind, tested_on: Kind, training: TrainingInfo, *, runs: int
 ) -> Classifier:
-    """A classifier's predictions judged, on the images of which every finding is known.
+    """A classifier's predictions judged, each finding on the images of which it is known.
 
     Args:
         logits: (N, L) of the test images.
         runs: the run's bootstrap resamplings.
     """
     truth = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
-    known = ~np.isnan(truth).any(axis=1)
     judged = metrics.bootstrap_macro_auc_patients(
-        logits[known],
-        truth[known],
-        test.frame["patient"].to_numpy()[known],
+        logits,
+        truth,
+        test.frame["patient"].to_numpy(),
         runs=utility_runs(runs),
         seed=BOOTSTRAP_SEED,
     )

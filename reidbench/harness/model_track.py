@@ -37,7 +37,7 @@ from reidbench.harness.levels import leveled
 from reidbench.harness.linked import Judged, Links, Scores
 from reidbench.harness.record import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
 from reidbench.harness.scores import RunScores, classifier_key
-from reidbench.harness.shadows import coins, confidence, judge_membership
+from reidbench.harness.shadows import coins, confidence, judge_membership, unclaimed_delta
 from reidbench.harness.steps import code_version, hyperparameters
 from reidbench.harness.threats import Rung, full_ladder
 from reidbench.harness.trained import TrainedModel
@@ -204,7 +204,7 @@ class ModelTrack:
             attacked,
             learnt,
             tossed,
-            delta=claimed.delta if claimed else 0.0,
+            delta=claimed.delta if claimed else unclaimed_delta(len(np.unique(self.experiment.patients["train"]))),
             runs=self.settings.bootstrap_runs,
         )
 

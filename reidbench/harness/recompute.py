@@ -203,11 +203,10 @@ def _judged(classifier: Classifier, record: Record, scores: RunScores) -> Classi
     key = classifier_key(classifier.trained_on, classifier.tested_on)
     if key not in scores.predictions or len(scores.findings) != len(scores.patients):
         return None
-    known = (scores.findings >= 0).all(axis=1)
     judged = metrics.bootstrap_macro_auc_patients(
-        scores.predictions[key][known],
-        scores.findings[known].astype(np.float64),
-        scores.patients[known],
+        scores.predictions[key],
+        scores.truth,
+        scores.patients,
         runs=utility_runs(record.bootstrap_runs),
         seed=evaluate.BOOTSTRAP_SEED,
     )

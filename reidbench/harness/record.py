@@ -278,7 +278,7 @@ class Classifier(Model):
         description="a published model is trained and tested on originals"
     )
     macro_auc: Interval = Field(description="mean over findings with both classes; 95 % bootstrap over patients")
-    per_label: dict[str, Interval]
+    per_label: dict[str, Interval] = Field(description="AUC on the test images where the finding is known")
     training: TrainingInfo
 
 
@@ -305,18 +305,36 @@ class MembershipAttack(Model):
     tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="share of members found at 10 % of the others")
 
 
+class AuditTrial(Model):
+    """An attack's surest guesses at whom coins chose."""
+
+    attack: Literal["loss", "lira"]
+    guesses: int
+    correct: int
+
+
 class EpsilonAudit(Model):
     """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
 
     epsilon_lower: float = Field(
         description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
     )
+    epsilon_most: float | None = Field(
+        None,
+        exclude_if=_unsaid,
+        description="what would be proved were every guess right; a larger claim cannot be contradicted",
+    )
     level: float = Field(description="confidence")
-    delta: float = Field(description="of the claim that is tested; 0 where none is made")
-    candidates: int = Field(description="patients for whom a coin was tossed")
+    delta: float = Field(
+        description="of the claim that is tested; where none is made a tenth of 1 / training patients, 0 in old records"
+    )
+    candidates: int = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
     attack: Literal["loss", "lira"] = Field(description="that proved the most")
     guesses: int
     correct: int
+    trials: list[AuditTrial] | None = Field(
+        None, exclude_if=_unsaid, description="all that was tried, so that other deltas can be judged"
+    )
 
 
 class Membership(Model):
@@ -324,6 +342,9 @@ class Membership(Model):
 
     members: int = Field(description="training patients")
     others: int = Field(description="held-out patients")
+    unknown: int | None = Field(
+        None, exclude_if=_unsaid, description="patients without any known finding, left out of attacks and audit"
+    )
     shadows: int = Field(description="models that the attacker trained by the same mechanism")
     attacks: list[MembershipAttack]
     audit: EpsilonAudit

@@ -56,6 +56,11 @@ class RunScores:
     labels: tuple[str, ...] = ()
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """What each test image truly shows, (N, L): 1, 0, and NaN where unknown."""
+        return np.where(self.findings < 0, np.nan, self.findings.astype(np.float64))
+
     def keep_ranks(self, attack: str, ranks: QueryRanks) -> None:
         """Takes over what the probes of an attack found."""
         self.average_precision[attack] = ranks.average_precision.astype(np.float32)

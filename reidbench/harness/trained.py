@@ -181,6 +181,7 @@ class TrainedModel:
             pixels=self.cohort.pixels[self._rows],
             patients=frame["patient"].to_numpy(),
             findings=frame[list(self.cohort.labels)].to_numpy(dtype=np.float64),
+            identifiers=np.array([str(name) for name in frame["patient_id"]], dtype=np.str_),
             population=int(self.cohort.frame.loc[train, "patient"].nunique()),
         )
 

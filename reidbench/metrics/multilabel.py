@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reidbench.metrics.arrays import Bools, Floats, Indices, binary, codes
+from reidbench.metrics.arrays import Bools, Floats, Indices, binary, codes, score_vector
 from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
 from reidbench.metrics.roc import Curve, Ranking
 
@@ -17,9 +17,9 @@ class LabelAucs:
     """The AUC of each of L labels.
 
     Attributes:
-        auc: (L,), NaN where a label is present in all images or in none.
+        auc: (L,), NaN where a label is present in all images or in none; over the images where it is known.
         positives: images with the finding (L,).
-        negatives: images without it (L,).
+        negatives: images known to be without it (L,).
         macro: mean over the labels that have an AUC; NaN if none has.
     """
 
@@ -43,19 +43,19 @@ class MacroAuc:
 
 
 def label_aucs(scores: ArrayLike, findings: ArrayLike) -> LabelAucs:
-    """AUC of each label, ties counting one half.
+    """AUC of each label over the images where it is known, ties counting one half.
 
     Args:
         scores: (N, L), higher = the finding is more likely.
-        findings: (N, L) booleans, or 0 and 1.
+        findings: (N, L) booleans, or 0 and 1, NaN where unknown.
 
     Raises:
-        ValueError: shapes differ, a score is NaN, or a finding is neither 0 nor 1.
+        ValueError: shapes differ, a score is NaN, or a finding is neither 0 nor 1 nor NaN.
     """
-    rankings, flags = _rankings(scores, findings)
-    auc = np.array([ranking.unweighted().auc() for ranking in rankings], dtype=np.float64)
-    positives = flags.sum(axis=0)
-    return LabelAucs(auc, positives, len(flags) - positives, _mean(auc))
+    values, flags, known = _checked(scores, findings)
+    auc = np.array([ranking.unweighted().auc() for ranking, _ in _rankings(values, flags, known)], dtype=np.float64)
+    positives = (flags & known).sum(axis=0)
+    return LabelAucs(auc, positives, known.sum(axis=0) - positives, _mean(auc))
 
 
 def bootstrap_macro_auc_patients(
@@ -69,19 +69,20 @@ def bootstrap_macro_auc_patients(
 ) -> MacroAuc:
     """Macro AUC with a percentile interval from resampling patients, each with all its images.
 
-    A label that a resample leaves with one class is left out of that resample's mean.
+    Each label's AUC is over the images where it is known. A label that a resample leaves with one class is left out of
+    that resample's mean. Images of which no finding is known are left out, and patients who have no other.
 
     Args:
         scores: (N, L), higher = the finding is more likely.
-        findings: (N, L) booleans, or 0 and 1.
+        findings: (N, L) booleans, or 0 and 1, NaN where unknown.
         patients: (N,) whole numbers or text.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
 
     Raises:
-        ValueError: shapes differ, a score is NaN, a finding is neither 0 nor 1, or ``runs`` or ``level`` is out of
-            range.
+        ValueError: shapes differ, a score is NaN, a finding is neither 0 nor 1 nor NaN, or ``runs`` or ``level`` is out
+            of range.
     """
     checked(runs, level)
     sample = _Sample.of(scores, findings, patients)
@@ -112,7 +113,7 @@ def bootstrap_macro_auc_drop_patients(
     Args:
         before: (N, L), higher = the finding is more likely.
         after: (N, L) of the same images.
-        findings: (N, L) booleans, or 0 and 1.
+        findings: (N, L) booleans, or 0 and 1, NaN where unknown; of both.
         patients: (N,) whole numbers or text.
         runs: resamples.
         seed: of the resampling.
@@ -147,16 +148,23 @@ class _Sample:
 
     @classmethod
     def of(cls, scores: ArrayLike, findings: ArrayLike, patients: ArrayLike) -> _Sample:
-        rankings, flags = _rankings(scores, findings)
-        (patient,), count = codes(patients)
-        if len(patient) != len(flags):
-            raise ValueError(f"{len(flags)} images need as many patients, not {len(patient)}")
-        return cls(rankings, [(patient[ranking.genuine], patient[ranking.impostor]) for ranking in rankings], count)
+        values, flags, known = _checked(scores, findings)
+        named = np.asarray(patients)
+        if len(named) != len(flags):
+            raise ValueError(f"{len(flags)} images need as many patients, not {len(named)}")
+        told = known.any(axis=1)
+        (patient,), count = codes(named[told])
+        found = _rankings(values[told], flags[told], known[told])
+        return cls(
+            [ranking for ranking, _ in found],
+            [(patient[rows[ranking.genuine]], patient[rows[ranking.impostor]]) for ranking, rows in found],
+            count,
+        )
 
     @property
     def width(self) -> int:
-        """Images of a label."""
-        return len(self.rankings[0].genuine) + len(self.rankings[0].impostor) if self.rankings else 0
+        """Images of a label, at the most."""
+        return max((len(ranking.genuine) + len(ranking.impostor) for ranking in self.rankings), default=0)
 
     def unweighted(self) -> Floats:
         """The AUC of each label and, last, their mean (L + 1,)."""
@@ -173,11 +181,21 @@ class _Sample:
         return np.column_stack([found, [_mean(row) for row in found]])
 
 
-def _rankings(scores: ArrayLike, findings: ArrayLike) -> tuple[list[Ranking], Bools]:
-    values, flags = np.asarray(scores, dtype=np.float64), binary(findings, "findings")
+def _checked(scores: ArrayLike, findings: ArrayLike) -> tuple[Floats, Bools, Bools]:
+    """Scores, whether each image has each finding, and whether that is known, (N, L) each."""
+    values, given = np.asarray(scores, dtype=np.float64), np.asarray(findings)
+    known = ~np.isnan(given) if given.dtype.kind == "f" else np.ones(given.shape, dtype=np.bool_)
+    flags = binary(np.where(known, given, 0), "findings")
     if values.ndim != 2 or values.shape != flags.shape:
         raise ValueError(f"scores and findings must both be (images, labels), not {values.shape} and {flags.shape}")
-    return [Ranking.of(values[:, label], flags[:, label]) for label in range(values.shape[1])], flags
+    score_vector(values.ravel())
+    return values, flags, known
+
+
+def _rankings(values: Floats, flags: Bools, known: Bools) -> list[tuple[Ranking, Indices]]:
+    """Of each label the images where it is known in order, and their rows."""
+    rows = [np.flatnonzero(column) for column in known.T]
+    return [(Ranking.of(values[row, label], flags[row, label]), row) for label, row in enumerate(rows)]
 
 
 def _mean(values: Floats) -> float:

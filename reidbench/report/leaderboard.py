@@ -10,6 +10,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from reidbench.report.rows import Row, front, highest_tpr, rows, shared_options
 from reidbench.report.summary import (
     ENOUGH_PAIRS,
     Worst,
+    audited_at,
     defense_label,
     epsilon,
     membership_auc,
@@ -209,10 +211,12 @@ INTRODUCTIONS = {
         "case is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets:",
         "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
         "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
-        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence. Drops are against",
-        "the same model trained without the defense; their intervals are paired. *Front*: no other row has less risk",
-        "at as much utility; it goes by the figures alone. Over several seeds figures are means, a worst case with",
-        "standard deviation and maximum; membership and what is proved are the highest.",
+        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence, at one δ for all",
+        "rows, of the most that it could prove were every guess right: a larger claim it cannot contradict, and 0 is",
+        "no proof of privacy. Drops are against the same model trained without the defense; their intervals are",
+        "paired. *Front*: no other row has less risk at as much utility; it goes by the figures alone. Over several",
+        "seeds figures are means, a worst case with standard deviation and maximum; membership and what is proved are",
+        "the highest.",
     ),
 }
 
@@ -235,7 +239,8 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
     data = any_record.dataset
     controls = any_record.controls
     best = set(front(table))
-    described = _columns if group.track == "images" else _model_columns
+    delta = audited_at(record for row in table for record in row.records)
+    described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
     columns = [[*described(row), *_about(row, position in best, links)] for position, row in enumerate(table)]
     lines = [
         f"{data.images['train']} training images of {data.patients['train']} patients; "
@@ -270,8 +275,8 @@ def _columns(row: Row) -> list[tuple[str, str]]:
     ]
 
 
-def _model_columns(row: Row) -> list[tuple[str, str]]:
-    shown = proved(row.records)
+def _model_columns(row: Row, delta: float) -> list[tuple[str, str]]:
+    shown = proved(row.records, delta)
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
         *_attack_columns(row),

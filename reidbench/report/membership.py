@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reidbench.harness.record import Interval, Record
+from reidbench.harness.shadows import proved_at
 
 
 def membership_lines(record: Record) -> list[str]:
@@ -14,11 +15,15 @@ def membership_lines(record: Record) -> list[str]:
     attacks = "; ".join(
         f"{one.attack} AUC {_number(one.auc)}, TPR {_number(one.tpr_at_fpr_1)} at 1 % FPR" for one in found.attacks
     )
+    left_out = f" ({found.unknown} without any known finding left out)" if found.unknown else ""
+    _, most = proved_at(found, audit.delta)
     said = f"claimed: ε = {claimed.epsilon:.3g}, δ = {claimed.delta:.2g}, for {claimed.unit}; " if claimed else ""
     return [
-        f"membership of {found.members} training patients against {found.others} others: {attacks}",
-        f"{said}proved: ε ≥ {audit.epsilon_lower:.3g} at {audit.level:.0%} confidence ({audit.attack}: {audit.correct} "
-        f"of {audit.guesses} guesses right, {audit.candidates} patients, shadow models: {found.shadows})",
+        f"membership of {found.members} training patients against {found.others} others{left_out}: {attacks}",
+        f"{said}proved: ε ≥ {audit.epsilon_lower:.3g} at {audit.level:.0%} confidence and δ = {audit.delta:.2g} "
+        f"({audit.attack}: {audit.correct} of {audit.guesses} guesses right, {audit.candidates} patients, shadow "
+        f"models: {found.shadows}), of at most {most:.3g} were every guess right"
+        + ("; it can't reject the claim, whatever the model gives away" if claimed and claimed.epsilon >= most else ""),
     ]
 
 

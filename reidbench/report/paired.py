@@ -106,12 +106,11 @@ class Paired:
             return independent(old, new)
         base, other = kept
         key = self._classifier(trained_on)
-        known = (base.findings >= 0).all(axis=1)
         return metrics.bootstrap_macro_auc_drop_patients(
-            base.predictions[key][known],
-            other.predictions[key][known],
-            base.findings[known],
-            base.patients[known],
+            base.predictions[key],
+            other.predictions[key],
+            base.truth,
+            base.patients,
             runs=self.runs,
             seed=BOOTSTRAP_SEED,
             level=LEVEL,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.harness.shadows import proved_at
 
 #: Impostor pairs below which a figure decides no worst case; a false positive rate of 1 % needs as many to be seen.
 ENOUGH_PAIRS = 100
@@ -81,16 +82,27 @@ def utility(record: Record, trained_on: str, tested_on: str = "release") -> Inte
     return None
 
 
-def proved(records: Iterable[Record]) -> tuple[float, str] | None:
-    """The highest ε that an audit proves, and as a text with the δ at which; None where there was no audit.
+def audited_at(records: Iterable[Record]) -> float:
+    """The δ at which the audits of a table are compared: the largest at which one of them was made.
 
-    A model that claims nothing is audited at δ = 0, where the same guesses prove more.
+    The same guesses prove more at a smaller δ, so figures at each model's own would not compare. What is proved at a
+    larger δ than claimed holds for the claim too.
     """
-    audits = [record.membership.audit for record in records if record.membership]
-    if not audits:
+    return max((record.membership.audit.delta for record in records if record.membership), default=0.0)
+
+
+def proved(records: Iterable[Record], delta: float) -> tuple[float, str] | None:
+    """The highest ε that an audit proves at δ, and as a text with the largest it could; None where there was no audit.
+
+    Args:
+        records: the seeds of a row.
+        delta: the same for all rows that are compared, see :func:`audited_at`.
+    """
+    found = [proved_at(record.membership, delta) for record in records if record.membership]
+    if not found:
         return None
-    best = max(audits, key=lambda audit: audit.epsilon_lower)
-    return best.epsilon_lower, f"{best.epsilon_lower:.3f} (δ = {best.delta:g})"
+    lower = max(lower for lower, _ in found)
+    return lower, f"{lower:.3f} of {max(most for _, most in found):.3g} (δ = {delta:g})"
 
 
 def membership_auc(record: Record) -> float | None:

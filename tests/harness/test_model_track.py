@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from reidbench import ReidbenchError, metrics
+from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.load import load_cohort
 from reidbench.harness.model_track import _Distance
 from reidbench.harness.recompute import recompute
@@ -16,12 +18,13 @@ from reidbench.harness.record import read_record
 from reidbench.harness.run import choose_dataset, choose_defenses, run
 from reidbench.harness.scores import SUFFIX, read_scores
 from reidbench.harness.settings import make_settings
-from reidbench.harness.shadows import Confidence, audit, coins, confidence
+from reidbench.harness.shadows import Confidence, audit, coins, confidence, judge_membership, proved_at
 from reidbench.harness.threats import full_ladder, parse_ladder
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.report.leaderboard import render
 from reidbench.report.matching import read_kept
+from reidbench.report.membership import membership_lines
 from reidbench.report.repeat import repeat_command
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
@@ -116,7 +119,7 @@ def test_utility_is_that_of_the_published_model_itself(made):
         assert record.utility.fidelity.ssim is None
 
 
-def test_no_more_is_proved_than_is_claimed(made):
+def test_membership_and_audit_are_recorded_of_everybody(made):
     plain, private = made["records"]
     for record in (plain, private):
         found = record.membership
@@ -124,9 +127,133 @@ def test_no_more_is_proved_than_is_claimed(made):
         assert found.members + found.others == sum(record.dataset.patients.values()) == found.audit.candidates
         assert [attack.attack for attack in found.attacks] == ["loss", "lira"]
         assert found.audit.correct <= found.audit.guesses
-    assert private.membership.audit.epsilon_lower <= private.defense.privacy.epsilon
-    assert private.membership.audit.delta == private.defense.privacy.delta
-    assert plain.membership.audit.delta == 0
+        assert found.unknown is None
+        best = max(found.audit.trials, key=lambda one: (one.correct - one.guesses / 2) / max(1, one.guesses) ** 0.5)
+        assert best.guesses >= 2
+        # Both at the delta of the claim: at another the same guesses prove another epsilon.
+        assert found.audit.delta == private.defense.privacy.delta
+        assert proved_at(found, found.audit.delta) == (found.audit.epsilon_lower, found.audit.epsilon_most)
+
+
+def _told(tossed, chance, seed):
+    """Confidence in whom the coins chose, on the right side with this chance."""
+    right = np.random.default_rng(seed).random(tossed.shape) < chance
+    found = np.where(right, 1.0, -1.0) * np.where(tossed, 1, -1)
+    return [Confidence(row, row + 0.01 * np.arange(len(row)) / len(row)) for row in found]
+
+
+def test_a_true_claim_is_seldom_contradicted_and_a_false_one_is():
+    # Randomized response is epsilon-private, and the mechanism of which the most can be proved.
+    epsilon, refused = 1.0, 0
+    for seed in range(40):
+        tossed = np.stack([coins(400, number, seed) for number in range(3)])
+        found = audit(_told(tossed, 1 / (1 + np.exp(-epsilon)), seed), tossed, delta=0.0)
+        assert found.epsilon_most > epsilon, "it could have been contradicted"
+        refused += found.epsilon_lower > epsilon
+        # Whoever claims a quarter of it claims too little.
+        assert found.epsilon_lower > epsilon / 4
+    assert refused <= 5
+
+
+def test_the_most_that_could_be_proved_is_what_all_guesses_right_prove():
+    # Half heads: of other numbers not all of the guesses can be right, half of which are of members.
+    tossed = np.stack([np.random.default_rng(number).permutation(np.arange(600) < 300) for number in range(3)])
+    found = audit(_told(tossed, 1.0, 0), tossed, delta=2.5e-4)
+    assert found.epsilon_lower == found.epsilon_most
+    blind = audit(_told(tossed, 0.5, 0), tossed, delta=2.5e-4)
+    assert blind.epsilon_lower == 0
+    assert blind.epsilon_most == found.epsilon_most
+    # Few patients prove little, however much they are told apart.
+    few = np.stack([coins(40, number, 0) for number in range(3)])
+    assert audit(_told(few, 1.0, 0), few, delta=0.0).epsilon_most < 2.5
+
+
+def test_the_audit_says_what_it_cannot_contradict(made):
+    private = made["records"][1]
+    audited = private.membership.audit
+
+    def line(claim):
+        privacy = private.defense.privacy.model_copy(update={"epsilon": claim})
+        defense = private.defense.model_copy(update={"privacy": privacy})
+        return membership_lines(private.model_copy(update={"defense": defense}))[1]
+
+    assert "can't reject the claim" in line(audited.epsilon_most + 0.1)
+    assert "can't reject" not in line(audited.epsilon_most - 0.1)
+    assert f"of at most {audited.epsilon_most:.3g}" in line(1.0)
+
+
+def test_audits_compare_at_one_delta_and_old_ones_too(made):
+    plain, private = made["records"]
+    old = plain.membership.audit.model_copy(
+        update={"delta": 0.0, "trials": None, "epsilon_most": None, "guesses": 20, "correct": 20}
+    )
+    membership = plain.membership.model_copy(update={"audit": old})
+    lower, most = proved_at(membership, 0.0)
+    level = 1 - 0.05 / 6
+    assert lower == metrics.epsilon_lower_bound(20, 20, old.candidates, delta=0.0, level=level) > 0
+    assert most >= lower
+    delta = private.membership.audit.delta
+    assert proved_at(membership, delta)[0] <= lower
+    page = render([plain.model_copy(update={"membership": membership}), private])["phantom-models.md"]
+    assert page.count(f"(δ = {delta:g})") == 2
+    assert "(δ = 0)" not in page
+
+
+def _partly_known(unknown):
+    """Forty patients of two images, of whom these have no known finding; and a model that is not sure of anything."""
+    rng = np.random.default_rng(8)
+    patients = np.repeat(np.arange(40), 2)
+    truth = (rng.random((80, 2)) < 0.5).astype(float)
+    truth[::6, 0] = np.nan
+    truth[np.isin(patients, unknown)] = np.nan
+    splits = np.repeat(["train", "val", "test"], [40, 20, 20])
+    findings = {"a": truth[:, 0], "b": truth[:, 1]}
+    frame = pd.DataFrame({"patient": patients, "patient_id": patients, "split": splits, **findings})
+    cohort = Cohort("some", frame, np.zeros((80, 4, 4), np.uint8), ("a", "b"), "0")
+    return cohort, [rng.normal(size=(80, 2)).astype(np.float32) for _ in range(4)]
+
+
+def test_a_patient_without_a_known_finding_is_no_evidence():
+    unknown = [0, 1, 2, 3, 25, 37]
+    cohort, logits = _partly_known(unknown)
+    published, *shadows = (confidence(one, cohort) for one in logits)
+    # No loss would have been the least there is.
+    for figure in (published.loss, published.logit):
+        assert np.isnan(figure[unknown]).all()
+        assert not np.isnan(np.delete(figure, unknown)).any()
+    tossed = np.stack([coins(40, number, 0) for number in range(3)])
+    found = judge_membership(cohort, published, shadows, tossed, delta=0.0, runs=20)
+    assert (found.members, found.others, found.unknown) == (16, 18, 6)
+    assert found.audit.candidates == 34
+    # As if they had never been in the table.
+    kept = np.delete(np.arange(40), unknown)
+    scores = np.delete(published.loss, unknown)
+    assert found.attacks[0].auc.value == metrics.roc_auc(scores, kept < 20)
+    everybody, _ = _partly_known([])
+    assert judge_membership(
+        everybody, *_of(everybody, logits), tossed, delta=0.0, runs=20
+    ).unknown is None  # fmt: skip
+    nobody, _ = _partly_known(np.arange(40))
+    none = judge_membership(nobody, *_of(nobody, logits), tossed, delta=0.0, runs=20)
+    assert (none.members, none.others, none.unknown, none.audit.epsilon_lower) == (0, 0, 40, 0)
+    assert none.attacks[0].auc.value is None
+
+
+def _of(cohort, logits):
+    published, *shadows = (confidence(one, cohort) for one in logits)
+    return published, shadows
+
+
+def test_an_image_without_a_known_finding_leaves_its_patient_as_sure_as_before():
+    cohort, logits = _partly_known([])
+    before = confidence(logits[0], cohort)
+    cohort.frame.loc[1, ["a", "b"]] = np.nan
+    after = confidence(logits[0], cohort)
+    # Of the other image only the second finding is known.
+    alone = np.logaddexp(0, -(2 * cohort.frame.loc[0, "b"] - 1) * logits[0][0, 1])
+    assert after.loss[0] == pytest.approx(-alone)
+    assert (after.loss[1:] == before.loss[1:]).all()
+    assert (after.logit[1:] == before.logit[1:]).all()
 
 
 def test_a_model_that_remembers_everybody_is_proved_to():

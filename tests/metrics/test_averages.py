@@ -243,6 +243,66 @@ def test_macro_interval_is_that_of_listing_the_drawn_patients_images():
     assert [intervals.labels[1].low, intervals.labels[1].high] == pytest.approx(ends)
 
 
+def _partly_known():
+    rng = np.random.default_rng(9)
+    patients = np.repeat(np.arange(30), 3)
+    truth = (rng.random((90, 3)) < 0.4).astype(float)
+    scores = np.round(rng.random((90, 3)) + 0.4 * truth, 1)
+    truth[rng.random((90, 3)) < 0.3] = np.nan
+    truth[patients == 7] = np.nan
+    return scores, truth, patients
+
+
+def _areas(scores, truth):
+    """By scikit-learn, each label on the images where it is known."""
+    known = ~np.isnan(truth)
+    return [roc_auc_score(truth[k, i], scores[k, i]) for i, k in enumerate(known.T)]
+
+
+def test_a_label_is_judged_on_the_images_where_it_is_known():
+    scores, truth, _ = _partly_known()
+    ours = label_aucs(scores, truth)
+    np.testing.assert_allclose(ours.auc, _areas(scores, truth))
+    assert ours.macro == pytest.approx(np.mean(_areas(scores, truth)))
+    assert ours.positives.tolist() == np.nansum(truth, axis=0).tolist()
+    assert (ours.positives + ours.negatives).tolist() == (~np.isnan(truth)).sum(axis=0).tolist()
+    truth[:, 1] = np.nan
+    assert np.isnan(label_aucs(scores, truth).auc[1])
+    assert label_aucs(scores, truth).macro == pytest.approx((ours.auc[0] + ours.auc[2]) / 2)
+
+
+def test_intervals_where_labels_are_known_of_different_images():
+    scores, truth, patients = _partly_known()
+    after = np.round(scores + np.random.default_rng(10).normal(0, 0.2, scores.shape), 1)
+    # Patient 7, of whom nothing is known, is not drawn.
+    drawn = np.delete(np.arange(30), 7)
+    stream = np.random.Generator(np.random.SFC64(np.random.SeedSequence(6).spawn(1)[0]))
+    areas, falls = [], []
+    for _ in range(50):
+        images = np.concatenate([np.flatnonzero(patients == drawn[one]) for one in stream.integers(0, 29, 29)])
+        areas.append(_areas(scores[images], truth[images]))
+        falls.append(np.mean(areas[-1]) - np.mean(_areas(after[images], truth[images])))
+    found = bootstrap_macro_auc_patients(scores, truth, patients, runs=50, seed=6)
+    assert found.macro.value == pytest.approx(np.mean(_areas(scores, truth)))
+    ends = np.quantile(np.mean(areas, axis=1), [0.025, 0.975])
+    assert [found.macro.low, found.macro.high] == pytest.approx(ends)
+    ends = np.quantile(np.array(areas)[:, 2], [0.025, 0.975])
+    assert [found.labels[2].low, found.labels[2].high] == pytest.approx(ends)
+    fall = bootstrap_macro_auc_drop_patients(scores, after, truth, patients, runs=50, seed=6)
+    assert [fall.low, fall.high] == pytest.approx(np.quantile(falls, [0.025, 0.975]))
+
+
+def test_images_of_which_all_or_nothing_is_known_are_judged_as_before():
+    scores, truth, patients = _partly_known()
+    truth[np.isnan(truth).any(axis=1)] = np.nan
+    known = ~np.isnan(truth).any(axis=1)
+    ours = bootstrap_macro_auc_patients(scores, truth, patients, runs=50, seed=6)
+    whole = bootstrap_macro_auc_patients(scores[known], truth[known].astype(bool), patients[known], runs=50, seed=6)
+    assert ours == whole
+    with pytest.raises(ValueError, match="NaN"):
+        label_aucs(np.full((2, 1), np.nan), [[1], [0]])
+
+
 def test_fall_of_the_macro_auc_is_paired():
     rng = np.random.default_rng(7)
     patients = np.repeat(np.arange(20), 3)

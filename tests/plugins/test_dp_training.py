@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from opacus.accountants import PRVAccountant
+from opacus.accountants.utils import get_noise_multiplier
 from torch import nn
 
 from reidbench import LabelledImages, ReidbenchError
@@ -16,7 +17,7 @@ from reidbench.errors import PluginError
 from reidbench.progress import Silent
 from reidbench_plugins import _private
 from reidbench_plugins._diagnosis import PatientImages, patient_losses
-from reidbench_plugins._private import Plan, Training, noise_for
+from reidbench_plugins._private import LEAST_NOISE, Plan, Training, noise_for, spent
 from reidbench_plugins.dp_training import DpTraining
 
 CPU = torch.device("cpu")
@@ -206,6 +207,41 @@ def test_options_name_the_noise_once():
     assert DpTraining(noise_multiplier=2, max_grad_norm=0.5, steps=9).undefended() == DpTraining(epsilon="inf", steps=9)
     again = DpTraining.model_validate(json.loads(json.dumps(DpTraining(epsilon="inf").model_dump(mode="json"))))
     assert again == DpTraining(epsilon="inf")
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "rate", "steps"),
+    [
+        (0.05, 1e-12, 1.0, 1_000_000),  # No noise that is tried is enough.
+        (500.0, 1e-12, 0.5, 1_000_000),  # 10^9 numbers to add up.
+        (0.05, 1e-3, 1.0, 100_000_000_000),  # More steps than any accountant adds up.
+    ],
+)
+def test_an_epsilon_that_no_noise_reaches_is_one_line(epsilon, delta, rate, steps):
+    said = f"epsilon={epsilon:g}, delta={delta:g}: no noise .* in {steps} steps"
+    with pytest.raises(ReidbenchError, match=said) as no:
+        noise_for(epsilon, delta, rate, steps)
+    assert "\n" not in str(no.value)
+    assert "batch_size" in str(no.value)
+
+
+def test_where_any_noise_is_enough_it_is_the_least():
+    # One step that takes a patient in a thousand, at a delta far above that: halving would go on for ever.
+    assert noise_for(8.0, 0.09, 1e-3, 1) == LEAST_NOISE
+    assert spent(LEAST_NOISE, 1e-3, 1, 0.09) == 0
+
+
+def test_the_search_for_the_noise_is_opacus_s_where_that_ends():
+    wanted = {"target_epsilon": 1.0, "target_delta": 0.01, "sample_rate": 1.0, "steps": 4}
+    assert noise_for(1.0, 0.01, 1.0, 4) == get_noise_multiplier(**wanted, accountant="prv", epsilon_tolerance=0.01)
+
+
+def test_noise_that_cannot_be_accounted_for_is_refused_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, "run", lambda *_: pytest.fail("it trained"))
+    defense = DpTraining(noise_multiplier=0.1, **{**SMALL, "steps": 1_000_000})
+    with pytest.raises(ReidbenchError, match=r"dp_training: noise_multiplier=0.1, .* the accountant cannot tell") as no:
+        fit(defense, tmp_path)
+    assert not isinstance(no.value, PluginError)
 
 
 def test_a_delta_that_protects_nobody_is_refused_in_one_line(tmp_path):

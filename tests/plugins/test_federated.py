@@ -10,7 +10,7 @@ from reidbench import LabelledImages, ReidbenchError
 from reidbench.defenses.model import fit_model
 from reidbench_plugins import federated
 from reidbench_plugins._private import spent
-from reidbench_plugins.federated import Federated, mean_of, site_of
+from reidbench_plugins.federated import Federated, at_site, mean_of, sites_of
 
 CPU = torch.device("cpu")
 SMALL = {"rounds": 2, "steps": 2, "batch_size": 3, "width": 4, "side": 16, "lr": 0.01}
@@ -28,15 +28,30 @@ def fit(defense: Federated, folder, train: LabelledImages | None = None):
 
 
 def test_a_patient_is_at_one_site_whoever_else_is_there() -> None:
-    train = patients()
-    parts = [site_of(train, site, 5, 2) for site in range(5)]
-    assert sum(len(part.pixels) for part in parts) == len(train.pixels)
-    where = {int(patient): site for site, part in enumerate(parts) for patient in part.patients}
-    assert sorted(where) == list(range(12))
+    train = patients(200)
+    where = sites_of(train, 5, seed=0)
+    assert (where[::2] == where[1::2]).all(), "both images of a patient"
+    assert sum(len(at_site(train, where == site, 40).pixels) for site in range(5)) == len(train.pixels)
+    # Five even shares of 200, give or take three deviations.
+    assert np.abs(np.bincount(where[::2], minlength=5) - 40).max() < 3 * np.sqrt(200 * 0.2 * 0.8)
+    assert (where != sites_of(train, 5, seed=1)).any()
     kept = train.patients != 3
-    fewer = LabelledImages(train.pixels[kept], train.patients[kept], train.findings[kept], 12)
-    for site in range(5):
-        assert all(where[int(patient)] == site for patient in site_of(fewer, site, 5, 2).patients)
+    fewer = LabelledImages(train.pixels[kept], train.patients[kept], train.findings[kept], 200)
+    assert (sites_of(fewer, 5, seed=0) == where[kept]).all()
+
+
+def test_a_patient_more_shifts_nobody() -> None:
+    # Numbers are given in order, so that one more in front moves all of them on; names stay.
+    names = np.array([f"p{number:03d}" for number in range(50)])
+
+    def named(kept):
+        numbers = np.arange(len(kept))
+        empty = np.zeros((len(kept), 2, 2), dtype=np.uint8)
+        return LabelledImages(empty, numbers, np.zeros((len(kept), 1)), 50, identifiers=names[kept])
+
+    whole = sites_of(named(np.arange(50)), 4, seed=0)
+    without = sites_of(named(np.arange(1, 50)), 4, seed=0)
+    assert (whole[1:] == without).all()
 
 
 def test_weights_are_averaged_with_an_equal_say() -> None:
@@ -45,7 +60,11 @@ def test_weights_are_averaged_with_an_equal_say() -> None:
 
 
 def test_sites_that_train_on_the_same_patients_alike_average_to_one_of_them(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(federated, "site_of", lambda train, site, sites, population: train)
+    monkeypatch.setattr(
+        federated,
+        "at_site",
+        lambda train, rows, population: LabelledImages(train.pixels, train.patients, train.findings, population),
+    )
     monkeypatch.setattr(federated, "seed_of", lambda what, seed, site, number: number)
     many, _ = fit(Federated(sites=3, **SMALL), tmp_path / "many")
     # Four patients count as a site's in both, so that a step takes them at one rate.
@@ -97,5 +116,5 @@ def test_the_undefended_network_is_trained_as_long_at_one_site() -> None:
 
 
 def test_more_sites_than_patients_are_refused(tmp_path) -> None:
-    with pytest.raises(ReidbenchError, match=r"federated: sites=13: a site without a patient; give fewer sites"):
+    with pytest.raises(ReidbenchError, match=r"federated: sites=13: a site has none of the 12 patients; give fewer"):
         fit(Federated(sites=13, **SMALL), tmp_path)

@@ -113,7 +113,7 @@ def _diagnosed(kept: RunScores, strength: float) -> tuple[RunScores, float]:
     truth[0, 1] = -1
     predictions = {f"{on}/release": logits for on in ("originals", "release")}
     kept = replace(kept, findings=truth, labels=("nodule", "effusion"), predictions=predictions)
-    return kept, metrics.label_aucs(logits[1:], truth[1:]).macro
+    return kept, metrics.label_aucs(logits, np.where(truth < 0, np.nan, truth)).macro
 
 
 def _with_utility(record: Record, value: float) -> Record:
@@ -270,9 +270,10 @@ def test_utility_is_paired_where_predictions_were_kept(make):
     found = judge(base, new)
     one, other = (_kept(path) for path in (base, new))
     fall = metrics.bootstrap_macro_auc_drop_patients(
-        one.predictions["release/release"][1:], other.predictions["release/release"][1:], one.findings[1:],
-        one.patients[1:], runs=RUNS, seed=20220926,
+        one.predictions["release/release"], other.predictions["release/release"], one.truth, one.patients,
+        runs=RUNS, seed=20220926,
     )  # fmt: skip
+    assert np.isnan(one.truth[0, 1])
     for trained_on in ("originals", "release"):
         change = named(found, f"utility, trained on {trained_on}")
         assert change.paired

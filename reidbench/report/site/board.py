@@ -17,7 +17,15 @@ from reidbench.report.leaderboard import Group
 from reidbench.report.pareto import pareto_front
 from reidbench.report.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.site.charts import plain
-from reidbench.report.summary import Worst, epsilon, membership_auc, proved, worst_retrieval, worst_verification
+from reidbench.report.summary import (
+    Worst,
+    audited_at,
+    epsilon,
+    membership_auc,
+    proved,
+    worst_retrieval,
+    worst_verification,
+)
 from reidbench.report.terminal import figure, number, over_the_seeds
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
@@ -119,7 +127,11 @@ MODEL_COLUMNS = (
     *COLUMNS[:7],
     ("utility", "macro AUC of the published model's own findings"),
     ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
-    ("ε, proved", "lower bound on the mechanism's epsilon by an audit, at 95 % confidence; the highest over the seeds"),
+    (
+        "ε, proved",
+        "lower bound on the mechanism's epsilon by an audit, at 95 % confidence and one δ for all, of the most that it "
+        "could prove; the highest over the seeds",
+    ),
     *COLUMNS[11:],
 )
 
@@ -161,13 +173,14 @@ def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]
 def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
     chart = _chart(table)
     front = set(chart["fronts"]["auc release"])
+    delta = audited_at(record for row in table for record in row.records)
     lines = tuple(
-        Line(row, tuple(_cells(row, position in front)), position in front) for position, row in enumerate(table)
+        Line(row, tuple(_cells(row, position in front, delta)), position in front) for position, row in enumerate(table)
     )
     return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart)
 
 
-def _cells(row: Row, front: bool) -> list[Cell]:
+def _cells(row: Row, front: bool, delta: float) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     climbed, rungs = row.climbed
@@ -179,7 +192,7 @@ def _cells(row: Row, front: bool) -> list[Cell]:
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
         _drop_cell(row, worst_retrieval),
-        *(_images_left(row) if row.records[0].track == "images" else _model_left(row)),
+        *(_images_left(row) if row.records[0].track == "images" else _model_left(row, delta)),
         Cell(epsilon(row.records[0]) or "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
         Cell(str(row.seeds), float(row.seeds)),
@@ -193,9 +206,9 @@ def _images_left(row: Row) -> list[Cell]:
     return [_cell(value) for value in (*(row.utility(*on) for on in tested), row.ssim())]
 
 
-def _model_left(row: Row) -> list[Cell]:
+def _model_left(row: Row, delta: float) -> list[Cell]:
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
-    lower, text = proved(row.records) or (None, "–")
+    lower, text = proved(row.records, delta) or (None, "–")
     left = (row.utility("release", "release"), max(found, default=None))
     return [*(_cell(value) for value in left), Cell(text, lower)]
 

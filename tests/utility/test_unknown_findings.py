@@ -1,0 +1,49 @@
+"""Findings that are known of some images only: none of the others is lost, in training or in judging."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn import functional
+
+from reidbench.cohorts.base import Cohort
+from reidbench.harness.diagnosis import judge_predictions
+from reidbench.harness.record import TrainingInfo
+from reidbench.utility.classifier import _loss
+
+TRAINING = TrainingInfo(
+    epochs=1, images_seen=1, seconds=0.0, learned=True, checkpoint_sha256="0", warm_start=False, history=[]
+)
+
+
+def test_an_unknown_finding_costs_its_image_no_other() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = torch.tensor([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0], [0, 0, 0]]).float()
+    whole = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    assert torch.equal(_loss(logits, labels), whole.sum() / 15)
+    labels[0, 1], labels[2] = torch.nan, torch.nan
+    loss = _loss(logits, labels)
+    known = ~labels.isnan()
+    torch.testing.assert_close(loss, whole[known].mean())
+    loss.backward()
+    assert torch.equal(logits.grad != 0, known)
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.6])
+def test_each_finding_is_judged_on_the_images_where_it_is_known(unknown: float) -> None:
+    rng = np.random.default_rng(2)
+    truth = (rng.random((120, 3)) < 0.4).astype(float)
+    logits = (rng.normal(size=(120, 3)) + truth).astype(np.float32)
+    truth[rng.random(truth.shape) < unknown] = np.nan
+    frame = pd.DataFrame({"patient": np.repeat(np.arange(40), 3), **dict(zip("abc", truth.T))})
+    test = Cohort("some", frame, np.zeros((120, 2, 2), dtype=np.uint8), ("a", "b", "c"), "0")
+    found = judge_predictions(logits, test, "originals", "release", TRAINING, runs=100)
+    known = ~np.isnan(truth)
+    areas = [roc_auc_score(truth[rows, label], logits[rows, label]) for label, rows in enumerate(known.T)]
+    assert [found.per_label[name].value for name in "abc"] == pytest.approx(areas)
+    assert found.macro_auc.value == pytest.approx(np.mean(areas))
+    if unknown:
+        assert known.all(axis=1).sum() < 20 < known.sum(axis=0).min(), "whole images would hardly be enough"
