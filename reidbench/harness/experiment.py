@@ -149,6 +149,7 @@ class Experiment:
             preset=self.settings.preset,
             overrides=dict(self.settings.overrides),
             bootstrap_runs=self.settings.bootstrap_runs,
+            impostors="exchanged",
             intervals="guarded",
             dataset=self._dataset_info(),
             **found,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from reidbench import metrics
@@ -140,6 +141,14 @@ def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
     yield _Compared(("utility (rows of findings)",), images, len(scores.findings))
     matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
     yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
+    for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
+        balanced = "exchanged" if _balanced(*scores.pairs[negatives]) else "drawn"
+        yield _Compared(("impostors",), record.impostors, balanced)
+
+
+def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64]) -> bool:
+    """Whether impostor pairs show the same images as genuine ones, on either side."""
+    return all(np.array_equal(np.sort(side[same == 1]), np.sort(side[same == 0])) for side in (a, b))
 
 
 def _found_by(record: Record) -> Iterator[Steps]:

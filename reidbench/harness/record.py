@@ -75,6 +75,11 @@ def _usual(value: Any) -> bool:
     return value == "images"
 
 
+def _drawn(value: Any) -> bool:
+    """The impostor pairs of every record before they were made of genuine ones."""
+    return value == "drawn"
+
+
 def _percentile(value: Any) -> bool:
     """The intervals of every record before they were guarded."""
     return value == "percentile"
@@ -378,6 +383,13 @@ class Record(Model):
     overrides: dict[str, Any] = Field(description="what was set apart from the preset")
     hyperparameters: dict[str, dict[str, Any]] = Field(description="of each attacker and of the classifier, by name")
     bootstrap_runs: int = Field(description="resamplings behind every interval over pairs and probes")
+    impostors: Literal["drawn", "exchanged"] = Field(
+        "drawn",
+        exclude_if=_drawn,
+        description="exchanged: random and matched impostors are genuine pairs that exchanged second images, so that "
+        "one image alone tells nothing; drawn, of older records: the probe of a genuine pair with any image of another "
+        "patient, which favours whatever tells patients with many images",
+    )
     intervals: Literal["percentile", "guarded"] = Field(
         "percentile",
         exclude_if=_percentile,

@@ -110,6 +110,7 @@ def check_comparable(base: Kept, new: Kept) -> None:
         "size differs": (one.dataset.size, other.dataset.size),
         "dataset revision differs": (one.dataset.revision[:12], other.dataset.revision[:12]),
         "preset differs": (one.preset, other.preset),
+        "impostor pairs differ": (one.impostors, other.impostors),
         "settings over the preset differ": (_overrides(one) or "none", _overrides(other) or "none"),
     }
     lists = {

@@ -380,6 +380,7 @@ def test_a_changed_default_is_still_the_same_defense(make):
         ({"dataset": {"size": 256}}, "size differs"),
         ({"dataset": {"name": "other"}}, "dataset differs"),
         ({"hyperparameters": {"retrieval": {"epochs": 3}}}, "hyperparameters differ"),
+        ({"impostors": "exchanged"}, "impostor pairs differ"),
         ({"controls": {"problems": ["never learned"]}}, "no valid run: never learned"),
     ],
 )

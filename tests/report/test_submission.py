@@ -120,6 +120,13 @@ def test_a_record_of_older_intervals_is_held_to_those(copy):
     assert [mismatch.field for mismatch in check(copy).mismatches] == ["attacks[0].metrics.tpr_at_fpr_0.001.low"]
 
 
+def test_how_impostors_were_made_is_told_by_the_pairs(copy):
+    data = json.loads(copy.read_text())
+    assert data.pop("impostors") == "exchanged"
+    copy.write_text(json.dumps(data))
+    assert {mismatch.field for mismatch in check(copy).mismatches} == {"impostors"}
+
+
 def test_an_interval_that_the_scores_do_not_give_is_refused(copy):
     data = json.loads(copy.read_text())
     rate = data["attacks"][0]["metrics"]["tpr_at_fpr_0.001"]
