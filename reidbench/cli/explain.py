@@ -43,7 +43,9 @@ def explain(
     size: Size = None,
     set_: Overrides = None,
     device: Device = "auto",
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("attention.png"),
+    out: Annotated[
+        Path, typer.Option(help="The PNG to write; a WebP, much smaller, where the name ends in .webp.")
+    ] = Path("attention.png"),
     strict: Strict = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
@@ -57,7 +59,7 @@ def explain(
     from reidbench.report.attention import as_data, as_text, draw_attention
 
     if out.is_dir():
-        raise ReidbenchError(f"--out {out}: a folder of this name is in the way; give the name of a PNG")
+        raise ReidbenchError(f"--out {out}: a folder of this name is in the way; give the name of a picture")
     names = None
     if pair is not None:
         first, _, second = pair.partition(",")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from reidbench.harness.explain import Explained, View
-from reidbench.report.png import save_png
+from reidbench.report.picture import save_picture
 
 TILE, MARGIN, CAPTION, HEADER = 144, 6, 16, 20
 #: How much of a picture its map covers where it is strongest.
@@ -35,7 +35,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
 
 
 def draw_attention(explained: Sequence[Explained], path: Path) -> None:
-    """Writes a PNG.
+    """Writes a PNG, or a WebP where the name ends in ``.webp``.
 
     Raises:
         ReidbenchError: the file cannot be written.
@@ -65,7 +65,7 @@ def draw_attention(explained: Sequence[Explained], path: Path) -> None:
                 tile = overlay(image, heat).resize((TILE, TILE), Image.Resampling.BICUBIC)
                 sheet.paste(tile, (MARGIN + column * step, top + CAPTION))
             top += line
-    save_png(sheet, path)
+    save_picture(sheet, path)
 
 
 def as_data(explained: Sequence[Explained]) -> list[dict[str, Any]]:

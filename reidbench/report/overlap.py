@@ -14,7 +14,7 @@ from rich.table import Table
 
 from reidbench.harness.overlap import Overlap, Recovered
 from reidbench.harness.settings import Settings
-from reidbench.report.png import save_png
+from reidbench.report.picture import save_picture
 from reidbench.report.terminal import WIDTH, number
 
 #: The cuts that a summary counts candidates at.
@@ -138,7 +138,7 @@ def draw_candidates(found: Overlap, path: Path) -> None:
             draw.text((place, top + CAPTION // 2 - 1), _short(str(cohort.frame["image_id"].iloc[rows[side]])), fill=0)
             tile = Image.fromarray(np.ascontiguousarray(cohort.pixels[rows[side]]))
             sheet.paste(tile.resize((TILE, TILE), Image.Resampling.BICUBIC), (place, top + CAPTION))
-    save_png(sheet, path)
+    save_picture(sheet, path)
 
 
 _HEADINGS = ("rank", "A", "B", "images", "score", "expected false", "q", "trained on")

@@ -14,7 +14,7 @@ from reidbench.defenses.base import BaseDefense
 from reidbench.defenses.fitted import FitData, FittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import release
-from reidbench.report.png import save_png
+from reidbench.report.picture import save_picture
 
 SIZE = 192
 # A cohort defense needs company: this many images are published, two of each patient, and the first ones are shown.
@@ -54,7 +54,7 @@ def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
         for column in range(min(SHOWN, len(pixels))):
             tile = Image.fromarray(np.ascontiguousarray(pixels[column]))
             sheet.paste(tile, (_MARGIN + column * step, top + _CAPTION))
-    save_png(sheet, path)
+    save_picture(sheet, path)
 
 
 def _fit(defense: FittedDefense, dataset: Dataset, frame: pd.DataFrame) -> FittedDefense:

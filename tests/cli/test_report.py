@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from reidbench.harness.scores import SUFFIX
 from reidbench.report.repeat import explain_command, repeat_command
@@ -45,11 +46,11 @@ def test_attention_maps_are_shown_where_images_may_be(call, runs, tiny_run):
     assert (runs.parent / "pages" / f"{first}.attention.png").read_bytes() == PIXEL
     assert f'<img src="{first}.attention.png"' in (runs.parent / "pages" / f"{first}.html").read_text()
     without = (runs.parent / "pages" / f"{second}.html").read_text()
-    assert f"--size 32 --out {second}.attention.png" in without
+    assert f"--size 32 --out {second}.attention.webp" in without
     # The command that is shown instead is one that works.
-    command = shlex.split(explain_command(tiny_run["records"][2], f"kept/{second}.attention.png"))[1:]
+    command = shlex.split(explain_command(tiny_run["records"][2], f"kept/{second}.attention.webp"))[1:]
     call(*command, "--ignorant-only", "--quiet")
-    assert (runs / f"{second}.attention.png").is_file()
+    assert Image.open(runs / f"{second}.attention.webp").format == "WEBP"
 
 
 def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):

@@ -31,7 +31,7 @@ STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"
 ASSETS = "static"
 # What `reidbench explain` may have written beside a record.
-ATTENTION = ".attention.png"
+ATTENTION = (".attention.webp", ".attention.png")
 _GAP = 4
 
 
@@ -97,9 +97,10 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
         image = f"{record.stem}.png"
         _draw(found, pages, pages.folder / image)
     attention = None
-    beside = one.path.with_name(f"{record.stem}{ATTENTION}")
+    names = (one.path.with_name(f"{record.stem}{ending}") for ending in ATTENTION)
+    beside = next((path for path in names if path.is_file()), None)
     # Maps lie over images: they are shown where images may be.
-    if isinstance(found, Specimens) and beside.is_file():
+    if isinstance(found, Specimens) and beside is not None:
         attention = beside.name
         if (pages.folder / attention).resolve() != beside.resolve():
             pages.put(pages.folder / attention, beside.read_bytes())

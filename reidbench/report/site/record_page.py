@@ -57,7 +57,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
         "labels": _labels(record),
         "trainings": evidence.trainings(record),
         "repeat": repeat_command(record),
-        "explain": explain_command(record, f"{record.stem}.attention.png"),
+        "explain": explain_command(record, f"{record.stem}.attention.webp"),
         "number": number,
         "figure": figure,
     }

@@ -10,9 +10,12 @@ from PIL import Image
 
 from reidbench.errors import ReidbenchError
 
+#: How much of a WebP picture's detail is kept; at it, captions of ten pixels still read well.
+QUALITY = 80
 
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Writes a PNG; its folder is made where it isn't there.
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a PNG, or a WebP where the name ends in ``.webp``; its folder is made where it isn't there.
 
     Raises:
         ReidbenchError: the file cannot be written.
@@ -20,7 +23,10 @@ def save_png(picture: Image.Image, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(temporary, format="PNG")
+        if path.suffix.lower() == ".webp":
+            picture.save(temporary, format="WEBP", quality=QUALITY, method=6)
+        else:
+            picture.save(temporary, format="PNG")
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
