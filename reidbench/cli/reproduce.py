@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,8 @@ def reproduce(
         device=device,
         pairs=pairs,
     )
+    if "pairs_per_patient" not in settings.overrides:
+        settings = replace(settings, pairs_per_patient=None)  # As in the study, whatever the preset.
     roots = {"chexpert": root_chexpert, "covid19": root_covid}
     elsewhere = {name: choose_dataset(registry, name, place) if place else None for name, place in roots.items()}
     copies = Copies(choose_dataset(registry, dataset, root), elsewhere, limit, foreign_material)

@@ -1,8 +1,8 @@
 """Impostor pairs out of genuine ones: pairs of different patients exchange their second images.
 
 Every image is then as often a probe among impostor pairs as among genuine ones, and as often a second image, so that no
-score of one image alone tells them apart. Drawn in any other way, impostors show patients with many images less often,
-and whatever a network sees of those patients beats chance without any link.
+score of one image alone tells them apart. Drawn at random, impostors show patients with many images less often than
+genuine pairs do, and whatever a network sees of those patients in one image beats chance without any link.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ Rows = NDArray[np.int64]
 
 # Each round offers every pair one exchange with another of its cell. A random order of n takes about log(n)/2 of them.
 _MIXING = 16
-# Rounds in which impostor pairs that come twice are offered another second image; most go in the first.
-_REPAIRS = 40
+# Rounds in which impostor pairs that come twice are offered another second image, and rounds without one fewer of them
+# after which there is no hope: in most cells a few are enough, in a crowded one the search is long.
+_REPAIRS = 400
+_HOPE = 40
+# Draws from which the one that loses the fewest pairs is taken (the first, where it loses none), by the number of pairs
+# up to which there are so many. Of few pairs a draw may lose all, of many none loses a large share.
+_DRAWS = {200: 16, 20_000: 4}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ def exchange(a: Rows, b: Rows, patients: Rows, cells: Rows, rng: np.random.Gener
     """Draws impostor pairs by exchanging second images between genuine pairs of one cell.
 
     A patient who has more than half of a cell's pairs finds no partner for the rest of them: these are left out, drawn
-    at random. No impostor pair comes twice; a pair for which there is no other way is left out too.
+    at random. No impostor pair comes twice: a pair for which no other way is found is left out too, as happens where a
+    cell has few pairs, of few patients.
 
     Args:
         a, b: (P,) rows of the genuine pairs: probes, and second images.
@@ -55,13 +61,23 @@ def exchange(a: Rows, b: Rows, patients: Rows, cells: Rows, rng: np.random.Gener
     kept = rng.permutation(kept)
     label = rng.permutation(len(patients))[pd.factorize(patients[a[kept]])[0]]
     kept = kept[np.lexsort((label, cells[kept]))]
-    mine = _Exchange(a[kept], b[kept], patients, cells[kept], rng)
+    best = _draw(a[kept], b[kept], patients, cells[kept], rng)
+    draws = next((draws for most, draws in _DRAWS.items() if len(kept) <= most), 1)
+    for _ in range(draws - 1):
+        if len(best.kept) == len(kept):
+            break
+        best = max(best, _draw(a[kept], b[kept], patients, cells[kept], rng), key=lambda drawn: len(drawn.kept))
+    return Exchanged(kept[best.kept], best.a, best.b)
+
+
+def _draw(a: Rows, b: Rows, patients: Rows, cells: Rows, rng: np.random.Generator) -> Exchanged:
+    mine = _Exchange(a, b, patients, cells, rng)
     mine.shift()
     for _ in range(_MIXING):
         mine.mix()
     mine.repair()
-    once = mine.without_repeats()
-    return Exchanged(kept[once], a[kept][once], mine.second()[once])
+    stays = np.flatnonzero(mine.without_repeats())
+    return Exchanged(stays, a[stays], mine.second()[stays])
 
 
 def without_partner(patients: Rows, cells: Rows, rng: np.random.Generator) -> Rows:
@@ -89,6 +105,17 @@ def _blocks(*columns: Rows) -> Rows:
         return np.zeros(0, dtype=np.int64)
     changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     return np.cumsum(np.r_[False, changes]).astype(np.int64)
+
+
+def _times(ordered: Rows, codes: Rows) -> Rows:
+    """How often each of ``codes`` is in a sorted array."""
+    return np.searchsorted(ordered, codes, side="right") - np.searchsorted(ordered, codes, side="left")
+
+
+def _repeated(codes: Rows) -> NDArray[np.bool_]:
+    """Which values are there more than once."""
+    found: NDArray[np.bool_] = pd.Series(codes).duplicated(keep=False).to_numpy()
+    return found
 
 
 class _Exchange:
@@ -133,26 +160,32 @@ class _Exchange:
         self._swap(one[fits], other[fits])
 
     def repair(self) -> None:
-        """Gives impostor pairs that came before another second image, where one is found."""
-        taken = np.sort(self._codes(self.a, self.second()))
+        """Lets pairs exchange until no impostor pair comes twice, or no more is found.
+
+        Each round offers every repeated pair another's second image. It takes it where that makes no more repeats: an
+        exchange that makes as many moves the search on.
+        """
+        fewest, since = len(self.a), 0
         for _ in range(_REPAIRS):
-            again = np.flatnonzero(pd.Series(self._codes(self.a, self.second())).duplicated())
-            if not len(again):
+            codes = self._codes(self.a, self.second())
+            again = np.flatnonzero(_repeated(codes))
+            fewest, since = (len(again), 0) if len(again) < fewest else (fewest, since + 1)
+            if not len(again) or since > _HOPE:
                 return
-            partner = self.first[again] + self.rng.integers(0, self.size[again])
-            # A pair takes part once a round, so that exchanges don't undo each other.
-            apart = ~pd.Series(partner).duplicated().to_numpy() & ~np.isin(partner, again)
-            one, other = again[apart], partner[apart]
+            one = self.rng.permutation(again)
+            other = self.first[one] + self.rng.integers(0, self.size[one])
+            # A pair takes part once a round, so that what is counted below holds for each exchange by itself.
+            apart = ~_repeated(np.concatenate([one, other])).reshape(2, -1).any(axis=0)
+            one, other = one[apart], other[apart]
             fits = self._may(one, other)
             one, other = one[fits], other[fits]
             both, theirs = np.concatenate([one, other]), np.concatenate([other, one])
             new = self._codes(self.a[both], self.b[self.source[theirs]])
-            near = taken[np.minimum(np.searchsorted(taken, new), len(taken) - 1)]
-            known = (near == new) | pd.Series(new).duplicated(keep=False).to_numpy()
-            fits = ~(known[: len(one)] | known[len(one) :])
+            ordered = np.sort(codes)
+            gone, come = (_times(ordered, which).reshape(2, -1) for which in (codes[both], new))
+            fits = (come > 0).sum(axis=0) <= (gone > 1).sum(axis=0)
+            fits &= ~_repeated(new).reshape(2, -1).any(axis=0)
             self._swap(one[fits], other[fits])
-            # What has gone stays among those taken: that it is not offered again costs little.
-            taken = np.sort(np.concatenate([taken, new[np.tile(fits, 2)]]))
 
     def without_repeats(self) -> NDArray[np.bool_]:
         """Takes out pairs whose impostor pair still comes twice, (P,) those that stay.

@@ -24,6 +24,7 @@ class Matching:
     Attributes:
         cells: (N,) images with one number are alike.
         named: what is matched on, for a person.
+        finer: whether ages are known more finely than they are matched.
 
     Raises:
         ReidbenchError: there is nothing to match on.
@@ -34,8 +35,14 @@ class Matching:
         if not columns:
             raise ReidbenchError("matched negatives need a column sex, age or view, and the table has none of them")
         cells = np.zeros(len(frame), dtype=np.int64)
+        self.finer = False
         for name in columns:
-            values = np.floor(frame[name].astype("float64")) if name == "age" else frame[name]
+            values = frame[name]
+            if name == "age":
+                # Images don't tell ages more finely, and cells of days would leave few pairs.
+                ages = frame[name].astype("float64")
+                values = ages // 1
+                self.finer = bool((values != ages)[ages.notna()].any())
             codes = pd.factorize(values)[0] + 1
             cells = pd.factorize(cells * (codes.max() + 1) + codes)[0].astype(np.int64)
         self.cells: Rows = cells

@@ -58,10 +58,11 @@ def build_pairs(
     others would beat chance without any link: even a constant release would, where probes are originals.
 
     *Random* negatives exchange with any pair. *Matched* negatives exchange among pairs whose second images have the
-    same sex, the same view and the same age in whole years, so that metadata in whole years give chance exactly too.
+    same sex, the same view and the same age in whole years, so that these give chance exactly too. What is left to tell
+    is whether two images are alike, in whatever way: as patients with many images may be among themselves.
 
-    Genuine pairs that find no partner are left out: all patients' together cannot exchange with more pairs of one
-    patient than there are of others. No impostor pair comes twice.
+    Genuine pairs that find none to exchange with are left out: what a patient has above half of all pairs (of a cell's,
+    where they are matched), and in cells of few pairs what would make an impostor pair twice, which none does.
 
     Args:
         frame: the table of one split: ``patient``, and for matched negatives some of ``sex``, ``age``, ``view``.
@@ -84,10 +85,10 @@ def build_pairs(
         matching = Matching(frame)
         a, b = _partnered(a, b, patients, matching.cells, rng)
         impostors = exchange(a, b, patients, matching.cells[b], rng)
-        alike = f" whose second images are alike in {matching.named}"
+        alike, finer = f" whose second images are alike in {matching.named}", matching.finer
     else:
         impostors = exchange(a, b, patients, np.zeros(len(a), dtype=np.int64), rng)
-        alike = ""
+        alike, finer = "", False
     kept = len(impostors.kept)
     if not kept:
         raise ReidbenchError(
@@ -96,6 +97,8 @@ def build_pairs(
     notes: tuple[str, ...] = ()
     if negatives == "matched" or kept < len(a):
         notes = (f"{kept:,} of {len(a):,} genuine pairs are kept, which exchange with others{alike} into impostors",)
+    if finer:
+        notes += ("ages have fractions, which are not matched: metadata alone may tell more than chance",)
     same = np.repeat([True, False], kept)
     a, b = np.concatenate([a[impostors.kept], impostors.a]), np.concatenate([b[impostors.kept], impostors.b])
     order = rng.permutation(len(a))  # A pair's place may not tell what it is.

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench import __version__, metrics
@@ -34,7 +35,7 @@ from reidbench.harness.scores import RANKS, RunScores, attack_key
 from reidbench.harness.settings import Settings
 from reidbench.harness.steps import StepCache, code_version, hyperparameters
 from reidbench.harness.strata import GenuineStrata
-from reidbench.harness.threats import Negatives, Rung, full_ladder
+from reidbench.harness.threats import Built, Negatives, Rung, full_ladder
 from reidbench.progress import Progress
 
 # Pairs are the same for every defense, seed and preset on a cohort: only so can runs be compared pair by pair.
@@ -150,6 +151,7 @@ class Experiment:
             overrides=dict(self.settings.overrides),
             bootstrap_runs=self.settings.bootstrap_runs,
             impostors="exchanged",
+            pairs_per_patient=self.settings.pairs_per_patient,
             intervals="guarded",
             dataset=self._dataset_info(),
             **found,
@@ -305,7 +307,7 @@ class Experiment:
             return {"listed": listed}
         for negatives in self.settings.negatives:
             try:
-                pairs = build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS)
+                pairs = self._build(frame, negatives)
             except ReidbenchError as error:
                 # Without random negatives there is nothing to judge. Where sex, age and view are unknown none match,
                 # and the run says so and goes on.
@@ -319,10 +321,14 @@ class Experiment:
 
     def _validation_pairs(self) -> Pairs | None:
         try:
-            return build_pairs(self.parts["val"].frame, negatives="random", seed=PAIR_SEED, max_pairs=MAX_PAIRS)
+            return self._build(self.parts["val"].frame, "random")
         except ReidbenchError:
             # A validation part without a pair of one patient: thresholds stay uncalibrated, and the record says null.
             return None
+
+    def _build(self, frame: pd.DataFrame, negatives: Built) -> Pairs:
+        cap = self.settings.pairs_per_patient
+        return build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS, max_per_patient=cap)
 
     def _validation_scores(
         self, trained: Trained, probe: Published, gallery: Published
@@ -361,6 +367,7 @@ class Experiment:
             "overrides": dict(settings.overrides),
             "code": [code_version(f"reidbench.{room}") for room in ("cohorts", "metrics", "utility", "harness")],
             "runs": settings.bootstrap_runs,
+            "pairs per patient": settings.pairs_per_patient,
             "preset": settings.preset,
             "seed": settings.seed,
             "version": __version__,

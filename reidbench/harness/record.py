@@ -390,6 +390,11 @@ class Record(Model):
         "one image alone tells nothing; drawn, of older records: the probe of a genuine pair with any image of another "
         "patient, which favours whatever tells patients with many images",
     )
+    pairs_per_patient: int | None = Field(
+        None,
+        exclude_if=_unsaid,
+        description="the most genuine pairs of a patient that are judged; absent where there is no cap",
+    )
     intervals: Literal["percentile", "guarded"] = Field(
         "percentile",
         exclude_if=_percentile,

@@ -21,7 +21,7 @@ from reidbench.report.curve import Point
 from reidbench.report.curve_svg import Panel, draw
 from reidbench.report.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.markdown import plain_markdown
-from reidbench.report.matching import hyperparameters
+from reidbench.report.matching import hyperparameters, impostors
 from reidbench.report.rows import Row, front, highest_tpr, rows, shared_options
 from reidbench.report.summary import (
     ENOUGH_PAIRS,
@@ -86,15 +86,15 @@ class Group:
             record.track,
             ", ".join(attackers),
             hashlib.sha256("\n".join(hyperparameters(record)).encode()).hexdigest()[:8],
-            record.impostors,
+            impostors(record),
         )
 
     @property
     def title(self) -> str:
         """What its records share, in a line."""
         extra = f", {self.overrides}" if self.overrides else ""
-        if self.impostors != "exchanged":
-            extra += f", impostors {self.impostors} (old pairs)"
+        if self.impostors == "drawn":
+            extra += ", impostors drawn (old pairs)"
         return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
 
     def title_among(self, groups: Iterable[Group]) -> str:
@@ -111,7 +111,7 @@ class Group:
         """Where its table comes among those of its dataset: the strongest preset first."""
         presets = {"paper": 0, "standard": 1, "quick": 2}
         preset = presets.get(self.preset, 3)
-        old = self.impostors != "exchanged"
+        old = self.impostors == "drawn"
         return preset, old, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
 
 

@@ -110,7 +110,7 @@ def check_comparable(base: Kept, new: Kept) -> None:
         "size differs": (one.dataset.size, other.dataset.size),
         "dataset revision differs": (one.dataset.revision[:12], other.dataset.revision[:12]),
         "preset differs": (one.preset, other.preset),
-        "impostor pairs differ": (one.impostors, other.impostors),
+        "impostor pairs differ": (impostors(one), impostors(other)),
         "settings over the preset differ": (_overrides(one) or "none", _overrides(other) or "none"),
     }
     lists = {
@@ -133,6 +133,12 @@ def hyperparameters(record: Record) -> list[str]:
     """A record's hyperparameters as texts, ``retrieval.epochs=15``, but for those that decide nothing."""
     stated = [(owner, *option) for owner, options in record.hyperparameters.items() for option in options.items()]
     return sorted(f"{owner}.{name}={value}" for owner, name, value in stated if name not in HARMLESS_OPTIONS)
+
+
+def impostors(record: Record) -> str:
+    """How a record's impostor pairs were made: ``exchanged``, ``drawn`` by older versions, or ``listed`` in a file."""
+    built = any(attack.negatives in ("random", "matched") for attack in record.attacks)
+    return record.impostors if built else "listed"
 
 
 def key_of(attack: Attack) -> str:

@@ -49,6 +49,7 @@ def reidbench_defenses():
         (["--defense=identity", "--rung=infromed"], "did you mean 'informed'?"),
         (["--defense=identity", "--set=retrieval.epoch=3"], "did you mean 'epochs'?"),
         (["--defense=identity", "--set=bootstrap_runs=0"], "at least 1"),
+        (["--defense=identity", "--set=pairs_per_patient=few"], "at least 1"),
         (["--defense=identity", "--set=epochs"], "NAME=VALUE"),
         (["--defense=identity", "--size=8"], "16 to 1024"),
         (["--defense=identity", "--device=quantum"], "--device quantum"),
