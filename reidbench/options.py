@@ -64,7 +64,7 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
 
     Raises:
         ReidbenchError: an option is unknown (the nearest is named), of the wrong type, or out of its bounds.
-        PluginError: the class itself fails.
+        PluginError: the class itself fails, or an option is a set.
     """
     name = getattr(cls, "name", cls.__name__)
     for option in options:
@@ -72,7 +72,7 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
             hint = did_you_mean(option, cls.model_fields) if cls.model_fields else "it takes none"
             raise ReidbenchError(f"{kind} {name!r} has no option {option!r}: {hint}")
     try:
-        return cls.model_validate(_read(cls, options))
+        made = cls.model_validate(_read(cls, options))
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
@@ -85,6 +85,11 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
         raise ReidbenchError(f"{kind} {name!r}, option {where!r}: {message}{given}") from error
     except Exception as error:
         raise PluginError(f"{name}: cannot be made from its options: {type(error).__name__}: {error}") from error
+    for option in cls.model_fields:
+        # Written down, a set has another order in each process; what is drawn and cached hangs on what is written.
+        if isinstance(getattr(made, option), set | frozenset):
+            raise PluginError(f"{name}: option {option!r} is a set, which has no order; make it a tuple or a list")
+    return made
 
 
 def _read(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:

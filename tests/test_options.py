@@ -74,3 +74,12 @@ def test_a_class_that_fails_by_itself_is_the_plugins_fault():
 
     with pytest.raises(PluginError, match=r"^fails: "):
         build("defense", Fails, {})
+
+
+def test_an_option_without_an_order_is_refused():
+    class Findings(Thing):
+        name: ClassVar[str] = "findings"
+        kept: frozenset[str] = frozenset({"Effusion"})
+
+    with pytest.raises(PluginError, match="^findings: option 'kept' is a set"):
+        build("defense", Findings, {})
