@@ -49,10 +49,10 @@ bounds of a patient's several images add up once more. The figures below are for
 And a guarantee holds only as long as nobody knows the release seed, which a benchmark's record names: release real
 images with a seed of forty random digits that you keep to yourself, and the record with it, and use each seed once. An
 image's stream is keyed by 128 bits of a hash of the seed, the defense with all its options, and the image's name. What
-differs in one of these shares no noise; two releases with one seed and identical defense and options are the same
-release. But the image behind a name is in no key: edited since, at another size, or in another dataset that has the
-same name, it gets the same noise again, which can be subtracted. The streams are NumPy's (Philox), which are not
-cryptographic.
+differs in one of these shares no noise; two releases of one set of images with one seed, defense and options are the
+same release. But the image behind a name is in no key, nor are the set that it is published in and the images that a
+defense was fitted on: edited since, at another size, or under the same name in another dataset, an image gets the same
+noise again, which can be subtracted. The streams are NumPy's (Philox), which are not cryptographic.
 
 Not all that is random has so long a seed. Torch's generators take 32 bits of one on the CPU, which can all be tried.
 They draw what `kornia_augment` does, the order in which `k_same_pixel` and `k_same_eigen` take the patients, and the
