@@ -144,6 +144,9 @@ def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
     for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
         balanced = "exchanged" if _balanced(*scores.pairs[negatives]) else "drawn"
         yield _Compared(("impostors",), record.impostors, balanced)
+    if record.impostors == "exchanged":
+        # Pairs that exchange are younger than the guard: whoever takes it from such a record wants narrower intervals.
+        yield _Compared(("intervals",), record.intervals, "guarded")
 
 
 def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64]) -> bool:
@@ -184,7 +187,8 @@ def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationM
 
 
 def _guarded(record: Record) -> bool:
-    # An old record is held to the intervals of its time: to leave them out would let whoever edits them pass.
+    # An old record is held to the intervals of its time: to leave them out would let whoever edits them pass. That it
+    # is old, its impostors tell: the counts hold both against each other.
     return record.intervals == "guarded"
 
 

@@ -191,12 +191,18 @@ class Decision(Model):
 
 
 class StratumRates(Model):
-    """What the thresholds find of the genuine pairs of one stratum; 95 % percentile bootstrap over patients."""
+    """What the thresholds find of the genuine pairs of one stratum.
+
+    Intervals: 95 %, bootstrap over patients, guarded as those of the record. They take the threshold as fixed: that the
+    calibrated one would be another with other validation patients is not in them.
+    """
 
     name: str
     pairs: int = Field(description="genuine pairs")
     patients: int = Field(description="whom they are of; with less than two the interval is null")
-    calibrated: Interval | None = Field(None, description="share accepted at the calibrated threshold")
+    calibrated: Interval | None = Field(
+        None, description="share accepted at the calibrated threshold, which is taken as fixed"
+    )
     at_half: Interval | None = Field(None, description="share accepted at probability 0.5")
 
 
@@ -306,8 +312,11 @@ class MembershipAttack(Model):
 
     attack: Literal["loss", "lira"]
     auc: Interval = Field(description="95 % percentile bootstrap over patients")
-    tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="share of members found at 1 % of the others")
-    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="share of members found at 10 % of the others")
+    tpr_at_fpr_1: Interval = Field(
+        alias="tpr_at_fpr_0.01",
+        description="share of members found at 1 % of the others; 95 % bootstrap over patients, guarded as the rest",
+    )
+    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
 
 
 class AuditTrial(Model):
@@ -327,7 +336,7 @@ class EpsilonAudit(Model):
     epsilon_most: float | None = Field(
         None,
         exclude_if=_unsaid,
-        description="what would be proved were every guess right; a larger claim cannot be contradicted",
+        description="what would be proved were every guess right; a larger claim at this delta cannot be contradicted",
     )
     level: float = Field(description="confidence")
     delta: float = Field(
@@ -399,8 +408,9 @@ class Record(Model):
         "percentile",
         exclude_if=_percentile,
         description="guarded: no interval of a true positive rate at so low a false positive rate that fewer than ten "
-        "impostor pairs decide, and shares of patients no surer of 0 or 1 than their number allows; percentile, of "
-        "older records: whatever the resamplings said",
+        "impostor pairs (or others, of members) decide, and shares, of strata and members too, no surer of 0 or 1 than "
+        "the number of patients allows, who count by their weight in the share; percentile, of older records: whatever "
+        "the resamplings said",
     )
     dataset: DatasetInfo
     defense: DefenseInfo

@@ -8,7 +8,13 @@ from reidbench.metrics.bootstrap import (
     bootstrap_verification_patients,
     why_unbounded,
 )
-from reidbench.metrics.intervals import Interval, bootstrap_mean_patients, guarded_share, wilson_interval
+from reidbench.metrics.intervals import (
+    Interval,
+    bootstrap_mean_patients,
+    effective_number,
+    guarded_share,
+    wilson_interval,
+)
 from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.membership import (
     MembershipIntervals,
@@ -69,6 +75,7 @@ __all__ = [
     "bootstrap_roc_patients",
     "bootstrap_verification_patients",
     "chance_retrieval",
+    "effective_number",
     "epsilon_lower_bound",
     "equal_error_rate",
     "euclidean_scores",

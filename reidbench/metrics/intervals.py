@@ -71,7 +71,8 @@ def bootstrap_mean_patients(
         patients: (Q,) whole numbers or text.
         each: what counts once: an ``image``, or a ``patient`` with the mean of its images.
         share: the values say whether somebody was found, 0 or 1 or the probability of it, and the mean is a share:
-            its interval is never narrower at 0 and at 1 than so many patients allow, see `guarded_share`.
+            its interval is never narrower at 0 and at 1 than so many patients allow, see `guarded_share`. With `each`
+            ``image`` patients weigh by their images, and count as :func:`effective_number` says.
         runs: resamples.
         seed: of the resampling; the same seed gives the same interval.
         level: coverage aimed at, in (0, 1).
@@ -105,10 +106,32 @@ def bootstrap_mean_patients(
         return Interval(float("nan"), float("nan"), float("nan"))
     draws = over_patients(means, len(images), runs, seed, width=len(images))
     found = percentile_interval(float(sums.sum() / images.sum()), draws[:, 0], level)
-    return guarded_share(found, len(images), level) if share else found
+    return guarded_share(found, effective_number(images), level) if share else found
 
 
-def guarded_share(found: Interval, patients: int, level: float) -> Interval:
+def effective_number(weights: ArrayLike) -> float:
+    """How many patients of equal weight tell as much as these do: (sum w)^2 / sum w^2.
+
+    Kish, "Survey Sampling" (1965): the variance of a weighted mean of independent values is theirs, divided by this
+    number. Equal weights give the number of patients; one patient with nearly all the weight gives hardly more than 1.
+
+    Args:
+        weights: (K,) what each patient weighs in a share, from 0 on: its probes in Precision@1, its genuine pairs in a
+            true positive rate, 1 in a share of patients.
+
+    Returns:
+        From 1 to the number of patients with any weight; 0 where there is none.
+
+    Raises:
+        ValueError: a weight is negative.
+    """
+    given = np.asarray(weights, dtype=np.float64)
+    if (given < 0).any():
+        raise ValueError("weights are from 0 on")
+    return float(given.sum() ** 2 / (given**2).sum()) if given.any() else 0.0
+
+
+def guarded_share(found: Interval, patients: float, level: float) -> Interval:
     """The interval of a share, no narrower at 0 and at 1 than so many patients allow.
 
     A resample holds no patient that the data do not hold. Where none of n was found, none is in any resample, and the
@@ -117,12 +140,13 @@ def guarded_share(found: Interval, patients: int, level: float) -> Interval:
     0 and 1 where others fail (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical
     Science 2001). The wider of the two is taken at either side: the upper end is never below that of 0 of n, the lower
     one never above that of n of n. So the interval does not leap as the first patient is found, and one found of n
-    never ends lower than none found; in the middle the percentiles stay as they are. n counts patients, whatever the
-    number of their images.
+    never ends lower than none found; in the middle the percentiles stay as they are, unless patients are few. n counts
+    patients. Where some weigh more than others, since the share is one of images or of pairs, it is their effective
+    number: a hundred patients of whom one has nearly all pairs tell little more than that one does.
 
     Args:
         found: the share in [0, 1] with its percentile interval.
-        patients: n, who can be found.
+        patients: n, who can be found, by their :func:`effective_number`; it need be no whole number.
         level: coverage aimed at, in (0, 1).
     """
     if np.isnan(found.low) or not patients:
@@ -131,12 +155,12 @@ def guarded_share(found: Interval, patients: int, level: float) -> Interval:
     return Interval(found.value, min(found.low, every.low), max(found.high, none.high))
 
 
-def wilson_interval(found: int, of: int, *, level: float = 0.95) -> Interval:
+def wilson_interval(found: float, of: float, *, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval (1927), which takes every trial for independent.
 
     Args:
         found: how many of them.
-        of: how many there are.
+        of: how many there are; an effective number need be no whole one.
         level: coverage aimed at, in (0, 1).
 
     Returns:

@@ -24,9 +24,9 @@ class MembershipIntervals:
     """How well members are told from others.
 
     Attributes:
-        auc: how often a member scores above somebody else.
+        auc: how often a member scores above somebody else; a percentile interval.
         tpr_at_fpr: share of the members found, at each false positive rate asked for; without ends where the others
-            are fewer than 10 / the rate.
+            are fewer than 10 / the rate, and no narrower at 0 and 1 than `guarded_share` allows for so many members.
     """
 
     auc: Interval
@@ -42,7 +42,7 @@ def bootstrap_membership(
     seed: int = 0,
     level: float = 0.95,
 ) -> MembershipIntervals:
-    """Figures of a membership attack with percentile intervals over patients, each of whom is one trial.
+    """Figures of a membership attack with intervals from resampling patients, each of whom is one trial.
 
     Args:
         scores: (P,) a score a patient, higher = more likely a member.

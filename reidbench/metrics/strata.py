@@ -1,4 +1,8 @@
-"""True positive rates of genuine pairs, stratum by stratum: by years between visits, by view, and so on."""
+"""True positive rates of genuine pairs, stratum by stratum: by years between visits, by view, and so on.
+
+The threshold is taken as given. One that was set on validation pairs would come out a little different with other
+validation patients; no interval here counts that in.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from reidbench.metrics.arrays import Floats, Indices, codes, score_vector
 from reidbench.metrics.intervals import (
     Interval,
     checked,
+    effective_number,
     guarded_share,
     over_patients,
     percentile_interval,
@@ -28,8 +33,9 @@ class StratumRate:
     Attributes:
         pairs: genuine pairs.
         patients: patients whom they are of.
-        tpr: share of them accepted, with the percentile interval from resampling patients, as wide at 0 and 1 as
-            `guarded_share` says; the rate is NaN without a pair, the interval with less than two patients.
+        tpr: share of them accepted, with the percentile interval from resampling patients, no narrower at 0 and 1 than
+            `guarded_share` allows for patients who weigh by their pairs; the rate is NaN without a pair, the interval
+            with less than two patients.
         tpr_pairs: the same with the Wilson interval, as if pairs were independent: too narrow, for comparison.
         why_undefined: why something is NaN, in a few words; None if nothing is.
     """
@@ -62,7 +68,7 @@ def tpr_by_stratum(
         scores: (P,) of genuine pairs, higher = more alike.
         stratum: (P,) whole numbers 0..S-1; NaN where it is unknown, such a pair being in none.
         patients: (P,) the patient of each pair, whole numbers or text.
-        threshold: a pair is accepted if its score is at least this.
+        threshold: a pair is accepted if its score is at least this; fixed, whatever it was set on.
         strata: S.
         runs: resamples.
         seed: of the resampling.
@@ -88,18 +94,16 @@ def tpr_by_stratum(
     pairs = np.bincount(cells, minlength=count * strata).reshape(count, strata)
     found = np.bincount(cells[accepted], minlength=count * strata).reshape(count, strata)
     draws = _resampled_rates(found, pairs, runs, seed)
-    return tuple(
-        _rate(int(found[:, s].sum()), int(pairs[:, s].sum()), int((pairs[:, s] > 0).sum()), draws[:, s], level)
-        for s in range(strata)
-    )
+    return tuple(_rate(int(found[:, s].sum()), pairs[:, s], draws[:, s], level) for s in range(strata))
 
 
-def _rate(found: int, pairs: int, patients: int, draws: Floats, level: float) -> StratumRate:
+def _rate(found: int, pairs_each: NDArray[np.intp], draws: Floats, level: float) -> StratumRate:
+    pairs, patients = int(pairs_each.sum()), int((pairs_each > 0).sum())
     by_pair = wilson_interval(found, pairs, level=level)
     if patients < 2:
         why = ONE_PATIENT if patients else NO_PAIR
         return StratumRate(pairs, patients, Interval(by_pair.value, float("nan"), float("nan")), by_pair, why)
-    tpr = guarded_share(percentile_interval(by_pair.value, draws, level), patients, level)
+    tpr = guarded_share(percentile_interval(by_pair.value, draws, level), effective_number(pairs_each), level)
     return StratumRate(pairs, patients, tpr, by_pair, None)
 
 

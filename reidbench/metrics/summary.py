@@ -37,8 +37,9 @@ def summarize_retrieval(
 
     Args:
         ranks: what each query found, or would find by chance.
-        guarded: an interval of Precision@1 that is no narrower at 0 and 1 than `guarded_share` allows; False for the
-            bare percentiles, as older records have them. Graded figures, AP@R and R-Precision, have percentiles.
+        guarded: an interval of Precision@1 that is no narrower at 0 and 1 than `guarded_share` allows for patients who
+            weigh by their probes; False for the bare percentiles, as older records have them. Graded figures, AP@R and
+            R-Precision, have percentiles.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).

@@ -13,6 +13,7 @@ from math import isclose
 
 from reidbench.harness.record import Attack, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.matching import key_of
+from reidbench.report.summary import contradiction
 
 IDENTITY, BLACKOUT = "identity", "blackout"
 CONTROLS = (IDENTITY, BLACKOUT)
@@ -38,9 +39,14 @@ class BoardControls:
     seeds: tuple[int, ...]
     apply: bool = True
 
-    def of(self, record: Record) -> tuple[str, ...]:
-        """Why a record is invalid, its own reasons first; empty for a valid one."""
+    def failed(self, record: Record) -> tuple[str, ...]:
+        """Which controls of a record failed, its own first; empty where they hold."""
         return (*record.controls.problems, *self.problems.get(_undefended(record), ()))
+
+    def of(self, record: Record) -> tuple[str, ...]:
+        """Why a record is invalid: failed controls, or a claim that its own audit contradicts; empty if it is valid."""
+        contradicted = contradiction(record)
+        return (*self.failed(record), *([contradicted] if contradicted else []))
 
     @property
     def reasons(self) -> tuple[str, ...]:

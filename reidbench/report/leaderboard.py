@@ -217,11 +217,12 @@ INTRODUCTIONS = {
         "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
         "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
         "for a training patient, beside what an audit of the mechanism proves at 95 % confidence, at one δ for all",
-        "rows, of the most that it could prove were every guess right: a larger claim it cannot contradict, and 0 is",
-        "no proof of privacy. Drops are against the same model trained without the defense; their intervals are",
-        "paired. *Front*: no other row has less risk at as much utility; it goes by the figures alone. Over several",
-        "seeds figures are means, a worst case with standard deviation and maximum; membership and what is proved are",
-        "the highest.",
+        "rows, a tenth of 1 / training patients, of the most that it could prove were every guess right: a claim of",
+        "more at that δ it cannot contradict, and 0 is no proof of privacy. A claim is held against its own audit at",
+        "the δ that it names; where more is proved than claimed, the row is invalid and its status says why. Drops are",
+        "against the same model trained without the defense; their intervals are paired. *Front*: no other row has",
+        "less risk at as much utility; it goes by the figures alone. Over several seeds figures are means, a worst",
+        "case with standard deviation and maximum; membership and what is proved are the highest.",
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reidbench.harness.record import Interval, Record
 from reidbench.harness.shadows import proved_at
+from reidbench.report.summary import contradiction
 
 
 def membership_lines(record: Record) -> list[str]:
@@ -17,13 +18,15 @@ def membership_lines(record: Record) -> list[str]:
     )
     left_out = f" ({found.unknown} without any known finding left out)" if found.unknown else ""
     _, most = proved_at(found, audit.delta)
+    contradicted = contradiction(record)
     said = f"claimed: ε = {claimed.epsilon:.3g}, δ = {claimed.delta:.2g}, for {claimed.unit}; " if claimed else ""
     return [
         f"membership of {found.members} training patients against {found.others} others{left_out}: {attacks}",
         f"{said}proved: ε ≥ {audit.epsilon_lower:.3g} at {audit.level:.0%} confidence and δ = {audit.delta:.2g} "
         f"({audit.attack}: {audit.correct} of {audit.guesses} guesses right, {audit.candidates} patients, shadow "
         f"models: {found.shadows}), of at most {most:.3g} were every guess right"
-        + ("; it can't reject the claim, whatever the model gives away" if claimed and claimed.epsilon >= most else ""),
+        + ("; it can't reject the claim, whatever the model gives away" if claimed and claimed.epsilon >= most else "")
+        + (f"; CLAIM CONTRADICTED: {contradicted}" if contradicted else ""),
     ]
 
 

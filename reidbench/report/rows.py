@@ -18,6 +18,7 @@ from reidbench.report.summary import (
     ENOUGH_PAIRS,
     Worst,
     baseline_of,
+    contradiction,
     defense_label,
     drop,
     utility,
@@ -62,8 +63,11 @@ class Row:
         marks = []
         if not all(record.complete for record in self.records):
             marks.append("incomplete ladder")
-        if self.problems:
+        contradicted = {contradiction(record) for record in self.records} - {None}
+        if not contradicted.issuperset(self.problems):
             marks.append("invalid controls")
+        if contradicted:
+            marks.append("claim contradicted by its audit")
         if any(b is None and r.defense.kind != "none" for r, b in zip(self.records, self.baselines)):
             marks.append("no undefended run")
         if self.seeds < len(self.records):
@@ -72,7 +76,7 @@ class Row:
 
     @property
     def sound(self) -> bool:
-        """Whether every ladder is complete and the controls hold: else the worst case may be worse."""
+        """Whether every ladder is complete, and controls and claim hold: else the worst case may be worse."""
         return not self.problems and all(record.complete for record in self.records)
 
     def worst(self, find: Find) -> Worst | None:

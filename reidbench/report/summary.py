@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from reidbench.harness.record import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
-from reidbench.harness.shadows import proved_at
+from reidbench.harness.shadows import proved_at, unclaimed_delta
 
 #: Impostor pairs below which a figure decides no worst case; a false positive rate of 1 % needs as many to be seen.
 ENOUGH_PAIRS = 100
@@ -83,12 +83,38 @@ def utility(record: Record, trained_on: str, tested_on: str = "release") -> Inte
 
 
 def audited_at(records: Iterable[Record]) -> float:
-    """The δ at which the audits of a table are compared: the largest at which one of them was made.
+    """The δ at which the audits of a table are compared: that of a model which claims nothing.
 
-    The same guesses prove more at a smaller δ, so figures at each model's own would not compare. What is proved at a
-    larger δ than claimed holds for the claim too.
+    The same guesses prove more at a smaller δ, so figures at each model's own would not compare. And no claim may
+    choose the δ of all: at one that a single record claims too large, no row would be proved anything. A claim is held
+    against its own audit by :func:`contradiction`.
+
+    Args:
+        records: of one table, and so of the same training patients.
     """
-    return max((record.membership.audit.delta for record in records if record.membership), default=0.0)
+    # Should records differ, the most patients and so the smallest δ: no record takes a proof from another.
+    return min((unclaimed_delta(record.dataset.patients.get("train", 0)) for record in records), default=0.0)
+
+
+def contradiction(record: Record) -> str | None:
+    """What a model's own audit proves beyond its claim, in a few words; None where it does not, or nothing is claimed.
+
+    At the δ that is claimed: at another the same guesses prove another ε.
+    """
+    found, claimed = record.membership, record.defense.privacy
+    if found is None or claimed is None:
+        return None
+    lower, _ = proved_at(found, min(max(claimed.delta, 0.0), 1.0))
+    # What is proved at a larger δ holds at a smaller one too, and all that was tried may not be recorded.
+    if found.audit.delta >= claimed.delta:
+        lower = max(lower, found.audit.epsilon_lower)
+    if lower <= claimed.epsilon:
+        return None
+    return (
+        f"its own audit contradicts what it claims for {claimed.unit}: ε ≥ {lower:.3g} is proved at "
+        f"{found.audit.level:.0%} confidence and δ = {claimed.delta:.2g}, and ε = {claimed.epsilon:.3g} claimed "
+        f"(seed {record.seed})"
+    )
 
 
 def proved(records: Iterable[Record], delta: float) -> tuple[float, str] | None:

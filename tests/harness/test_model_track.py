@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -14,11 +16,11 @@ from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.load import load_cohort
 from reidbench.harness.model_track import _Distance
 from reidbench.harness.recompute import recompute
-from reidbench.harness.record import read_record
+from reidbench.harness.record import AuditTrial, read_record
 from reidbench.harness.run import choose_dataset, choose_defenses, run
 from reidbench.harness.scores import SUFFIX, read_scores
 from reidbench.harness.settings import make_settings
-from reidbench.harness.shadows import Confidence, audit, coins, confidence, judge_membership, proved_at
+from reidbench.harness.shadows import Confidence, audit, coins, confidence, judge_membership, proved_at, unclaimed_delta
 from reidbench.harness.threats import full_ladder, parse_ladder
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
@@ -28,6 +30,7 @@ from reidbench.report.membership import membership_lines
 from reidbench.report.repeat import repeat_command
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
+from reidbench.report.summary import contradiction
 from reidbench.report.terminal import print_summary
 
 DEFENSE = "dp_training:noise_multiplier=0.7,steps=12,batch_size=16,lr=0.02"
@@ -197,6 +200,90 @@ def test_audits_compare_at_one_delta_and_old_ones_too(made):
     page = render([plain.model_copy(update={"membership": membership}), private])["phantom-models.md"]
     assert page.count(f"(δ = {delta:g})") == 2
     assert "(δ = 0)" not in page
+
+
+def _claiming(record, epsilon, delta, *, right=1.0):
+    """The record with another claim, and an audit at its delta of 600 patients with this share of right guesses."""
+    trials = [
+        AuditTrial(attack=attack, guesses=guesses, correct=int(right * guesses))
+        for attack in ("loss", "lira") for guesses in (600, 300, 60)
+    ]  # fmt: skip
+    audited = record.membership.audit.model_copy(update={"candidates": 600, "delta": delta, "trials": trials})
+    membership = record.membership.model_copy(update={"audit": audited})
+    lower, most = proved_at(membership, delta)
+    audited = audited.model_copy(update={"epsilon_lower": lower, "epsilon_most": most})
+    privacy = record.defense.privacy and record.defense.privacy.model_copy(update={"epsilon": epsilon, "delta": delta})
+    return record.model_copy(
+        update={
+            "membership": record.membership.model_copy(update={"audit": audited}),
+            "defense": record.defense.model_copy(update={"privacy": privacy}),
+        }
+    )
+
+
+def test_a_claim_of_a_large_delta_takes_no_proof_from_the_others(made):
+    # Of so few patients as here nothing is proved at any delta but 0.
+    many = made["records"][0].dataset.model_copy(update={"patients": {"train": 393, "val": 65, "test": 142}})
+    plain, private = (record.model_copy(update={"dataset": many}) for record in made["records"])
+    fixed = unclaimed_delta(393)
+    remembers = _claiming(plain, None, fixed)
+    lower, _ = proved_at(remembers.membership, fixed)
+    assert lower > 2
+    assert proved_at(remembers.membership, 0.01)[0] < lower / 10
+    for delta in (private.defense.privacy.delta, 0.01, 0.9):
+        page = render([remembers, _claiming(private, 8.0, delta)])["phantom-models.md"]
+        assert f"{lower:.3f} of {lower:.3g} (δ = {fixed:g})" in page
+        (board,) = boards([remembers, _claiming(private, 8.0, delta)])
+        proofs = {line.row.label: cell.value for line in board.lines for cell in line.cells if "(δ" in cell.text}
+        assert lower in proofs.values()
+
+
+def test_a_claim_that_its_own_audit_contradicts_is_marked_wherever_it_is_shown(made, capsys):
+    # The attackers of so short a run learn nothing, which is another matter.
+    fine = made["records"][0].controls.model_copy(update={"problems": []})
+    plain, private = (record.model_copy(update={"controls": fine}) for record in made["records"])
+    false = _claiming(private, 1.0, 2.5e-4)
+    assert false.membership.audit.epsilon_lower > 3
+    reason = contradiction(false)
+    assert "ε ≥ 3.08 is proved at 95% confidence and δ = 0.00025, and ε = 1 claimed (seed 0)" in reason
+    pages = render([plain, false])
+    status = "claim contradicted by its audit"
+    assert pages["phantom-models.md"].count(f"| {status} |") == 1
+    assert "is invalid: its own audit contradicts" in pages["phantom-models.md"]
+    rows = list(csv.DictReader(io.StringIO(pages["phantom-models.csv"])))
+    assert sorted(row["problems"] for row in rows) == ["", reason]
+    assert {row["pareto_front"] for row in rows if row["problems"]} == {"False"}
+    (board,) = boards([plain, false])
+    marked = [line for line in board.lines if line.row.problems]
+    assert [(line.cells[-1].text, line.row.sound, line.front) for line in marked] == [(status, False, False)]
+    print_summary([plain, false])
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.count("INVALID") == 1
+    assert "invalid: its own audit contradicts" in text
+    assert "CLAIM CONTRADICTED" in membership_lines(false)[1]
+    # Failed controls are said beside it.
+    controls = false.controls.model_copy(update={"problems": ["never learned"]})
+    both = render([plain, false.model_copy(update={"controls": controls})])["phantom-models.md"]
+    assert f"| invalid controls, {status} |" in both
+
+
+def test_a_claim_is_held_against_what_is_proved_at_its_own_delta(made):
+    plain, private = made["records"]
+    # Four fifths of the guesses right prove about 1 at no delta, and nothing at a large one.
+    assert proved_at(_claiming(private, 0.5, 0.0, right=0.8).membership, 0.0)[0] > 0.5
+    assert contradiction(_claiming(private, 0.5, 0.0, right=0.8)) is not None
+    assert contradiction(_claiming(private, 0.5, 0.01, right=0.8)) is None
+    assert contradiction(_claiming(private, 4.0, 0.0, right=0.8)) is None
+    assert contradiction(_claiming(plain, None, 0.0)) is None
+    assert contradiction(private.model_copy(update={"membership": None})) is None
+    # What was proved at a larger delta holds for the claim, whatever trials are recorded.
+    audited = private.membership.audit.model_copy(update={"delta": 1e-3, "epsilon_lower": 2.0})
+    found = private.membership.model_copy(update={"audit": audited})
+    claimed = _claiming(private, 1.0, 2.5e-4, right=0.5).model_copy(update={"membership": found})
+    assert "ε ≥ 2 is proved" in contradiction(claimed)
+    # A claim of no sense is no crash.
+    assert contradiction(_claiming(private, 1.0, 0.5).model_copy(update={"defense": claimed.defense.model_copy(
+        update={"privacy": claimed.defense.privacy.model_copy(update={"delta": 3.0})})})) is None  # fmt: skip
 
 
 def _partly_known(unknown):

@@ -13,6 +13,7 @@ from reidbench.metrics import (
     bootstrap_macro_auc_patients,
     bootstrap_mean_patients,
     chance_retrieval,
+    effective_number,
     label_aucs,
     patient_risk,
     rank_queries,
@@ -85,6 +86,29 @@ def test_none_and_all_found_have_the_interval_of_scipy_over_patients(patients, l
         assert interval.value == values[0]
         bare = bootstrap_mean_patients(values, who, runs=50, level=level)
         assert (bare.low, bare.high) == (bare.value, bare.value)
+
+
+def test_the_effective_number_is_that_of_kish():
+    # By hand: (1 + 1 + 8)^2 / (1 + 1 + 64).
+    assert effective_number([1, 1, 8]) == pytest.approx(100 / 66)
+    # Equal weights count as they are, to the last digit.
+    assert [effective_number(np.full(n, 7)) for n in (1, 49, 91, 3001)] == [1, 49, 91, 3001]
+    assert effective_number([5, 0, 5]) == 2
+    assert effective_number([]) == effective_number([0, 0]) == 0
+    with pytest.raises(ValueError, match="from 0 on"):
+        effective_number([1, -1])
+
+
+def test_patients_count_in_a_share_by_their_weight():
+    # Three patients with one, one and eight images, of whom none is found; Wilson's upper end of 0 by hand.
+    who, z2 = np.repeat([1, 2, 3], [1, 1, 8]), 1.959964**2
+    by_image = bootstrap_mean_patients(np.zeros(10), who, share=True, runs=50)
+    by_patient = bootstrap_mean_patients(np.zeros(10), who, each="patient", share=True, runs=50)
+    assert (by_image.low, by_image.high) == (0.0, pytest.approx(z2 / (100 / 66 + z2), abs=1e-6))
+    assert (by_patient.low, by_patient.high) == (0.0, pytest.approx(z2 / (3 + z2), abs=1e-6))
+    # An image without a figure weighs nothing.
+    gaps = np.where(np.arange(10) < 3, 0.0, np.nan)
+    assert bootstrap_mean_patients(gaps, who, share=True, runs=50).high == by_patient.high
 
 
 def test_a_share_never_ends_lower_for_more_that_are_found():

@@ -246,6 +246,17 @@ def test_a_rate_of_one_is_as_sure_as_its_patients_are_many():
     assert (found.value, found.low, found.high) == (1.0, pytest.approx(theirs.low), 1.0)
 
 
+def test_patients_count_in_a_rate_by_their_genuine_pairs():
+    # Every genuine pair above every impostor; one of 40 patients has 160 pairs, the others have four each.
+    each = np.full(40, 4)
+    each[7] = 160
+    scores, same, first, second = experiment(np.random.default_rng(13), genuine_each=each, shift=50)
+    found = bootstrap_verification_patients(scores, same, first, second, runs=40, fprs=(0.1,)).tpr_at_fpr[0.1]
+    effective, z2 = (160 + 39 * 4) ** 2 / (160**2 + 39 * 4**2), 1.959964**2
+    assert effective < 4
+    assert (found.value, found.low, found.high) == (1.0, pytest.approx(effective / (effective + z2), abs=1e-6), 1.0)
+
+
 def test_rates_cover_the_truth_from_ten_false_positives_on_and_not_below():
     """Repeated experiments with a known rate at 1 % false positives, patients being the clusters."""
     rng, fpr, repetitions = np.random.default_rng(14), 0.01, 100

@@ -91,6 +91,16 @@ def test_a_stratum_of_which_nothing_is_found_is_as_sure_as_its_patients_are_many
     assert none.tpr_pairs.high < none.tpr.high
 
 
+def test_patients_count_in_a_stratum_by_their_pairs_there():
+    # Six patients of five pairs in the one stratum; of the other, one patient has all but five of thirty pairs.
+    patients = np.r_[np.repeat(np.arange(6), 5), np.repeat(np.arange(6), [25, 1, 1, 1, 1, 1])]
+    even, uneven = tpr_by_stratum(np.zeros(60), np.repeat([0, 1], 30), patients, 0.5, strata=2, runs=50)
+    effective, z2 = 30**2 / (25**2 + 5), 1.959964**2
+    assert (even.patients, uneven.patients) == (6, 6)
+    assert even.tpr.high == pytest.approx(z2 / (6 + z2), abs=1e-6)
+    assert uneven.tpr.high == pytest.approx(z2 / (effective + z2), abs=1e-6)
+
+
 def test_an_empty_stratum_is_nan_with_a_reason_never_zero():
     empty, full = tpr_by_stratum([1.0, 0.0], [1, 1], ["a", "b"], 0.5, strata=2, runs=50)
     assert math.isnan(empty.tpr.value)

@@ -17,7 +17,7 @@ from reidbench.errors import PluginError
 from reidbench.progress import Silent
 from reidbench_plugins import _private
 from reidbench_plugins._diagnosis import PatientImages, patient_losses
-from reidbench_plugins._private import LEAST_NOISE, Plan, Training, noise_for, spent
+from reidbench_plugins._private import FINEST, LEAST_NOISE, Plan, Training, noise_for, spent
 from reidbench_plugins.dp_training import DpTraining
 
 CPU = torch.device("cpu")
@@ -229,6 +229,25 @@ def test_where_any_noise_is_enough_it_is_the_least():
     # One step that takes a patient in a thousand, at a delta far above that: halving would go on for ever.
     assert noise_for(8.0, 0.09, 1e-3, 1) == LEAST_NOISE
     assert spent(LEAST_NOISE, 1e-3, 1, 0.09) == 0
+
+
+def test_where_the_account_leaps_over_the_tolerance_the_private_side_of_it_is_taken(monkeypatch):
+    # Below a noise of 3 the accountant cannot tell, as where there are too many numbers; above it half is spent.
+    def account(noise, rate, steps, delta):
+        if noise < 3:
+            raise ReidbenchError("the accountant cannot tell")
+        return 0.5
+
+    monkeypatch.setattr(_private, "spent", account)
+    noise = noise_for.__wrapped__(1.0, 1e-5, 0.1, 10)
+    assert 3 <= noise <= 3 * (1 + 2 * FINEST)
+    # And where it can tell, and more than epsilon is spent there.
+    monkeypatch.setattr(_private, "spent", lambda noise, *_: 7.0 if noise < 3 else 0.5)
+    assert noise_for.__wrapped__(1.0, 1e-5, 0.1, 10) == noise
+    # Nothing that is tried comes down to epsilon: that is still an error.
+    monkeypatch.setattr(_private, "spent", lambda *_: 1.1)
+    with pytest.raises(ReidbenchError, match="no noise is found"):
+        noise_for.__wrapped__(1.0, 1e-5, 0.1, 10)
 
 
 def test_the_search_for_the_noise_is_opacus_s_where_that_ends():

@@ -130,8 +130,9 @@ MODEL_COLUMNS = (
     ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
     (
         "ε, proved",
-        "lower bound on the mechanism's epsilon by an audit, at 95 % confidence and one δ for all, of the most that it "
-        "could prove; the highest over the seeds",
+        "lower bound on the mechanism's epsilon by an audit, at 95 % confidence and one δ for all (a tenth of 1 / "
+        "training patients), of the most that it could prove there; the highest over the seeds. Where an audit proves "
+        "more than is claimed, at the δ of the claim, the status says so",
     ),
     *COLUMNS[11:],
 )

@@ -203,7 +203,7 @@ def _draw(found: Specimens, pages: _Pages, path: Path) -> None:
 
 def _came_out(controls: BoardControls, record: Record) -> str:
     """How the controls beside a record came out, in a few words; nothing holds that was not run."""
-    if controls.of(record):
+    if controls.failed(record):
         return "INVALID"
     if not controls.apply:
         return "do not apply: a published model's control is its undefended run"
