@@ -81,5 +81,5 @@ def test_an_option_without_an_order_is_refused():
         name: ClassVar[str] = "findings"
         kept: frozenset[str] = frozenset({"Effusion"})
 
-    with pytest.raises(PluginError, match="^findings: option 'kept' is a set"):
+    with pytest.raises(PluginError, match=r"^findings: option 'kept' is a set"):
         build("defense", Findings, {})
