@@ -1,4 +1,4 @@
-"""Pairs of images to verify: every genuine pair, and impostor pairs drawn at random or matched to the genuine ones."""
+"""Pairs of images to verify: genuine pairs, and impostor pairs made of them at random or matched."""
 
 from __future__ import annotations
 

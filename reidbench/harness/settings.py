@@ -26,8 +26,8 @@ SIZES = {"quick": 64, "standard": 256, "paper": 1024}
 # 10,000 as the seed; the ends of a 95 % interval differ little from 2,000 on, and 24 intervals a record add up.
 BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
 # The most genuine test pairs of a patient: all that twelve images make. Without a cap they grow with the square of a
-# patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and 95 % intervals over
-# patients are half as wide again and hold the truth in 83 % (in 92 % with a cap of 45 or 100). The seed caps nothing.
+# patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and an AUC spreads three
+# times as widely (benchmarks/interval_coverage.py). The seed caps nothing.
 PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
 DEFAULT_ATTACKERS = ("verification", "retrieval")
 # What else has hyperparameters, by the name of its field.
