@@ -1,7 +1,7 @@
 """Images per second in training and in embedding, and the share of the chip's peak that they are: docs/performance.md.
 
 python benchmarks/throughput.py --device cuda --peak 989
-python benchmarks/throughput.py --size 64 --preset quick --batches 50
+python benchmarks/throughput.py --size 64 --preset quick --backbone resnet_small --batches 50
 
 The images are random, and lie in memory: this is the speed of an attacker's loop with its draws, augmentation, loss and
 optimizer, not of reading files. ``--peak`` is the chip's dense bfloat16 peak in TFLOP/s (989 for an H100 SXM).
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--preset", default="standard", choices=("quick", "standard"))
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batches", type=int, default=200)
-    parser.add_argument("--backbone")
+    parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--peak", type=float, help="the chip's peak in TFLOP/s")
     arguments = parser.parse_args()
@@ -54,7 +54,8 @@ def main() -> None:
         "weights": "random",
         "min_steps": arguments.batches,
         "max_steps": arguments.batches,
-        **{name: value for name in ("backbone", "batch_size") if (value := getattr(arguments, name))},
+        "backbone": arguments.backbone,
+        **({"batch_size": arguments.batch_size} if arguments.batch_size else {}),
     }
     attacker = Retrieval(**options)
     there, back = operations(attacker, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
@@ -24,7 +25,6 @@ from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.networks.siamese import embed_images
 from reidbench.networks.training import Length, optimizer, seed_of
 
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 #: Validation takes whole patients up to about this many images: all their pairs are half a million.
 VAL_IMAGES = 1000
 
@@ -109,11 +109,27 @@ class MovingAverage:
 
     decay: float
 
-    def __call__(self, averaged: Tensors, current: Tensors, steps: torch.Tensor | int) -> None:
-        """Moves the average towards the current weights, in place; ``steps`` have been averaged before."""
-        done = float(steps)
-        move = get_ema_multi_avg_fn(min(self.decay, (1 + done) / (10 + done)))  # type: ignore[no-untyped-call]
-        move(averaged, current, steps)
+    @torch.no_grad()
+    def __call__(self, averaged: nn.Module, current: nn.Module, done: int) -> None:
+        """Moves the average towards the current weights, in place, after ``done`` steps that were averaged before.
+
+        The step's number is the caller's, where torch's ``AveragedModel`` keeps it on the device: to ask for it there
+        makes the CPU wait for the GPU at each step.
+        """
+        decay = min(self.decay, (1 + done) / (10 + done)) if done else 0.0
+        pairs = list(zip(_tensors(averaged), _tensors(current)))
+        moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        move([there for there, _ in moving], [here for _, here in moving], done)
+        # Counts have no mean.
+        for there, here in pairs:
+            if not there.is_floating_point():
+                there.copy_(here)
+
+
+def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 class Learner(lightning.LightningModule):
@@ -140,11 +156,11 @@ class Learner(lightning.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
-        self.averaged: AveragedModel | None = None
+        self.averaged: Siamese | None = None
+        self._move = MovingAverage(average) if average else None
         if average:
-            self.averaged = AveragedModel(model, multi_avg_fn=MovingAverage(average), use_buffers=True)
             # Several processes wait for the gradients of all weights that want one.
-            self.averaged.requires_grad_(False)
+            self.averaged = copy.deepcopy(model).requires_grad_(False)
         self._scenario = train
         self._val = _part(val) if val is not None else None
         self._batches = batches
@@ -157,7 +173,7 @@ class Learner(lightning.LightningModule):
     @property
     def result(self) -> Siamese:
         """The trained network: the moving average of its weights, where one is kept."""
-        return cast(Siamese, self.averaged.module) if self.averaged is not None else self.model
+        return self.averaged if self.averaged is not None else self.model
 
     def train_dataloader(self) -> DataLoader[Sides]:
         """The batches of the coming epoch."""
@@ -198,8 +214,8 @@ class Learner(lightning.LightningModule):
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Moves the average."""
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
+        if self.averaged is not None and self._move is not None:
+            self._move(self.averaged, self.model, self.global_step - 1)
 
     def on_train_epoch_end(self) -> None:
         """Validates at every fifth of the training."""

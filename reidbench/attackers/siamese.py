@@ -25,22 +25,20 @@ from reidbench.progress import Progress
 QUICK: dict[str, Any] = {"weights": "phantom", "epochs": 15, "min_steps": 100}
 #: Weights by attacker, trained on generated patients alone: benchmarks/pretrain_phantom.py made them.
 PHANTOM = Path(__file__).with_name("phantom")
-#: One GPU, 256². Its schedule is long enough for tens of thousands of images, and its batch fits 24 GB.
+#: Checkpoints of a training. A GPU makes a pass over some thousand images in seconds, which writing a large network's
+#: state would double.
+MOST_ROUNDS = 20
+#: One GPU, 128²: the recipe that was measured there (docs/attackers.md). It needs no weights from elsewhere. Its schedule
+#: is long enough for tens of thousands of images.
 STANDARD: dict[str, Any] = {
-    "backbone": "resnet50",
-    "weights": "imagenet",
-    "grid": 4,
-    "dropout": 0.2,
+    "backbone": "resnet_small_32",
     "batch_size": 256,
     "epochs": 60,
     "min_steps": 1500,
     "max_steps": 100_000,
-    "lr": 1e-3,
-    "weight_decay": 0.05,
     "warm_epochs": 15,
     "warm_min_steps": 400,
     "warm_max_steps": 25_000,
-    "warm_lr": 3e-4,
     "average": 0.999,
     # It has the time: an informed attacker of a mild defense trains too, though the ignorant one is good already.
     "enough": None,
@@ -174,15 +172,12 @@ class SiameseAttacker(NetworkAttacker):
         return {"attacker": self.name, "backbone": self.backbone, "shape": f"{self.grid}x{self.grid}x{self.dimensions}"}
 
     def _length(self, images: int, *, warm: bool) -> Length:
-        if warm:
-            return length(
-                images,
-                self.batch_size,
-                epochs=self.warm_epochs,
-                min_steps=self.warm_min_steps,
-                max_steps=self.warm_max_steps,
-            )
-        return length(images, self.batch_size, epochs=self.epochs, min_steps=self.min_steps, max_steps=self.max_steps)
+        epochs, least, most = (
+            (self.warm_epochs, self.warm_min_steps, self.warm_max_steps)
+            if warm
+            else (self.epochs, self.min_steps, self.max_steps)
+        )
+        return length(images, self.batch_size, epochs=epochs, min_steps=least, max_steps=most, most_rounds=MOST_ROUNDS)
 
     def _batches(self, train: Scenario, seed: int) -> PatientBatches:
         return PatientBatches(

@@ -23,7 +23,11 @@ TOLERANCE = 0.5 / 255
 def to_unit(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """(B, H, W) uint8 to (B, 1, H, W) float32 in [0, 1]."""
     # A copy, since a memory-mapped store is read-only and torch warns of such arrays.
-    return torch.from_numpy(np.array(pixels)).to(device).unsqueeze(1).to(torch.float32).div_(255)
+    copied = torch.from_numpy(np.array(pixels))
+    if device.type == "cuda":
+        # From pinned memory the copy is queued behind what the GPU is doing, and the CPU goes on to the next step.
+        copied = copied.pin_memory()
+    return copied.to(device, non_blocking=True).unsqueeze(1).to(torch.float32).div_(255)
 
 
 def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:

@@ -49,11 +49,17 @@ class Length:
 MIN_ROUND = 25
 
 
-def length(images: int, batch_size: int, *, epochs: float, min_steps: int, max_steps: int) -> Length:
-    """Batches for ``epochs`` passes over ``images``, within [min_steps, max_steps], cut into even rounds."""
+def length(
+    images: int, batch_size: int, *, epochs: float, min_steps: int, max_steps: int, most_rounds: int | None = None
+) -> Length:
+    """Batches for ``epochs`` passes over ``images``, within [min_steps, max_steps], cut into even rounds.
+
+    A round is about a pass, and longer where there would be more than ``most_rounds``: each ends with a checkpoint.
+    """
     a_pass = images / batch_size
     total = round(min(max(epochs * a_pass, min_steps), max_steps))
     rounds = max(1, round(total / max(a_pass, MIN_ROUND)))
+    rounds = min(rounds, most_rounds or rounds)
     return Length(epochs=rounds, steps=max(1, round(total / rounds)))
 
 

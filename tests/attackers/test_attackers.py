@@ -293,9 +293,9 @@ def test_an_informed_training_undoes_an_inversion(attacker_class, world, tiny, t
 
 @pytest.mark.slow
 def test_the_standard_preset_trains_averages_and_comes_back(attacker_class, world, tmp_path):
-    # Its bfloat16 and moving average at a size that a CPU bears; ImageNet weights need a network connection.
+    # Its network, bfloat16 and moving average, for as long as a CPU bears.
     images, patients = world.blobs(4, 2, seed=1)
-    tiny = {"backbone": "resnet18", "weights": "random", "batch_size": 8, "min_steps": 2, "max_steps": 2}
+    tiny = {"batch_size": 8, "min_steps": 2, "max_steps": 2}
     attacker = attacker_class(**{**attacker_class.presets["standard"], **tiny})
     training = attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / "fit")
     assert training.images_seen == 16
@@ -322,16 +322,21 @@ def test_the_moving_average_is_what_is_kept_and_follows_a_short_training(attacke
 
 
 def test_the_moving_average_forgets_its_beginning():
-    values = [torch.full((2,), float(step)) for step in range(1, 401)]
-    averaged = [values[0].clone()]
-    for done, value in enumerate(values[1:], start=1):
-        MovingAverage(0.99)(averaged, [value], torch.tensor(done))
+    current, averaged = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2).requires_grad_(False)
+    for done in range(400):
+        for tensor in (current.weight, current.running_mean, current.num_batches_tracked):
+            tensor.detach().fill_(done + 1)
+        MovingAverage(0.99)(averaged, current, done)
     # By hand: the weight that each value has in the end.
     decays = [min(0.99, (1 + done) / (10 + done)) for done in range(1, 400)]
     weights = np.array([1.0, *(1 - d for d in decays)]) * np.array([np.prod(decays[step:]) for step in range(400)])
     assert weights.sum() == pytest.approx(1)
     assert weights[0] < 1e-3
-    torch.testing.assert_close(averaged[0], torch.full((2,), float(weights @ np.arange(1, 401))), rtol=1e-4, atol=0)
+    expected = torch.full((2,), float(weights @ np.arange(1, 401)))
+    torch.testing.assert_close(averaged.weight, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(averaged.running_mean, expected, rtol=1e-4, atol=0)
+    # A count has no mean.
+    assert averaged.num_batches_tracked == 400
 
 
 def test_a_good_start_is_kept_only_where_it_is_said_what_is_enough(attacker_class, world, tiny, tmp_path):

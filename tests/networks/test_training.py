@@ -45,6 +45,12 @@ def test_length_is_near_what_was_asked_for(images, batch, epochs, least):
     assert abs(plan.total - wanted) <= 1 + plan.epochs / 2
 
 
+def test_rounds_grow_where_there_would_be_more_than_asked_for():
+    plan = length(7600, 256, epochs=60, min_steps=1, max_steps=10**6, most_rounds=20)
+    assert (plan.epochs, plan.steps) == (20, 89)
+    assert length(7600, 256, epochs=15, min_steps=1, max_steps=10**6, most_rounds=20).epochs == 15
+
+
 def test_seeds_are_stable_and_apart():
     assert seed_of(0, "step", 1) == seed_of(0, "step", 1)
     assert len({seed_of(seed, what, step) for seed in range(5) for what in "ab" for step in range(50)}) == 500
