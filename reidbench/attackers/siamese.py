@@ -28,8 +28,8 @@ PHANTOM = Path(__file__).with_name("phantom")
 #: Checkpoints of a training. A GPU makes a pass over some thousand images in seconds, which writing a large network's
 #: state would double.
 MOST_ROUNDS = 20
-#: One GPU, 128²: the recipe that was measured there (docs/attackers.md). It needs no weights from elsewhere. Its schedule
-#: is long enough for tens of thousands of images.
+#: One GPU, 128²: the recipe that was measured there (docs/attackers.md). It needs no weights from elsewhere, and its
+#: schedule is long enough for tens of thousands of images.
 STANDARD: dict[str, Any] = {
     "backbone": "resnet_small_32",
     "batch_size": 256,
