@@ -173,7 +173,9 @@ def explain_pairs(
         if informed:
             # What this attacker sees: the release, or the release with the defense undone.
             _, searched = experiment.sides(template, INFORMED, published)
-            seen.append((f"{text}, informed attacker", searched, experiment.link(template, INFORMED, published)))
+            restored = "" if searched is published else ", who looks at the restored release"
+            title = f"{text}, informed attacker{restored}"
+            seen.append((title, searched, experiment.link(template, INFORMED, published)))
     patients = experiment.patients["test"]
     names = experiment.parts["test"].frame["image_id"]
     examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][2])

@@ -104,7 +104,7 @@ def as_text(explained: Sequence[Explained]) -> str:
 
 
 def _layer(name: str) -> str:
-    return name.removeprefix("backbone.features.")[-TILE // 7 :]
+    return name.rpartition("backbone.features.")[2][-TILE // 7 :]
 
 
 def _verdict(view: View) -> str:

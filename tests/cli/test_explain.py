@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.phantom import Phantom
+from reidbench.harness.experiment import Experiment
 from reidbench.harness.explain import attention
 from reidbench.report.attention import overlay
 
@@ -66,6 +68,18 @@ def test_examples_and_a_named_pair_before_and_after_a_defense(call, tmp_path):
     assert np.array_equal(first, page[6 + 40 + 16 + line : 6 + 40 + 16 + line + 144])
     assert (first.max(axis=2) != first.min(axis=2)).any(), "no map is drawn"
     assert "said to be" in call(*named).stdout
+
+
+@pytest.mark.parametrize("better", ["the release", "its restoration"])
+def test_a_view_says_when_the_attacker_looks_at_the_restored_release(call, monkeypatch, better):
+    # Which of both an informed attacker starts from is decided by these.
+    aucs = itertools.cycle((0.6, 0.7) if better == "its restoration" else (0.7, 0.6))
+    monkeypatch.setattr(Experiment, "_validation_auc", lambda *_: next(aucs))
+    arguments = ("explain", "--defense=gaussian_blur", *TINY, "--json", "--quiet")
+    titles = {view["title"] for pair in json.loads(call(*arguments).stdout) for view in pair["views"]}
+    restored = {title for title in titles if title.endswith("informed attacker, who looks at the restored release")}
+    assert len(titles) == 3
+    assert len(restored) == (better == "its restoration")
 
 
 @pytest.mark.parametrize(
