@@ -55,6 +55,10 @@ class Studio:
         self._progress = progress
         self._cohorts: dict[tuple[str, str, int], Cohort | str] = {}
 
+    def may_show(self, record: Record) -> bool:
+        """Whether images that a record is about show nobody, so that a report may."""
+        return record.track != "model" and isinstance(self._cohort(record), Cohort)
+
     def specimens(self, record: Record) -> Specimens | str:
         """Before and after, the very bytes that were published; or why there are none, in a few words."""
         if record.track == "model":

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from reidbench.harness.scores import SUFFIX
+from reidbench.harness.specimens import Studio
 from reidbench.report.repeat import explain_command, repeat_command
 
 # A picture of one white pixel.
@@ -51,6 +52,18 @@ def test_attention_maps_are_shown_where_images_may_be(call, runs, tiny_run):
     command = shlex.split(explain_command(tiny_run["records"][2], f"kept/{second}.attention.webp"))[1:]
     call(*command, "--ignorant-only", "--quiet")
     assert Image.open(runs / f"{second}.attention.webp").format == "WEBP"
+
+
+def test_attention_maps_stay_where_a_release_cannot_be_made_again(call, runs, tiny_run, monkeypatch):
+    stem = tiny_run["records"][1].stem
+    monkeypatch.setattr(Studio, "specimens", lambda *_: "its weights are gone")
+    call("report", f"kept/{stem}.json", "--out=pages", "--quiet")
+    page = (runs.parent / "pages" / f"{stem}.html").read_text()
+    assert "No images: its weights are gone." in page
+    assert f"--out {stem}.attention.webp" in page
+    (runs / f"{stem}.attention.png").write_bytes(PIXEL)
+    call("report", f"kept/{stem}.json", "--out=pages", "--quiet")
+    assert f'<img src="{stem}.attention.png"' in (runs.parent / "pages" / f"{stem}.html").read_text()
 
 
 def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):

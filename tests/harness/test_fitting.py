@@ -205,6 +205,7 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     (weights,) = (settings.cache / "steps" / "fit").glob("*/weights.safetensors")
     weights.write_bytes(b"others")
     assert studio.specimens(told) == "it was trained first, and its weights are no longer in the cache"
+    assert studio.may_show(told)
     # Another seed is another training.
     other = Experiment(small, {}, replace(settings, seed=1), Silent())
     again = release_of(other, chosen).info()

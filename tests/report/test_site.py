@@ -111,7 +111,9 @@ def test_images_of_real_patients_and_curves_without_scores_are_said_to_be_missin
     page = next(iter((site["folder"] / "records").glob("hostile-*.html"))).read_text()
     assert "images of real patients are never put into a report" in page
     assert "does not lie beside the record" in page
+    assert "No attention maps: they lie over images, which are not shown." in page
     assert "<img" not in page
+    assert not list((site["folder"] / "records").glob("hostile-*.attention.png"))
 
 
 def test_a_roc_curve_of_the_page_is_the_metric(site, tiny_run):

@@ -99,8 +99,9 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
     attention = None
     names = (one.path.with_name(f"{record.stem}{ending}") for ending in ATTENTION)
     beside = next((path for path in names if path.is_file()), None)
-    # Maps lie over images: they are shown where images may be.
-    if isinstance(found, Specimens) and beside is not None:
+    # Maps lie over images: they are shown where images may be, made again or not.
+    showable = studio.may_show(record)
+    if showable and beside is not None:
         attention = beside.name
         if (pages.folder / attention).resolve() != beside.resolve():
             pages.put(pages.folder / attention, beside.read_bytes())
@@ -115,6 +116,7 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
         **record_context(one, baseline),
         image=image,
         attention=attention,
+        showable=showable,
         specimens=found,
         problems=controls.of(record),
         controls=_came_out(controls, record),
