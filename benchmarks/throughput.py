@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--grid", type=int, default=4)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--peak", type=float, help="the chip's peak in TFLOP/s")
     arguments = parser.parse_args()
@@ -55,6 +56,7 @@ def main() -> None:
         "min_steps": arguments.batches,
         "max_steps": arguments.batches,
         "backbone": arguments.backbone,
+        "grid": arguments.grid,
         **({"batch_size": arguments.batch_size} if arguments.batch_size else {}),
     }
     attacker = Retrieval(**options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,8 +123,8 @@ class NetworkAttacker(Attacker):
         """Reads weights that :meth:`save` wrote, strictly."""
         self.keep(self.started(0, path).to(device))
 
-    def identity(self, train: Scenario, seed: int, start: Path | None) -> dict[str, str]:
-        """What determines a training: a checkpoint of another one is refused."""
+    def identity(self, train: Scenario, seed: int, start: Path | None) -> dict[str, Any]:
+        """What determines a training, but for its length: a checkpoint of another one is refused."""
         return {
             "attacker": self.name,
             "hyperparameters": self.model_dump_json(),

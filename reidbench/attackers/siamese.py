@@ -145,7 +145,8 @@ class SiameseAttacker(NetworkAttacker):
             epochs=plan.epochs,
             steps=plan.steps,
             seed=seed,
-            identity=self.identity(train, seed, first),
+            # The same options make another number of rounds where MOST_ROUNDS is another.
+            identity={**self.identity(train, seed, first), "rounds": plan.epochs, "batches": plan.steps},
             device=device,
             work_dir=work_dir,
             devices=self.devices,

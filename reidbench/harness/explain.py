@@ -49,15 +49,22 @@ class View:
     """A pair as one attacker sees it.
 
     Attributes:
-        title: what is published, and who attacks.
+        published: what is published: the originals, or a defense with its options.
+        attacker: who attacks, and whether through a restoration.
         attention: the maps.
         threshold: score from which on the attacker says "one patient": 1 % false positives on validation pairs; None
             where there are no such pairs.
     """
 
-    title: str
+    published: str
+    attacker: str
     attention: Attention
     threshold: float | None
+
+    @property
+    def title(self) -> str:
+        """What is published, and who attacks."""
+        return f"{self.published}, {self.attacker}"
 
     @property
     def accepted(self) -> bool | None:
@@ -163,22 +170,23 @@ def explain_pairs(
     settings = experiment.settings
     template = _require_siamese(settings)
     originals = experiment.originals
-    seen: list[tuple[str, Published, Linked]] = [
-        ("originals, ignorant attacker", originals, experiment.link(template, IGNORANT, originals))
+    seen: list[tuple[str, str, Published, Linked]] = [
+        ("originals", "ignorant attacker", originals, experiment.link(template, IGNORANT, originals))
     ]
     if defense is not None:
         published = release_of(experiment, defense)
         text = defense_text(defense.defense)
-        seen.append((f"{text}, ignorant attacker", published, experiment.link(template, IGNORANT, published)))
+        seen.append((text, "ignorant attacker", published, experiment.link(template, IGNORANT, published)))
         if informed:
             # What this attacker sees: the release, or the release with the defense undone.
             _, searched = experiment.sides(template, INFORMED, published)
             restored = "" if searched is published else ", who looks at the restored release"
-            title = f"{text}, informed attacker{restored}"
-            seen.append((title, searched, experiment.link(template, INFORMED, published)))
+            seen.append(
+                (text, f"informed attacker{restored}", searched, experiment.link(template, INFORMED, published))
+            )
     patients = experiment.patients["test"]
     names = experiment.parts["test"].frame["image_id"]
-    examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][2])
+    examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][3])
     held = originals.images("test").pixels
     return [
         Explained(
@@ -187,8 +195,8 @@ def explain_pairs(
             image_b=str(names[b]),
             same=bool(patients[a] == patients[b]),
             views=tuple(
-                View(title, _look(linked, held[a], published.images("test").pixels[b], settings), _threshold(linked))
-                for title, published, linked in seen
+                View(what, who, _look(linked, held[a], shown.images("test").pixels[b], settings), _threshold(linked))
+                for what, who, shown, linked in seen
             ),
         )
         for why, a, b in examples

@@ -56,7 +56,8 @@ def draw_attention(explained: Sequence[Explained], path: Path) -> None:
             draw.text((MARGIN + column * step, top + HEADER), name, fill="gray")
         top += 2 * HEADER
         for view in pair.views:
-            draw.text((MARGIN, top), f"{view.title}: {_verdict(view)}", fill="black")
+            said = f", {view.attacker}: {_verdict(view)}"
+            draw.text((MARGIN, top), _shortened(view.published, said, draw, sheet.width - 2 * MARGIN), fill="black")
             for column in range(columns):
                 side, layer = divmod(column, 1 + len(layers))
                 seen = view.attention
@@ -101,6 +102,14 @@ def as_text(explained: Sequence[Explained]) -> str:
     if explained[0].views[0].threshold is not None:
         lines.append("thresholds: 1 % false positives on validation pairs, each attacker's own in what it attacks")
     return "\n".join(lines)
+
+
+def _shortened(published: str, said: str, draw: ImageDraw.ImageDraw, width: int) -> str:
+    # A defense of many options is cut, and what is said of it is not: a page has the options elsewhere.
+    kept = published
+    while kept and draw.textlength(f"{kept}…{said}" if kept != published else published + said) > width:
+        kept = kept[:-1]
+    return published + said if kept == published else f"{kept}…{said}"
 
 
 def _layer(name: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
+from reidbench.attackers import siamese
 from reidbench.attackers.base import Scenario
 from reidbench.attackers.learner import MovingAverage
 from reidbench.attackers.losses import Contrast
@@ -51,11 +52,12 @@ def test_a_short_training_beats_chance_and_an_untrained_network_by_far(attacker_
     assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt"}
 
 
-def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, tiny, tmp_path):
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, tiny, tmp_path, average):
     images, patients = world.blobs(12, 3, seed=1)
     scenario = world.scenario(images, patients)
     # A memory of an odd length is filled and overwritten in the middle of an epoch.
-    short = {**tiny, "batch_size": 16, "min_steps": 75, "memory": 37}
+    short = {**tiny, "batch_size": 16, "min_steps": 75, "memory": 37, "average": average}
 
     class Killed(Exception):
         pass
@@ -86,6 +88,15 @@ def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, ti
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "resumed.safetensors")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_checkpoint_of_other_rounds_is_refused(attacker_class, world, tiny, tmp_path, monkeypatch):
+    scenario = world.scenario(*world.blobs(12, 3, seed=1))
+    short = {**tiny, "batch_size": 16, "min_steps": 75}
+    attacker_class(**short).fit(scenario, None, seed=3, device=CPU, work_dir=tmp_path)
+    monkeypatch.setattr(siamese, "MOST_ROUNDS", 2)
+    with pytest.raises(ReidbenchError, match=r"another training \(batches, rounds differ\)"):
+        attacker_class(**short).fit(scenario, None, seed=3, device=CPU, work_dir=tmp_path)
 
 
 def test_same_seed_same_weights_and_another_seed_others(attacker_class, world, tiny, tmp_path):
@@ -319,6 +330,17 @@ def test_the_moving_average_is_what_is_kept_and_follows_a_short_training(attacke
         kept[name] = load_file(tmp_path / f"{name}.safetensors")["network.head.4.weight"]
     moved, behind = ((kept["last"] - kept[name]).abs().mean() for name in ("first", "average"))
     assert 0 < behind < 0.2 * moved
+
+
+def test_the_moving_average_begins_with_the_weights_of_the_first_step(attacker_class, world, tiny, tmp_path):
+    images, patients = world.blobs(8, 3, seed=1)
+    kept = []
+    for average in (None, 0.999):
+        attacker = attacker_class(**{**tiny, "batch_size": 16, "min_steps": 1, "max_steps": 1, "average": average})
+        attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / str(average))
+        attacker.save(tmp_path / f"{average}.safetensors")
+        kept.append(load_file(tmp_path / f"{average}.safetensors"))
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
 def test_the_moving_average_forgets_its_beginning():

@@ -15,8 +15,8 @@ from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.phantom import Phantom
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.explain import attention
-from reidbench.report.attention import overlay
+from reidbench.harness.explain import Attention, Explained, View, attention
+from reidbench.report.attention import draw_attention, overlay
 
 TINY = (
     "--dataset=phantom:patients=40",
@@ -80,6 +80,19 @@ def test_a_view_says_when_the_attacker_looks_at_the_restored_release(call, monke
     restored = {title for title in titles if title.endswith("informed attacker, who looks at the restored release")}
     assert len(titles) == 3
     assert len(restored) == (better == "its restoration")
+
+
+def test_a_defense_of_many_options_cuts_off_nothing_that_is_said_of_it(tmp_path):
+    blank = np.zeros((2, 32, 32), np.uint8)
+    maps = {"network.backbone.features.layers.0": np.zeros((2, 32, 32), np.float32)}
+    pictures = []
+    for published, score in (("one " * 100, -1.0), ("one " * 100, 1.0), ("one", 1.0)):
+        view = View(published, "informed attacker", Attention(blank, maps, score), 0.0)
+        draw_attention([Explained("as asked", "a", "b", True, (view,))], tmp_path / "page.png")
+        pictures.append(np.asarray(Image.open(tmp_path / "page.png").convert("L")))
+    assert (pictures[0] != pictures[1]).any(), "the verdict is not on the picture"
+    assert all((picture[:, -6:] == 255).all() for picture in pictures), "a text runs over the edge"
+    assert (pictures[1] != pictures[2]).any()
 
 
 @pytest.mark.parametrize(
