@@ -93,6 +93,10 @@ class DpTraining(ModelDefense):
         """An untrained diagnostic network."""
         return DiagnosticNetwork(findings, width=self.width, side=min(self.side, size))
 
+    def check(self, train: LabelledImages) -> None:
+        """Refuses what cannot be accounted for, as :meth:`fit` does."""
+        self._accountable(train.population)
+
     def fit(
         self,
         network: Any,
@@ -109,21 +113,24 @@ class DpTraining(ModelDefense):
             ReidbenchError: delta is not below 1 / patients, no noise reaches epsilon, or the accountant cannot tell
                 what the given noise spends.
         """
-        delta = delta_for(self.delta, train.population)
-        rate = min(1.0, self.batch_size / train.population)
-        plan = self._plan(rate, delta)
-        # What cannot be accounted for is refused before the training, not after it.
-        guarantee(plan, self.steps, delta, UNIT)
+        delta, plan = self._accountable(train.population)
         training = Training(network, train, plan, seed=seed, device=device)
         history = training.run(work_dir, progress)
         findings = torch.from_numpy(train.findings.astype(np.float32))
         return Fitted(
             privacy=self._privacy(training, delta),
             epochs=len(history),
-            images_seen=round(self.steps * rate * len(training)),
+            images_seen=round(self.steps * plan.sample_rate * len(training)),
             history=history,
             learned=learned(history, findings),
         )
+
+    def _accountable(self, population: int) -> tuple[float, Plan]:
+        """δ and the plan, of which an account can be given: refused before the training, not after it."""
+        delta = delta_for(self.delta, population)
+        plan = self._plan(min(1.0, self.batch_size / population), delta)
+        guarantee(plan, self.steps, delta, UNIT)
+        return delta, plan
 
     def _plan(self, rate: float, delta: float) -> Plan:
         noise = self.noise_multiplier

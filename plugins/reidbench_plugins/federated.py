@@ -75,6 +75,10 @@ class Federated(ModelDefense):
         """An untrained diagnostic network."""
         return DiagnosticNetwork(findings, width=self.width, side=min(self.side, size))
 
+    def check(self, train: LabelledImages) -> None:
+        """Refuses an epsilon that no noise reaches, as :meth:`fit` does."""
+        self._noise(train.population)
+
     def fit(
         self,
         network: Any,
@@ -90,11 +94,7 @@ class Federated(ModelDefense):
         Raises:
             ReidbenchError: delta is not below 1 / patients, no noise reaches epsilon, or a site has no patient.
         """
-        delta = delta_for(self.delta, train.population)
-        # As many as each site has on average: a public number, unlike how many it really has.
-        share = max(1, round(train.population / self.sites))
-        rate = min(1.0, self.batch_size / share)
-        noise = noise_for(self.epsilon, delta, rate, self.rounds * self.steps) if self.epsilon != "inf" else None
+        delta, share, rate, noise = self._noise(train.population)
         where = sites_of(train, self.sites, seed)
         parts = [at_site(train, where == site, share) for site in range(self.sites)]
         if not all(len(part.pixels) for part in parts):
@@ -121,6 +121,15 @@ class Federated(ModelDefense):
         seen = round(self.rounds * self.steps * rate * len(np.unique(train.patients)))
         findings = torch.from_numpy(train.findings.astype(np.float32))
         return Fitted(privacy, self.rounds, seen, history, learned(history, findings))
+
+    def _noise(self, population: int) -> tuple[float, int, float, float | None]:
+        """δ, a site's patients, the rate at which a step takes one, and the noise for epsilon."""
+        delta = delta_for(self.delta, population)
+        # As many as each site has on average: a public number, unlike how many it really has.
+        share = max(1, round(population / self.sites))
+        rate = min(1.0, self.batch_size / share)
+        noise = noise_for(self.epsilon, delta, rate, self.rounds * self.steps) if self.epsilon != "inf" else None
+        return delta, share, rate, noise
 
     def _plan(self, rate: float, noise: float | None, lr: float) -> Plan:
         return Plan(

@@ -110,9 +110,31 @@ class ModelDefense(BaseDefense):
             work_dir: for checkpoints; called again with the same one after a kill, it goes on where it was.
         """
 
+    def check(self, train: LabelledImages) -> None:
+        """Refuses options or images by a ReidbenchError where :meth:`fit` would, before anything is trained.
+
+        By default nothing is refused here. A run asks before it trains the undefended model; :meth:`fit` is not to rely
+        on having been asked.
+        """
+
     @abstractmethod
     def undefended(self) -> ModelDefense:
         """The same model trained without the defense: what drops are counted from. Itself, if it is that."""
+
+
+def ask_model(defense: ModelDefense, train: LabelledImages) -> None:
+    """Asks a defense whether it would train on these images.
+
+    Raises:
+        ReidbenchError: it would not, with its reason.
+        PluginError: it raised anything else; the message begins with its name.
+    """
+    try:
+        defense.check(train)
+    except ReidbenchError as error:
+        raise ReidbenchError(f"{defense.name}: {error}") from error
+    except Exception as error:
+        raise PluginError(f"{defense.name}: check() raised {type(error).__name__}: {error}") from error
 
 
 def fit_model(

@@ -65,8 +65,14 @@ class ModelTrack:
             )
 
     def publish(self, defense: ModelDefense, found: Found) -> TrainedModel:
-        """What a defense publishes; nothing is trained before it is asked for."""
-        return TrainedModel(defense, found, self.experiment.cohort, settings=self.settings, cache=self.cache)
+        """What a defense publishes; nothing is trained before it is asked for.
+
+        Raises:
+            ReidbenchError: the defense would not train on this cohort.
+        """
+        model = TrainedModel(defense, found, self.experiment.cohort, settings=self.settings, cache=self.cache)
+        model.check()
+        return model
 
     def judge(self, published: TrainedModel, *, baseline: Record | None) -> tuple[Record, RunScores]:
         """Attacks a published model's vectors and its training patients, measures its utility, and makes the record.

@@ -20,6 +20,7 @@ from reidbench.defenses.model import (
     LabelledImages,
     ModelDefense,
     PublishedNetwork,
+    ask_model,
     fit_model,
     published_logits,
     published_vectors,
@@ -112,6 +113,15 @@ class TrainedModel:
             coins=coins,
             shadow=number,
         )
+
+    def check(self) -> None:
+        """Asks the defense whether it would train this model, unless that is done.
+
+        Raises:
+            ReidbenchError: it would not, with its reason.
+        """
+        if self._cache.known("model", self.key) is None:
+            ask_model(self.defense, self._images())
 
     def train(self, *, progress: Progress) -> TrainingInfo:
         """How the model was trained; trains it, if that isn't done."""

@@ -102,6 +102,11 @@ def claims(privacy):
     return type("Claims", (Steady,), {"__module__": __name__, "name": "broken", "fit": fit})
 
 
+def asked(check):
+    """A defense of which a run asks before it trains."""
+    return type("Asked", (Steady,), {"__module__": __name__, "name": "broken", "check": check})
+
+
 def refuses(network, train):
     raise ReidbenchError("too few patients")
 
@@ -112,6 +117,11 @@ def refuses(network, train):
         (defense(fit=draws), "global randomness: it draws from or seeds the global generator of numpy"),
         (defense(fit=changes), "training: fit() changed what it was given in place"),
         (defense(fit=breaks), "training: fit() raised KeyError"),
+        (asked(lambda self, train: {}["epsilon"]), "training: check() raised KeyError: 'epsilon'"),
+        (
+            asked(lambda self, train: refuses(None, train)),
+            "training: it refuses all sets, from 12 patients with images",
+        ),
         (defense(fit=diverges), "training: fit() left weights that are NaN or infinite"),
         (
             defense(fit=refuses),

@@ -426,6 +426,26 @@ def test_only_rungs_of_the_track_can_be_asked_for(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("name", ["dp_training", "federated"])
+def test_an_epsilon_out_of_reach_is_refused_before_anything_is_trained(tmp_path, name):
+    registry = Registry()
+    options = {"dp_training": "steps=1000000,batch_size=65536", "federated": "rounds=1000,steps=1000,batch_size=65536"}
+    (chosen,) = choose_defenses(registry, [f"{name}:epsilon=0.05,delta=1e-12,{options[name]}"])
+    with pytest.raises(ReidbenchError, match=f"{name}: epsilon=0.05, delta=1e-12: no noise is found"):
+        run(
+            choose_dataset(registry, "phantom:patients=40", None),
+            [chosen],
+            settings(registry, tmp_path / "cache"),
+            seeds=[0],
+            out=tmp_path / "out",
+            strict=False,
+            progress=Silent(),
+            done=lambda record, path: None,
+        )
+    assert not list((tmp_path / "cache" / "steps").glob("*/*"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_tracks_share_no_table(made, tiny_run, capsys):
     pages = render([*tiny_run["records"], *made["records"]])
     assert {"phantom.md", "phantom.csv", "phantom-models.md", "phantom-models.csv"} <= set(pages)

@@ -20,6 +20,7 @@ from reidbench.defenses.model import (
     LabelledImages,
     ModelDefense,
     PublishedNetwork,
+    ask_model,
     fit_model,
     published_logits,
     published_vectors,
@@ -86,6 +87,8 @@ def _violations(defense: ModelDefense, train: LabelledImages, device: torch.devi
 
 
 def _fit(defense: ModelDefense, train: LabelledImages, device: torch.device) -> tuple[PublishedNetwork, Fitted]:
+    # A run asks before it trains anything.
+    ask_model(defense, train)
     with tempfile.TemporaryDirectory() as folder:
         return fit_model(defense, train, seed=SEED, device=device, work_dir=Path(folder))
 
