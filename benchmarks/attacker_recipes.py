@@ -29,9 +29,9 @@ from reidbench.attackers.verification import Verification
 from reidbench.cohorts.base import Cohort, remap
 from reidbench.cohorts.load import load_cohort
 from reidbench.harness.environment import cache_folder
-from reidbench.harness.published import ArraySide
-from reidbench.harness.run import choose_dataset
 from reidbench.plugins import Registry
+from reidbench.settings import choose_dataset
+from reidbench.steps.releases import ArraySide
 
 DEV_PATIENTS = 80
 KINDS: dict[str, type[SiameseAttacker]] = {"verification": Verification, "retrieval": Retrieval}

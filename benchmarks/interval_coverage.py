@@ -14,10 +14,10 @@ import numpy as np
 from scipy.stats import norm
 
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.pairs import build_pairs
-from reidbench.harness.run import choose_dataset
+from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.metrics import bootstrap_auc_patients, effective_number
 from reidbench.plugins import Registry
+from reidbench.settings import choose_dataset
 
 # Standard deviations of a patient's likeness to itself, to others, and of each score; and what one patient adds.
 OWN = OTHER = NOISE = 0.5

@@ -23,12 +23,12 @@ from reidbench import metrics
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.cohorts.base import remap
-from reidbench.cohorts.metadata import metadata_score
-from reidbench.cohorts.pairs import build_pairs
-from reidbench.cohorts.phantom import Phantom
-from reidbench.cohorts.phantom.anatomy import DRAWS, SERIES, TRAITS
-from reidbench.cohorts.phantom.projection import project
-from reidbench.cohorts.phantom.randomness import generator
+from reidbench.cohorts.pairing.metadata import metadata_score
+from reidbench.cohorts.pairing.pairs import build_pairs
+from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.cohorts.sources.phantom.anatomy import DRAWS, SERIES, TRAITS
+from reidbench.cohorts.sources.phantom.projection import project
+from reidbench.cohorts.sources.phantom.randomness import generator
 from reidbench.utility.classifier import ClassifierOptions, fit_classifier, predict
 
 CPU = torch.device("cpu")

@@ -24,7 +24,7 @@ from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.phantom import Phantom
+from reidbench.cohorts.sources.phantom import Phantom
 
 CPU = torch.device("cpu")
 SEED = 20_220_926

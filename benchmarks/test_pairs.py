@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reidbench.cohorts.pairs import build_pairs
+from reidbench.cohorts.pairing.pairs import build_pairs
 
 # The seed's largest training: 800,000 pairs from the train part of ChestX-ray14.
 PAIRS = 800_000

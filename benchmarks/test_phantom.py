@@ -10,9 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from reidbench.cohorts.phantom import Phantom
-from reidbench.cohorts.phantom.projection import FIELD, TISSUE, project
-from reidbench.cohorts.phantom.scene import APERTURE, Scene
+from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.cohorts.sources.phantom.projection import FIELD, TISSUE, project
+from reidbench.cohorts.sources.phantom.scene import APERTURE, Scene
 
 SIZE = 64
 SOFT = ("torso", "neck", *(f"{part}_{side}" for part in ("trapezius", "shoulder", "arm") for side in ("right", "left")))

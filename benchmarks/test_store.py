@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench.cohorts.decode import decode
-from reidbench.cohorts.folder import Folder
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.pixels.decode import decode
+from reidbench.cohorts.sources.folder import Folder
 
 IMAGES, SIZE, BATCH = 96, 256, 32
 

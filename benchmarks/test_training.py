@@ -21,7 +21,7 @@ from torch.nn import functional
 from reidbench.attackers.base import Scenario
 from reidbench.attackers.verification import DifferenceHead, Verification
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.phantom import Phantom
+from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.networks.siamese import EmbeddingNet
 from reidbench.progress import Silent
 

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reidbench.attackers.base import Scenario
 from reidbench.attackers.retrieval import Retrieval
-from reidbench.harness.published import ArraySide
+from reidbench.steps.releases import ArraySide
 
 IMAGES, VISITS = 4096, 4
 

@@ -18,14 +18,21 @@ from reidbench import metrics
 from reidbench.attackers.base import Attacker
 from reidbench.cli.console import Terminal
 from reidbench.cohorts.load import load_cohort
-from reidbench.harness import evaluate
-from reidbench.harness.attack import Trained, train_attacker
 from reidbench.harness.environment import cache_folder
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.published import Release
-from reidbench.harness.run import choose_dataset, choose_defenses, dataset_options, defense_text, release_of
-from reidbench.harness.settings import DEFAULT_ATTACKERS, make_settings
+from reidbench.harness.run import release_of
 from reidbench.plugins import Registry
+from reidbench.records import figures
+from reidbench.settings import (
+    DEFAULT_ATTACKERS,
+    choose_dataset,
+    choose_defenses,
+    dataset_options,
+    defense_text,
+    make_settings,
+)
+from reidbench.steps.attackers import Trained, train_attacker
+from reidbench.steps.releases import Release
 
 
 def main() -> None:
@@ -94,7 +101,7 @@ def judged(experiment: Experiment, trained: Trained, published: Release) -> str:
     )
     pairs = experiment.pairs["random"]
     auc = metrics.roc_auc(attacker.score(held[pairs.a], gallery[pairs.b]), pairs.same)
-    ranks = evaluate.rank_images(lambda rows: attacker.score_block(held[rows], gallery), experiment.patients["test"])
+    ranks = figures.rank_images(lambda rows: attacker.score_block(held[rows], gallery), experiment.patients["test"])
     precision = ranks.average_precision[ranks.asked]
     return f"{auc:.3f} | {precision.mean():.3f}"
 

@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from reidbench.defenses.base import BaseDefense
 from reidbench.plugins import Registry
-from reidbench.report.describe import WORKS_ON
+from reidbench.report.text.describe import WORKS_ON
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "defenses.md"

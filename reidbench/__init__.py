@@ -35,7 +35,7 @@ _WHERE = {
     "ReidbenchError": "reidbench.errors",
     "UnreadableImage": "reidbench.errors",
     "hookimpl": "reidbench.plugins",
-    "learn": "reidbench.networks.learn",
+    "learn": "reidbench.networks.simple_training",
     "train": "reidbench.networks.training:run",
 }
 
@@ -78,8 +78,8 @@ if TYPE_CHECKING:
     from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
-    from reidbench.networks.learn import learn
     from reidbench.networks.siamese import EmbeddingNet
+    from reidbench.networks.simple_training import learn
     from reidbench.networks.training import run as train
     from reidbench.plugins import hookimpl
     from reidbench.progress import Progress

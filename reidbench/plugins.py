@@ -19,7 +19,7 @@ from typing import Any
 import pluggy
 
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
-from reidbench.naming import RULE, names_files
+from reidbench.files import RULE, names_files
 
 PROJECT = "reidbench"
 
@@ -170,38 +170,6 @@ class Registry:
                 raise PluginError(f"{name}: cannot import {entry.value}: {_short(error)}") from error
             self._modules[entry.value] = module
         return self._modules[entry.value]
-
-
-def source_digest(cls: type) -> str:
-    """SHA-256 over the source that a class stands on: a cached step ends when the code that made it changes.
-
-    That is the files of the class and of its bases, and of the modules of their own packages that these import.
-    """
-    files: set[Path] = set()
-    for base in cls.__mro__:
-        _gather(sys.modules.get(base.__module__), files)
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest() if files else "no file"  # typed into a notebook or a shell
-
-
-_FOREIGN = {"pydantic", "torch", *sys.stdlib_module_names}
-
-
-def _gather(module: ModuleType | None, files: set[Path]) -> None:
-    path = Path(str(getattr(module, "__file__", None)))
-    package = getattr(module, "__package__", "")
-    # The framework's own classes are not a plugin's code; what the core does to a step is in that step's code version.
-    top = getattr(module, "__name__", "").split(".")[0]
-    if module is None or top in _FOREIGN or path in files or not path.is_file():
-        return
-    files.add(path)
-    for value in list(vars(module).values()):
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if package and isinstance(name, str) and (name == package or name.startswith(f"{package}.")):
-            _gather(sys.modules.get(name), files)
 
 
 def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:

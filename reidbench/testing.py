@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     # Nothing heavy at import: pytest loads this in every project where reidbench is installed.
     import torch
 
+    from reidbench.conformance import Finding
     from reidbench.defenses.base import BaseDefense
-    from reidbench.defenses.conformance import Finding
-    from reidbench.report.compare import Comparison
+    from reidbench.report.figures.compare import Comparison
 
 
 class ConformanceWarning(UserWarning):
@@ -51,7 +51,7 @@ def assert_conforms(
         ReidbenchError: there is no defense of that name.
         PluginError: its package cannot be imported.
     """
-    from reidbench.defenses.conformance import broken, check_defense
+    from reidbench.conformance import broken, check_defense
     from reidbench.plugins import Registry
 
     cls = Registry().get("defense", defense) if isinstance(defense, str) else defense
@@ -91,8 +91,8 @@ def assert_no_regression(
         AssertionError: a regression; the lines that ``reidbench compare`` prints.
         ReidbenchError: the records cannot be compared.
     """
-    from reidbench.report.compare import Tolerances, compare
-    from reidbench.report.compare_page import as_text
+    from reidbench.report.figures.compare import Tolerances, compare
+    from reidbench.report.text.compare_page import as_text
 
     limits = Tolerances(max_auc_rise, max_map_rise, max_utility_drop)
     comparisons = compare(Path(base), Path(new), limits, every_rung=every_rung)

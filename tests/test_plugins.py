@@ -10,7 +10,8 @@ import textwrap
 import pytest
 
 from reidbench import PluginError, ReidbenchError
-from reidbench.plugins import GROUPS, Registry, source_digest
+from reidbench.plugins import GROUPS, Registry
+from reidbench.source_version import source_digest
 
 GOOD = """
 from reidbench import Defense, hookimpl

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from reidbench.attackers.base import Attacker, Scenario
-from reidbench.attackers.learner import PairHead, Siamese
+from reidbench.attackers.lightning_module import PairHead, Siamese
 from reidbench.attackers.weights import read_weights, write_weights
 from reidbench.errors import ReidbenchError
 from reidbench.networks.history import Training

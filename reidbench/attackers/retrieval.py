@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from reidbench.attackers.base import Attacker
-from reidbench.attackers.learner import PairHead
+from reidbench.attackers.lightning_module import PairHead
 from reidbench.attackers.losses import Contrast
 from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker

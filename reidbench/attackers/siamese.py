@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from reidbench.attackers.base import Fixed, Scenario
-from reidbench.attackers.learner import Learner, Siamese, validation_auc
+from reidbench.attackers.lightning_module import Learner, Siamese, validation_auc
 from reidbench.attackers.network import NetworkAttacker, summary
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.history import Training
@@ -100,7 +100,7 @@ class SiameseAttacker(NetworkAttacker):
 
     @abstractmethod
     def objective(self) -> nn.Module:
-        """A fresh loss, an :class:`~reidbench.attackers.learner.Objective`."""
+        """A fresh loss, an :class:`~reidbench.attackers.lightning_module.Objective`."""
 
     def fit(
         self,

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Training
-from reidbench.attackers.learner import Batch, Siamese
+from reidbench.attackers.lightning_module import Batch, Siamese
 from reidbench.attackers.losses import Contrast, PairsAndContrast
 from reidbench.attackers.network import LEARNED
 from reidbench.attackers.verification import DifferenceHead

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from reidbench.attackers.base import Attacker
-from reidbench.attackers.learner import PairHead
+from reidbench.attackers.lightning_module import PairHead
 from reidbench.attackers.losses import Contrast, PairsAndContrast
 from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker

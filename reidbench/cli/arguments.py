@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from reidbench.harness.settings import Settings
-    from reidbench.harness.threats import Rung
     from reidbench.plugins import Registry
     from reidbench.progress import Progress
+    from reidbench.records.ladder import Rung
+    from reidbench.settings import Settings
 
 DatasetName = Annotated[
     str | None, typer.Option("--dataset", help="NAME or NAME:option=value,…; the built-in phantom if left out.")
@@ -61,7 +61,7 @@ def settings_of(
 ) -> Settings:
     """Settings from what was typed, all of it checked; the default attackers where none is named, and every rung."""
     from reidbench.harness.environment import cache_folder, choose_device
-    from reidbench.harness.settings import DEFAULT_ATTACKERS, make_settings
+    from reidbench.settings import DEFAULT_ATTACKERS, make_settings
 
     return make_settings(
         registry,

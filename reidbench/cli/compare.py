@@ -32,10 +32,10 @@ def compare(
 ) -> None:
     """Exit 1 where a defense got weaker by more than the tolerance and more than chance, 2 where none can tell."""
     from reidbench.errors import ReidbenchError
-    from reidbench.report.compare import Tolerances
-    from reidbench.report.compare import compare as compare_places
-    from reidbench.report.compare_page import as_data, as_markdown, as_text
-    from reidbench.report.leaderboard import write
+    from reidbench.report.figures.compare import Tolerances
+    from reidbench.report.figures.compare import compare as compare_places
+    from reidbench.report.text.compare_page import as_data, as_markdown, as_text
+    from reidbench.report.text.leaderboard import write
 
     if markdown is not None and not Path(markdown).name:
         raise ReidbenchError(f"--markdown {markdown!r}: the name of a file is needed, or - for standard output")

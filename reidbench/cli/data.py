@@ -27,8 +27,8 @@ def check(
     """Tell what is there: images, patients, follow-ups, findings, unreadable files, duplicates."""
     from reidbench.cohorts.check import check_dataset
     from reidbench.harness.environment import cache_folder
-    from reidbench.harness.run import choose_dataset
     from reidbench.plugins import Registry
+    from reidbench.settings import choose_dataset
 
     source = choose_dataset(Registry(plugins_dir or ()), dataset, root)
     report = check_dataset(source, size=size, cache=cache_folder(), progress=progress_bar(quiet))

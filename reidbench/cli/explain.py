@@ -53,10 +53,10 @@ def explain(
 ) -> None:
     """Draw siamese Grad-CAM maps of pairs before and after a defense, at the first and a middle layer."""
     from reidbench.errors import ReidbenchError
-    from reidbench.harness.explain import explain as look
-    from reidbench.harness.run import choose_dataset, choose_defenses
     from reidbench.plugins import Registry
-    from reidbench.report.attention import as_data, as_text, draw_attention
+    from reidbench.report.pictures.attention import as_data, as_text, draw_attention
+    from reidbench.settings import choose_dataset, choose_defenses
+    from reidbench.studies.explain import explain as look
 
     if out.is_dir():
         raise ReidbenchError(f"--out {out}: a folder of this name is in the way; give the name of a picture")

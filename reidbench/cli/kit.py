@@ -11,7 +11,7 @@ import typer
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 if TYPE_CHECKING:
-    from reidbench.defenses.conformance import Finding
+    from reidbench.conformance import Finding
 
 MARKS = {"error": "FAIL", "warning": "warn"}
 
@@ -51,13 +51,13 @@ def check_defense(
         arguments = [name, f"--device={device}"] + ([f"--sheet={sheet.absolute()}"] if sheet else [])
         arguments += [f"--plugins-dir={folder}" for folder in plugins_dir or ()] + ["--json"] * as_json
         _check_apart(name.partition(":")[0], arguments, timeout, as_json)
-    from reidbench.defenses.conformance import broken
-    from reidbench.defenses.conformance import check_defense as check
+    from reidbench.conformance import broken
+    from reidbench.conformance import check_defense as check
     from reidbench.defenses.model import ModelDefense
     from reidbench.harness.environment import choose_device
-    from reidbench.harness.run import choose_dataset, choose_defenses
     from reidbench.plugins import Registry
-    from reidbench.report.sheet import draw_sheet
+    from reidbench.report.pictures.before_after import draw_sheet
+    from reidbench.settings import choose_dataset, choose_defenses
 
     registry = Registry(plugins_dir or ())
     chosen = choose_defenses(registry, [name])
@@ -74,7 +74,7 @@ def check_defense(
 
 
 def _check_apart(name: str, arguments: list[str], timeout: float, as_json: bool) -> None:
-    from reidbench.harness.apart import run_apart
+    from reidbench.harness.isolated import run_apart
 
     ended = run_apart(["check-defense", *arguments], timeout=timeout, say=lambda line: typer.echo(line, err=True))
     if ended.code is None:

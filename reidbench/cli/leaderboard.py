@@ -26,9 +26,9 @@ def leaderboard(
 ) -> None:
     """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
-    from reidbench.report.drops import paired_drops
-    from reidbench.report.leaderboard import leftover, render, write
-    from reidbench.report.matching import read_kept
+    from reidbench.report.figures.drops import paired_drops
+    from reidbench.report.figures.matching import read_kept
+    from reidbench.report.text.leaderboard import leftover, render, write
 
     places = records or [Path("leaderboards/records")]
     for place in places:
@@ -63,10 +63,10 @@ def leaderboard(
 def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quiet: bool) -> None:
     from reidbench.errors import ReidbenchError
     from reidbench.harness.environment import cache_folder
-    from reidbench.harness.specimens import Studio
     from reidbench.plugins import Registry
-    from reidbench.report.matching import read_kept
+    from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_site
+    from reidbench.studies.specimens import Studio
 
     if site.exists() and not site.is_dir():
         raise ReidbenchError(f"--site {site}: a file of this name is in the way")

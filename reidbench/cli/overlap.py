@@ -53,12 +53,12 @@ def overlap(
 ) -> None:
     """Rank patients of A and B that may be one person, with the false ones to be expected at each rank."""
     from reidbench.errors import ReidbenchError
-    from reidbench.harness.overlap import overlap as search
-    from reidbench.harness.overlap import read_known, recovered
-    from reidbench.harness.run import choose_dataset
     from reidbench.plugins import Registry
-    from reidbench.report.leaderboard import write
-    from reidbench.report.overlap import CUTS, as_csv, as_data, as_markdown, draw_candidates, print_overlap
+    from reidbench.report.text.leaderboard import write
+    from reidbench.report.text.overlap import CUTS, as_csv, as_data, as_markdown, draw_candidates, print_overlap
+    from reidbench.settings import choose_dataset
+    from reidbench.studies.overlap import overlap as search
+    from reidbench.studies.overlap import read_known, recovered
 
     require_folder(out)
     if train_root is not None and train_on is None:

@@ -48,7 +48,7 @@ def describe(
     """Show a plugin's summary, source, options with bounds and defaults, and operating points."""
     from reidbench.errors import ReidbenchError, did_you_mean
     from reidbench.plugins import Registry
-    from reidbench.report.describe import as_data, as_text
+    from reidbench.report.text.describe import as_data, as_text
 
     registry = Registry(plugins_dir or ())
     rows = [row for row in registry.found() if row.name == name]

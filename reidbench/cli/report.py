@@ -19,7 +19,7 @@ def report(
 ) -> None:
     """Write a record's page (figures, ladder, curves, images, provenance): it opens from disk and asks no network."""
     from reidbench.errors import ReidbenchError
-    from reidbench.report.matching import read_kept
+    from reidbench.report.figures.matching import read_kept
 
     for place in records:
         if not place.exists():
@@ -35,10 +35,10 @@ def report(
 def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> None:
     """Writes the pages of these records and names them."""
     from reidbench.harness.environment import cache_folder
-    from reidbench.harness.specimens import Studio
     from reidbench.plugins import Registry
-    from reidbench.report.matching import read_kept
+    from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_pages
+    from reidbench.studies.specimens import Studio
 
     studio = Studio(Registry(plugins_dir), cache_folder(), progress_bar(quiet))
     for page in write_pages(read_kept(paths), out, studio):

@@ -48,13 +48,13 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """Set a table or figure of Packhäuser et al. (2022) beside the same on your copy of the data."""
-    from reidbench.harness.copies import Copies
-    from reidbench.harness.reproduce import plan_of
-    from reidbench.harness.reproduce import reproduce as make
-    from reidbench.harness.run import choose_dataset
-    from reidbench.harness.study import Study
     from reidbench.plugins import Registry
-    from reidbench.report.reproduce import as_data, markdown, write
+    from reidbench.report.text.reproduce import as_data, markdown, write
+    from reidbench.settings import choose_dataset
+    from reidbench.studies.paper.data import Copies
+    from reidbench.studies.paper.study import Study
+    from reidbench.studies.paper.tables import plan_of
+    from reidbench.studies.paper.tables import reproduce as make
 
     plan = plan_of(what)
     require_folder(out)

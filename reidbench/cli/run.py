@@ -26,7 +26,7 @@ from reidbench.cli.arguments import (
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 if TYPE_CHECKING:
-    from reidbench.harness.record import Record
+    from reidbench.records.schema import Record
 
 
 def run(
@@ -68,10 +68,10 @@ def run(
     progress = progress_bar(quiet)
     with _waiting("starting", quiet=quiet):
         # torch takes seconds to import; everything that the user typed is checked right after it.
-        from reidbench.harness.run import choose_dataset, choose_defenses
         from reidbench.harness.run import run as run_all
-        from reidbench.harness.threats import parse_ladder
         from reidbench.plugins import Registry
+        from reidbench.records.ladder import parse_ladder
+        from reidbench.settings import choose_dataset, choose_defenses
 
     require_folder(out)
     registry = Registry(plugins_dir or ())
@@ -106,11 +106,11 @@ def run(
     if as_json:
         typer.echo("[" + ",\n".join(record.model_dump_json(by_alias=True) for record in records) + "]")
     else:
-        from reidbench.report.terminal import print_summary
+        from reidbench.report.text.terminal import print_summary
 
         print_summary(records)
         if strata:
-            from reidbench.report.strata import print_strata
+            from reidbench.report.text.strata import print_strata
 
             print_strata(records)
 

@@ -29,7 +29,7 @@ def check(
 
     Exit 0: all agree; 1: one disagrees; 2: none disagrees, and one could not be checked.
     """
-    from reidbench.report.submission import check_submissions, exit_code, find_records, summary
+    from reidbench.report.figures.submission import check_submissions, exit_code, find_records, summary
 
     results = []
     for result in check_submissions(find_records(records), progress_bar(quiet)):

@@ -51,8 +51,8 @@ def sweep(
     """Run defenses × options × seeds × presets, skip what is recorded, go on after a failure and name it at the end."""
     from reidbench.errors import ReidbenchError
     from reidbench.harness.environment import cache_folder, choose_device
-    from reidbench.harness.sweep import Place, make_plan, read_plan
-    from reidbench.harness.sweep import sweep as sweep_all
+    from reidbench.studies.sweep import Place, make_plan, read_plan
+    from reidbench.studies.sweep import sweep as sweep_all
 
     require_folder(out)
     typed: dict[str, Any] = {
@@ -85,7 +85,7 @@ def sweep(
 
 
 def _show(outcomes: list[Any]) -> None:
-    from reidbench.report.terminal import print_summary
+    from reidbench.report.text.terminal import print_summary
 
     for preset in dict.fromkeys(outcome.preset for outcome in outcomes):
         records = [outcome.record for outcome in outcomes if outcome.preset == preset and outcome.record]

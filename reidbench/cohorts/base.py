@@ -58,7 +58,7 @@ class Dataset(BaseModel, ABC):
 
     A subclass gives the table (:meth:`source`) and, for any of its rows, the pixels (:meth:`read`). The store calls
     ``read`` from worker processes, ``chunk`` rows at a time, so an instance must pickle. Image files are easiest served
-    from :class:`reidbench.cohorts.files.FileDataset`, which needs a table with paths and nothing more.
+    from :class:`reidbench.cohorts.sources.file_dataset.FileDataset`, which needs a table with paths and nothing more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

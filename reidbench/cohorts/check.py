@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import Cohort, Dataset
-from reidbench.cohorts.contact_sheet import draw_contact_sheet
 from reidbench.cohorts.load import prepared, read_pixels
+from reidbench.cohorts.pixels.contact_sheet import draw_contact_sheet
 from reidbench.cohorts.table import checked_table, counts
 from reidbench.progress import Progress
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from reidbench.cohorts.base import Cohort, Dataset, Source, remap
+from reidbench.cohorts.pixels.store import open_store
 from reidbench.cohorts.splits import with_validation
-from reidbench.cohorts.store import open_store
 from reidbench.cohorts.table import by_split, checked_table, table_digest
 from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.fitted import FitData, FittedDefense, History
-from reidbench.defenses.identity import identity
 from reidbench.defenses.random import stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress

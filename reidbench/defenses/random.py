@@ -27,7 +27,7 @@ def stream_key(release_seed: int, draw: int, defense: str, image_id: str = "", *
     """The key of one stream, 128 bits of a hash of all that tells it from others.
 
     Args:
-        defense: its name and options, as :func:`reidbench.defenses.identity.identity` writes them.
+        defense: its name and options, as :func:`reidbench.defenses.fingerprint.identity` writes them.
         image_id: empty where the stream is for a whole set.
     """
     # JSON keeps the parts from running into each other, whatever characters a name has.

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
-from reidbench.defenses.identity import identity
+from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom, stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress, Silent

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.cohorts.base import Cohort
-from reidbench.cohorts.metadata import metadata_score
-from reidbench.cohorts.pairs import Pairs
-from reidbench.harness.attack import Trained
-from reidbench.harness.evaluate import nan_mean
-from reidbench.harness.record import Controls
-from reidbench.harness.threats import Negatives
+from reidbench.cohorts.pairing.metadata import metadata_score
+from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.records.figures import nan_mean
+from reidbench.records.ladder import Negatives
+from reidbench.records.schema import Controls
+from reidbench.steps.attackers import Trained
 
 
 def judge_controls(

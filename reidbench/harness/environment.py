@@ -12,7 +12,7 @@ import platformdirs
 import torch
 
 from reidbench.errors import ReidbenchError
-from reidbench.harness.record import Environment, Git
+from reidbench.records.schema import Environment, Git
 
 # What a figure may depend on.
 PACKAGES = ("torch", "torchvision", "kornia", "lightning", "pytorch-metric-learning", "numpy", "pandas", "opacus")

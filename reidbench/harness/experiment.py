@@ -16,30 +16,33 @@ from numpy.typing import NDArray
 
 from reidbench import __version__, metrics
 from reidbench.cohorts.base import SPLITS, Cohort
-from reidbench.cohorts.pairlist import read_pair_list
-from reidbench.cohorts.pairs import Pairs, build_pairs
+from reidbench.cohorts.pairing.listed import read_pair_list
+from reidbench.cohorts.pairing.pairs import Pairs, build_pairs
 from reidbench.errors import ReidbenchError
-from reidbench.harness import evaluate
-from reidbench.harness.ahead import Job, run_ahead
-from reidbench.harness.attack import Trained, embed, train_attacker
 from reidbench.harness.controls import judge_controls
-from reidbench.harness.diagnosis import diagnose
 from reidbench.harness.environment import environment, git_state
-from reidbench.harness.inverting import Restored
-from reidbench.harness.levels import leveled
-from reidbench.harness.linked import Fused, Linked, Links
-from reidbench.harness.once import Once
-from reidbench.harness.published import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
-from reidbench.harness.record import Attack, DatasetInfo, Record, Utility
-from reidbench.harness.scores import RANKS, RunScores, attack_key
-from reidbench.harness.settings import Settings
-from reidbench.harness.steps import StepCache, code_version, hyperparameters
-from reidbench.harness.strata import GenuineStrata
-from reidbench.harness.threats import Built, Negatives, Rung, full_ladder
+from reidbench.harness.memo import Once
+from reidbench.harness.score_sources import Fused, Linked, Links
 from reidbench.progress import Progress
+from reidbench.records import figures
+from reidbench.records.ladder import Built, Negatives, Rung, full_ladder
+from reidbench.records.quantize import leveled
+from reidbench.records.schema import Attack, DatasetInfo, Record, Utility
+from reidbench.records.scores import RANKS, RunScores, attack_key
+from reidbench.records.strata import GenuineStrata
+from reidbench.settings import Settings
+from reidbench.source_version import code_version
+from reidbench.steps.attackers import Trained, embed, train_attacker
+from reidbench.steps.cache import StepCache, hyperparameters
+from reidbench.steps.classifiers import diagnose
+from reidbench.steps.prefetch import Job, run_ahead
+from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
+from reidbench.steps.restoration import Restored
 
 # Pairs are the same for every defense, seed and preset on a cohort: only so can runs be compared pair by pair.
 PAIR_SEED = 14
+# Where the code lies that turns what steps made into figures.
+ROOMS = ("cohorts", "metrics", "utility", "records", "settings", "steps", "harness")
 MAX_PAIRS = 100_000  # The seed's number of test pairs.
 
 
@@ -275,9 +278,9 @@ class Experiment:
             probabilities = links.probability(scores)
             kept.verification[attack_key(*where, negatives)] = scores
             if not np.isnan(probabilities).any():
-                kept.accepted[attack_key(*where, negatives)] = probabilities >= evaluate.HALF
+                kept.accepted[attack_key(*where, negatives)] = probabilities >= figures.HALF
             judge = partial(
-                evaluate.verification,
+                figures.verification,
                 scores,
                 pairs,
                 self.patients["test"],
@@ -288,10 +291,10 @@ class Experiment:
             )
             judged = self._once(judge, f"pairs, {negatives}", scores, probabilities, *(validation or ()))
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
-        ranks = evaluate.rank_images(links.block, self.patients["test"])
+        ranks = figures.rank_images(links.block, self.patients["test"])
         kept.keep_ranks(attack_key(*where), ranks)
         found = [getattr(ranks, name) for name in ("average_precision", *RANKS)]
-        ranked = self._once(partial(evaluate.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
+        ranked = self._once(partial(figures.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
         attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
         return attacks
 
@@ -365,7 +368,7 @@ class Experiment:
             "ladder": [str(rung) for rung in settings.ladder],
             "negatives": list(settings.negatives),
             "overrides": dict(settings.overrides),
-            "code": [code_version(f"reidbench.{room}") for room in ("cohorts", "metrics", "utility", "harness")],
+            "code": [code_version(f"reidbench.{room}") for room in ROOMS],
             "runs": settings.bootstrap_runs,
             "pairs per patient": settings.pairs_per_patient,
             "preset": settings.preset,

@@ -22,26 +22,27 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench import __version__, metrics
-from reidbench.attackers.learner import Siamese
+from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.vectors import fit_head, load_head, map_vectors, save_head
 from reidbench.cohorts.base import SPLITS
-from reidbench.cohorts.pairs import Pairs
+from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
-from reidbench.harness.ahead import run_ahead
-from reidbench.harness.attack import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
 from reidbench.harness.controls import judge_controls
-from reidbench.harness.diagnosis import judge_predictions
-from reidbench.harness.experiment import Experiment
-from reidbench.harness.levels import leveled
-from reidbench.harness.linked import Judged, Links, Scores
-from reidbench.harness.record import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
-from reidbench.harness.scores import RunScores, classifier_key
-from reidbench.harness.shadows import coins, confidence, judge_membership, unclaimed_delta
-from reidbench.harness.steps import code_version, hyperparameters
-from reidbench.harness.threats import Rung, full_ladder
-from reidbench.harness.trained import TrainedModel
+from reidbench.harness.experiment import ROOMS, Experiment
+from reidbench.harness.score_sources import Judged, Links, Scores
 from reidbench.plugins import Found
+from reidbench.records.figures import judge_predictions
+from reidbench.records.ladder import Rung, full_ladder
+from reidbench.records.membership import coins, confidence, judge_membership, unclaimed_delta
+from reidbench.records.quantize import leveled
+from reidbench.records.schema import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
+from reidbench.records.scores import RunScores, classifier_key
+from reidbench.source_version import code_version
+from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
+from reidbench.steps.cache import hyperparameters
+from reidbench.steps.prefetch import run_ahead
+from reidbench.steps.published_model import TrainedModel
 
 DISTANCE = "vector_distance"
 
@@ -127,9 +128,7 @@ class ModelTrack:
             "ladder": [str(rung) for rung in self.ladder],
             "negatives": list(self.experiment.pairs),
             "overrides": dict(settings.overrides),
-            "code": [
-                code_version(f"reidbench.{room}") for room in ("attackers", "cohorts", "harness", "metrics", "networks")
-            ],
+            "code": [code_version(f"reidbench.{room}") for room in ("attackers", "networks", *ROOMS)],
             "runs": settings.bootstrap_runs,
             "preset": settings.preset,
             "seed": settings.seed,
@@ -273,7 +272,7 @@ class _Head:
 
 @dataclass(frozen=True, eq=False)
 class _LinkedVectors:
-    """The test images' vectors, as one attacker compares them; see :class:`reidbench.harness.linked.Links`."""
+    """The test images' vectors, as one attacker compares them; see :class:`reidbench.harness.score_sources.Links`."""
 
     by: _Distance | _Head
     vectors: NDArray[np.float32]

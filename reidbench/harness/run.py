@@ -9,31 +9,15 @@ from typing import Any, Protocol
 
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
-from reidbench.defenses.base import BaseDefense
 from reidbench.defenses.model import ModelDefense
-from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.model_track import ModelTrack
-from reidbench.harness.published import Release
-from reidbench.harness.record import Record, read_record
-from reidbench.harness.scores import SUFFIX, RunScores
-from reidbench.harness.settings import Settings
-from reidbench.options import build, parse_spec
-from reidbench.plugins import Found, Registry
 from reidbench.progress import Progress
-
-DEFAULT_DATASET = "phantom"
-ALL_POINTS = "all"
-# The authors' own settings of a training, which may take a GPU and days: asked for by name only.
-PUBLISHED_POINT = "published"
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A defense as it was asked for, with where it comes from."""
-
-    defense: BaseDefense
-    found: Found
+from reidbench.records.schema import Record
+from reidbench.records.scores import SUFFIX, RunScores
+from reidbench.records.store import read_record, write_record
+from reidbench.settings import Chosen, Settings, dataset_options, defense_text
+from reidbench.steps.releases import Release
 
 
 class Track(Protocol):
@@ -65,67 +49,6 @@ class Subject:
     name: str
     label: str
     undefended: Subject | None
-
-
-def choose_defenses(registry: Registry, texts: Sequence[str]) -> list[Chosen]:
-    """Defenses from ``name:option=value``, ``name:point`` or ``name:all`` (every operating point).
-
-    Raises:
-        ReidbenchError: a name, an option or a point is unknown, or a value is out of its bounds.
-    """
-    chosen = []
-    for text in texts:
-        spec = parse_spec(text)
-        cls = registry.get("defense", spec.name)
-        if not issubclass(cls, BaseDefense):
-            raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Defense or one of its kinds")
-        points: dict[str, dict[str, Any]] = cls.operating_points
-        found = registry.describe("defense", spec.name)
-        if spec.point is None:
-            below: list[dict[str, Any]] = [{}]
-        elif spec.point == ALL_POINTS and points:
-            below = [options for name, options in points.items() if name != PUBLISHED_POINT]
-        elif spec.point in points:
-            below = [points[spec.point]]
-        else:
-            known = [*points, ALL_POINTS] if points else []
-            hint = did_you_mean(spec.point, known) if known else f"it has none; options: {', '.join(cls.model_fields)}"
-            raise ReidbenchError(f"defense {spec.name!r} has no operating point {spec.point!r}: {hint}")
-        chosen += [Chosen(build("defense", cls, {**point, **spec.options}), found) for point in below]
-    return chosen
-
-
-def choose_dataset(registry: Registry, text: str | None, root: Path | None, option: str = "--root") -> Dataset:
-    """The dataset from ``name`` or ``name:option=value``; the phantom if none is named.
-
-    ``option`` is what gives the folder, for errors.
-
-    Raises:
-        ReidbenchError: the name or an option is unknown, or ``root`` is needed or not taken.
-    """
-    spec = parse_spec(text or DEFAULT_DATASET)
-    if spec.point is not None:
-        raise ReidbenchError(f"dataset {text}: {spec.point!r} is no option=value")
-    cls = registry.get("dataset", spec.name)
-    if not issubclass(cls, Dataset):
-        raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Dataset")
-    options = dict(spec.options)
-    if root is not None:
-        if "root" not in cls.model_fields:
-            raise ReidbenchError(f"{option} {root}: dataset {spec.name!r} takes no folder")
-        options["root"] = root
-    elif "root" in cls.model_fields and cls.model_fields["root"].is_required() and "root" not in options:
-        raise ReidbenchError(f"dataset {spec.name!r} needs its folder: add {option} FOLDER")
-    return build("dataset", cls, options)
-
-
-def dataset_options(dataset: Dataset) -> dict[str, Any]:
-    """A dataset's options for the record; folders are left out, since they say where, not what."""
-    return {
-        name: value
-        for name, value in dataset.model_dump(mode="json").items()
-        if not isinstance(getattr(dataset, name), Path)
-    }
 
 
 def run(
@@ -232,10 +155,4 @@ def record_run(subject: Subject, baseline: Record | None, out: Path) -> tuple[Re
     # Scores first: a record on disk says that everything behind it is there.
     digest = scores.write(out / f"{made.stem}{SUFFIX}")
     record = made.model_copy(update={"scores_sha256": digest})
-    return record, record.write(out)
-
-
-def defense_text(defense: BaseDefense) -> str:
-    """Name and options for a person: ``gaussian_noise sigma=0.1``."""
-    options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
-    return f"{defense.name} {options}".strip()
+    return record, write_record(record, out)

@@ -8,6 +8,7 @@ from reidbench.metrics.bootstrap import (
     bootstrap_verification_patients,
     why_unbounded,
 )
+from reidbench.metrics.dataset_overlap import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.intervals import (
     Interval,
     bootstrap_mean_patients,
@@ -15,7 +16,6 @@ from reidbench.metrics.intervals import (
     guarded_share,
     wilson_interval,
 )
-from reidbench.metrics.linkage import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.membership import (
     MembershipIntervals,
     bootstrap_membership,

@@ -21,7 +21,6 @@ from math import ceil
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reidbench.metrics.arrays import Floats, Indices, scored_pairs
 from reidbench.metrics.intervals import (
     NUMBERS_AT_ONCE,
     Interval,
@@ -34,6 +33,7 @@ from reidbench.metrics.intervals import (
     resample,
 )
 from reidbench.metrics.roc import Curve, Ranking
+from reidbench.metrics.validation import Floats, Indices, scored_pairs
 from reidbench.metrics.verification import checked_rate
 
 LOW_RATES = (0.01, 0.001)

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.arrays import Floats, Indices, codes
 from reidbench.metrics.parallel import over_threads
+from reidbench.metrics.validation import Floats, Indices, codes
 
 # Given a random generator and a number of runs, that many resampled figures: (runs, figures).
 Draw = Callable[[np.random.Generator, int], Floats]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from reidbench.metrics.arrays import Bools, Floats, binary, score_vector
 from reidbench.metrics.bootstrap import bounded_tpr
 from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
 from reidbench.metrics.roc import Curve, Ranking
+from reidbench.metrics.validation import Bools, Floats, binary, score_vector
 from reidbench.metrics.verification import checked_rate
 
 #: Beyond this nobody claims anything, and no number of patients proves it.

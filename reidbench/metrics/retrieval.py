@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.arrays import Bools, Floats, Indices, codes
+from reidbench.metrics.expected_ranks import TieGroups, expected
 from reidbench.metrics.parallel import over_threads, threads
-from reidbench.metrics.ties import TieGroups, expected
+from reidbench.metrics.validation import Bools, Floats, Indices, codes
 
 ScoreBlock = Callable[[slice], NDArray[np.floating[Any]]]
 

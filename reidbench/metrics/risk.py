@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.arrays import Floats, Indices, codes
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
 from reidbench.metrics.retrieval import QueryRanks
+from reidbench.metrics.validation import Floats, Indices, codes
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.arrays import Bools, Floats, Indices, scored_pairs
+from reidbench.metrics.validation import Bools, Floats, Indices, scored_pairs
 
 Weights = NDArray[np.floating[Any] | np.integer[Any]]
 

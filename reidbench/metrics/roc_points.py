@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reidbench.metrics.arrays import Floats
 from reidbench.metrics.bootstrap import bootstrap_verification_patients
 from reidbench.metrics.roc import ROUNDING, Ranking
+from reidbench.metrics.validation import Floats
 
 # The first false positives one by one; from there on so many points a tenfold that a line between them hides nothing.
 _ONE_BY_ONE = 20

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.arrays import Floats, Indices, codes, score_vector
 from reidbench.metrics.intervals import (
     Interval,
     checked,
@@ -21,6 +20,7 @@ from reidbench.metrics.intervals import (
     percentile_interval,
     wilson_interval,
 )
+from reidbench.metrics.validation import Floats, Indices, codes, score_vector
 
 NO_PAIR = "no genuine pair"
 ONE_PATIENT = "one patient: no interval over patients"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reidbench.metrics.arrays import Floats
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
 from reidbench.metrics.retrieval import QueryRanks
+from reidbench.metrics.validation import Floats
 
 
 @dataclass(frozen=True)

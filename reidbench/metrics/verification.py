@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reidbench.metrics.arrays import Floats, binary, scored_pairs
 from reidbench.metrics.roc import Ranking
+from reidbench.metrics.validation import Floats, binary, scored_pairs
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from reidbench.attackers import siamese
 from reidbench.attackers.base import Scenario
-from reidbench.attackers.learner import MovingAverage
+from reidbench.attackers.lightning_module import MovingAverage
 from reidbench.attackers.losses import Contrast
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
-from reidbench.harness.published import ArraySide
+from reidbench.steps.releases import ArraySide
 
 ATTACKERS = [Verification, Retrieval]
 CPU = torch.device("cpu")

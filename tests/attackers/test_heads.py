@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.attackers.learner import Batch, PairHead
+from reidbench.attackers.lightning_module import Batch, PairHead
 from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
 from reidbench.attackers.retrieval import DistanceHead, Retrieval
 from reidbench.attackers.verification import DifferenceHead, Verification

@@ -12,7 +12,7 @@ from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.siamese import PHANTOM
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.phantom import Phantom
+from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.metrics import roc_auc
 from reidbench.progress import Silent
 

@@ -13,10 +13,10 @@ from PIL import Image
 from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.verification import Verification
-from reidbench.cohorts.phantom import Phantom
+from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.explain import Attention, Explained, View, attention
-from reidbench.report.attention import draw_attention, overlay
+from reidbench.report.pictures.attention import draw_attention, overlay
+from reidbench.studies.explain import Attention, Explained, View, attention
 
 TINY = (
     "--dataset=phantom:patients=40",

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reidbench.cohorts.phantom import Phantom
+from reidbench.cohorts.sources.phantom import Phantom
 
 A, B = "phantom:patients=24,visits=even", "phantom:patients=24,first_patient=14,prefix=q,visits=odd"
 TINY = (

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from reidbench.harness.scores import SUFFIX
-from reidbench.harness.specimens import Studio
-from reidbench.report.repeat import explain_command, repeat_command
+from reidbench.records.scores import SUFFIX
+from reidbench.report.text.repeat import explain_command, repeat_command
+from reidbench.studies.specimens import Studio
 
 # A picture of one white pixel.
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG6Z8xQAAAABJRU5ErkJggg==")
@@ -128,8 +128,8 @@ def test_submit_check_goes_on_after_a_record_without_scores(call, runs, tiny_run
 @pytest.mark.parametrize("place", ["", ".", "/", "/proc/foo", "taken/page.md", "folder", "o" * 300])
 def test_a_summary_that_cannot_be_written_is_one_line_and_leaves_nothing(refused, runs, tmp_path, monkeypatch, place):
     # What is written does not matter, and these records are too small to be compared.
-    monkeypatch.setattr("reidbench.report.compare.compare", lambda *places, **options: [])
-    monkeypatch.setattr("reidbench.report.compare_page.as_markdown", lambda comparisons: "a page")
+    monkeypatch.setattr("reidbench.report.figures.compare.compare", lambda *places, **options: [])
+    monkeypatch.setattr("reidbench.report.text.compare_page.as_markdown", lambda comparisons: "a page")
     (tmp_path / "taken").write_text("")
     (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))

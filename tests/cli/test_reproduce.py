@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from reidbench.cli import main
-from reidbench.cohorts.phantom import Phantom
-from reidbench.harness import seed
-from reidbench.harness.reproduce import PLANS
+from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.studies.paper import facts
+from reidbench.studies.paper.tables import PLANS
 
 pytestmark = pytest.mark.slow
 
@@ -129,10 +129,10 @@ def test_table_3_has_a_row_for_every_published_width_and_one_of_its_own(made):
 
 def test_foreign_material_divides_the_test_part(made):
     for what, count in (("table2", "pairs"), ("table4", "gallery")):
-        parts = [rows(made[what])[name]["here"][count] for name in (seed.WITH, seed.WITHOUT)]
+        parts = [rows(made[what])[name]["here"][count] for name in (facts.WITH, facts.WITHOUT)]
         assert all(part > 0 for part in parts)
     whole = rows(made["table3"])["phantom, 64²"]["here"]["gallery"]
-    assert sum(rows(made["table4"])[name]["here"]["gallery"] for name in (seed.WITH, seed.WITHOUT)) == whole
+    assert sum(rows(made["table4"])[name]["here"]["gallery"] for name in (facts.WITH, facts.WITHOUT)) == whole
 
 
 def test_the_figures_are_of_the_same_pairs_as_table_1(made):

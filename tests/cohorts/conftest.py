@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.files import FileDataset
+from reidbench.cohorts.sources.file_dataset import FileDataset
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.check import Duplicate, check_dataset, find_duplicates
-from reidbench.cohorts.chestxray14 import ChestXray14
-from reidbench.cohorts.contact_sheet import draw_contact_sheet
-from reidbench.cohorts.folder import Folder
+from reidbench.cohorts.pixels.contact_sheet import draw_contact_sheet
+from reidbench.cohorts.sources.chestxray14 import ChestXray14
+from reidbench.cohorts.sources.folder import Folder
 from reidbench.errors import ReidbenchError
 
 

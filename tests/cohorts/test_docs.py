@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.pairs import Pairs
+from reidbench.cohorts.pairing.pairs import Pairs
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -36,7 +36,7 @@ def test_dataset_of_one_s_own_format(tmp_path: Path, write_png: Callable[..., Pa
 
 
 def test_manifest_of_the_page_is_read(tmp_path: Path, write_png: Callable[..., Path]) -> None:
-    from reidbench.cohorts.folder import Folder
+    from reidbench.cohorts.sources.folder import Folder
 
     [text] = re.findall(r"```csv\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     (tmp_path / "manifest.csv").write_text(text)

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from reidbench import Field, FitData, FittedDefense, PluginError, ReidbenchError
-from reidbench.defenses.conformance import broken, check_defense
-from reidbench.defenses.conformance.fitting import small_set
+from reidbench.conformance import broken, check_defense
+from reidbench.conformance.fitting import small_set
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom
 from reidbench.defenses.release import release

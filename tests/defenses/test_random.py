@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reidbench import CohortDefense, Defense, Field, PluginError
-from reidbench.defenses.identity import identity
+from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom, stream_key, stream_of
 from reidbench.defenses.release import release
 

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from reidbench.harness.record import Record
+from reidbench.records.schema import Record
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8")

@@ -13,23 +13,24 @@ import torch
 from reidbench import ReidbenchError, metrics
 from reidbench.cohorts.load import load_cohort
 from reidbench.harness.model_track import _Distance
-from reidbench.harness.recompute import recompute
-from reidbench.harness.record import AuditTrial, read_record
-from reidbench.harness.run import choose_dataset, choose_defenses, run
-from reidbench.harness.scores import SUFFIX, read_scores
-from reidbench.harness.settings import make_settings
-from reidbench.harness.shadows import confidence, proved_at, unclaimed_delta
-from reidbench.harness.threats import full_ladder, parse_ladder
+from reidbench.harness.run import run
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
-from reidbench.report.leaderboard import render
-from reidbench.report.matching import read_kept
-from reidbench.report.membership import membership_lines
-from reidbench.report.repeat import repeat_command
+from reidbench.records.ladder import full_ladder, parse_ladder
+from reidbench.records.membership import confidence, proved_at, unclaimed_delta
+from reidbench.records.recompute import recompute
+from reidbench.records.schema import AuditTrial
+from reidbench.records.scores import SUFFIX, read_scores
+from reidbench.records.store import read_record
+from reidbench.report.figures.matching import read_kept
+from reidbench.report.figures.membership import membership_lines
+from reidbench.report.figures.summary import contradiction
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
-from reidbench.report.summary import contradiction
-from reidbench.report.terminal import print_summary
+from reidbench.report.text.leaderboard import render
+from reidbench.report.text.repeat import repeat_command
+from reidbench.report.text.terminal import print_summary
+from reidbench.settings import choose_dataset, choose_defenses, make_settings
 
 DEFENSE = "dp_training:noise_multiplier=0.7,steps=12,batch_size=16,lr=0.02"
 LITTLE = {

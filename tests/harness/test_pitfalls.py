@@ -15,16 +15,16 @@ from pydantic import ValidationError
 
 from reidbench import Attacker, Training
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.pairs import Pairs
-from reidbench.harness import evaluate
+from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.published import ATTACKERS_VALIDATION
-from reidbench.harness.record import DefenseInfo
-from reidbench.harness.run import choose_dataset, choose_defenses, release_of
-from reidbench.harness.settings import make_settings
-from reidbench.harness.threats import Rung
+from reidbench.harness.run import release_of
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
+from reidbench.records import figures
+from reidbench.records.ladder import Rung
+from reidbench.records.schema import DefenseInfo
+from reidbench.settings import choose_dataset, choose_defenses, make_settings
+from reidbench.steps.releases import ATTACKERS_VALIDATION
 
 CPU = torch.device("cpu")
 
@@ -134,7 +134,7 @@ def test_pitfall_9_the_threshold_knows_nothing_of_the_test_pairs():
     validation = rng.normal(size=400) + np.repeat([2, 0], 200), np.repeat([True, False], 200)
 
     def judged(scores):
-        return evaluate.verification(
+        return figures.verification(
             scores, pairs, patients, probabilities=np.full(40, np.nan), validation=validation, runs=2
         ).calibrated
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from reidbench import metrics
-from reidbench.cohorts.phantom import Phantom
-from reidbench.harness.record import Record, read_record
-from reidbench.harness.scores import SUFFIX, attack_key, read_scores
-from reidbench.report.controls import board_controls
+from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.records.schema import Record
+from reidbench.records.scores import SUFFIX, attack_key, read_scores
+from reidbench.records.store import read_record, write_record
+from reidbench.report.figures.controls import board_controls
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +131,7 @@ def test_the_written_record_is_the_printed_one_and_is_never_overwritten(small_ru
         path = small_run["folder"] / "runs" / f"{record.defense.name}-{record.id}.json"
         assert read_record(path) == record
         before = path.read_bytes()
-        record.model_copy(update={"command": "another"}).write(path.parent)
+        write_record(record.model_copy(update={"command": "another"}), path.parent)
         assert path.read_bytes() == before
 
 

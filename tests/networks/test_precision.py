@@ -8,13 +8,13 @@ import torch
 
 from reidbench.defenses.base import Defense
 from reidbench.defenses.fitted import FittedDefense
-from reidbench.harness.inverting import _RestoredSide
-from reidbench.harness.published import ArraySide, MechanismSide
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.linear import LinearMap
 from reidbench.networks.precision import in_full
 from reidbench.networks.restorer import Restorer
 from reidbench.plugins import Registry
+from reidbench.steps.releases import ArraySide, MechanismSide
+from reidbench.steps.restoration import _RestoredSide
 
 CPU = torch.device("cpu")
 REGISTRY = Registry([])

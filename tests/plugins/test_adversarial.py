@@ -11,7 +11,7 @@ from kornia.filters import get_gaussian_kernel2d
 from torch import nn
 
 from reidbench import FitData, ReidbenchError
-from reidbench.defenses.conformance.fitting import small_set
+from reidbench.conformance.fitting import small_set
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import release
 from reidbench_plugins._adversaries import Adversaries, Partners

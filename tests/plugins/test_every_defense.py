@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from reidbench import CohortDefense, Defense, FittedDefense, ReidbenchError
+from reidbench.conformance.fitting import small_set
+from reidbench.conformance.gradient import check_gradient
 from reidbench.defenses.base import BaseDefense
-from reidbench.defenses.conformance.fitting import small_set
-from reidbench.defenses.conformance.gradient import check_gradient
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import draw_batch, release, to_unit
 from reidbench.errors import PluginError

@@ -15,11 +15,11 @@ CROWD = 66
 @pytest.fixture(scope="session")
 def site_of(tiny_run):
     """Writes a site below a folder: of records as their files have them, and of those in other places."""
-    from reidbench.harness.specimens import Studio
     from reidbench.plugins import Registry
     from reidbench.progress import Silent
-    from reidbench.report.matching import read_kept
+    from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_site
+    from reidbench.studies.specimens import Studio
 
     def write(folder, made, *places):
         kept = folder / "records"

@@ -13,16 +13,17 @@ import pytest
 from scipy.stats import t as student
 
 from reidbench import ReidbenchError, metrics
-from reidbench.cohorts.pairs import Pairs
-from reidbench.harness import evaluate
-from reidbench.harness.record import Record, read_record
-from reidbench.harness.scores import SUFFIX, RunScores, attack_key, read_scores
-from reidbench.harness.steps import content_digest
-from reidbench.report.compare import Change, Tolerances, compare
-from reidbench.report.compare_page import as_data, as_markdown, as_text
-from reidbench.report.paired import over_seeds
+from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.files import content_digest
+from reidbench.records import figures
+from reidbench.records.schema import Record
+from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
+from reidbench.records.store import read_record, write_record
+from reidbench.report.figures.compare import Change, Tolerances, compare
+from reidbench.report.figures.paired import over_seeds
+from reidbench.report.text.compare_page import as_data, as_markdown, as_text
 
-SAMPLE = Path(__file__).parents[1] / "harness" / "samples" / "v1-gaussian_noise.json"
+SAMPLE = Path(__file__).parents[1] / "records" / "samples" / "v1-gaussian_noise.json"
 RUNS = 200
 ATTACKERS = ("verification", "retrieval")
 WHERE = ("ignorant", "original-released")
@@ -84,11 +85,11 @@ class Maker:
                 )
                 for task in ("verification", "retrieval")
             )  # fmt: skip
-            judged = evaluate.verification(
+            judged = figures.verification(
                 scores, pairs, patient, probabilities=np.full(1, np.nan), validation=None, runs=50
             )
             found = metrics.bootstrap_mean_patients(precision, patient, runs=50)
-            ranked = retrieval.metrics.model_copy(update={"map_at_r": evaluate.interval(found)})
+            ranked = retrieval.metrics.model_copy(update={"map_at_r": figures.interval(found)})
             attacks += [
                 verification.model_copy(update={"metrics": judged}),
                 retrieval.model_copy(update={"metrics": ranked}),
@@ -102,7 +103,7 @@ class Maker:
             record = _with_utility(record, utility)
         folder = self.folder / place
         digest = kept.write(folder / f"{record.stem}{SUFFIX}") if keep_scores else None
-        return record.model_copy(update={"scores_sha256": digest}).write(folder)
+        return write_record(record.model_copy(update={"scores_sha256": digest}), folder)
 
 
 def _diagnosed(kept: RunScores, strength: float) -> tuple[RunScores, float]:
@@ -313,7 +314,7 @@ def _keep(path: Path, scores: RunScores) -> None:
     record = read_record(path)
     path.unlink()
     digest = scores.write(path.with_name(path.stem + SUFFIX))
-    record.model_copy(update={"scores_sha256": digest}).write(path.parent)
+    write_record(record.model_copy(update={"scores_sha256": digest}), path.parent)
 
 
 def _as_older_versions_wrote(path: Path) -> None:
@@ -326,7 +327,7 @@ def _as_older_versions_wrote(path: Path) -> None:
     np.savez_compressed(file, **arrays)
     record = read_record(path)
     path.unlink()
-    record.model_copy(update={"scores_sha256": content_digest(file)}).write(path.parent)
+    write_record(record.model_copy(update={"scores_sha256": content_digest(file)}), path.parent)
 
 
 def test_seeds_are_averaged_and_their_spread_widens_the_interval(make):
@@ -407,7 +408,7 @@ def test_an_attacker_that_stopped_learning_is_named(make):
     deaf = record.attacks[0].training.model_copy(update={"learned": False})
     attacks = [attack.model_copy(update={"training": deaf}) for attack in record.attacks]
     new.unlink()
-    record.model_copy(update={"attacks": attacks}).write(new.parent)
+    write_record(record.model_copy(update={"attacks": attacks}), new.parent)
     assert any("may look like privacy: retrieval ignorant" in note for note in judge(base, new).notes)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.harness.record import Interval, Record, read_record
-from reidbench.report.controls import board_controls
-from reidbench.report.leaderboard import render
+from reidbench.records.schema import Interval, Record
+from reidbench.records.store import read_record
+from reidbench.report.figures.controls import board_controls
 from reidbench.report.site.board import boards
-from reidbench.report.terminal import print_summary
+from reidbench.report.text.leaderboard import render
+from reidbench.report.text.terminal import print_summary
 
-SAMPLE = Path(__file__).parents[1] / "harness" / "samples" / "v1-gaussian_noise.json"
+SAMPLE = Path(__file__).parents[1] / "records" / "samples" / "v1-gaussian_noise.json"
 HALF = Interval(value=0.5, low=0.45, high=0.55)
 
 

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reidbench.report import curve_svg
-from reidbench.report.curve import Point, front, lines
-from reidbench.report.curve_svg import Panel, draw
-from reidbench.report.labels import Box, Places
+from reidbench.report.figures.curve import Point, front, lines
+from reidbench.report.pictures import curve_svg
+from reidbench.report.pictures.curve_svg import Panel, draw
+from reidbench.report.pictures.labels import Box, Places
 
 SVG = "{http://www.w3.org/2000/svg}"
 BASE = Point("undefended", "", 0.98, 0.81, undefended=True)

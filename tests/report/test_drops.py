@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from reidbench import metrics
-from reidbench.harness.scores import SUFFIX
-from reidbench.report.drops import UNPAIRED, headline_drop, paired_drops
-from reidbench.report.leaderboard import render
-from reidbench.report.matching import Kept, key_of, read_kept
-from reidbench.report.paired import BOOTSTRAP_SEED, Paired
+from reidbench.records.scores import SUFFIX
+from reidbench.records.store import write_record
+from reidbench.report.figures.drops import UNPAIRED, headline_drop, paired_drops
+from reidbench.report.figures.matching import Kept, key_of, read_kept
+from reidbench.report.figures.paired import BOOTSTRAP_SEED, Paired
+from reidbench.report.figures.summary import worst_retrieval, worst_verification
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
-from reidbench.report.summary import worst_retrieval, worst_verification
+from reidbench.report.text.leaderboard import render
 
 RUNS = 100
 
@@ -98,7 +99,7 @@ def test_pages_show_the_interval_where_it_is_and_say_where_it_is_not(kept, drops
 
 def test_missing_or_foreign_scores_leave_the_drop_without_an_interval(kept, tmp_path):
     undefended, mild, noise = kept
-    bare = Kept(mild.record, mild.record.write(tmp_path))
+    bare = Kept(mild.record, write_record(mild.record, tmp_path))
     assert not paired_drops([undefended, bare], runs=RUNS)
     (words,) = (words for name, _, words in record_context(bare, undefended)["headline"] if name == "AUC, worst case")
     assert words.endswith("against the undefended run, without an interval, since the two could not be paired")

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from reidbench.harness.record import PrivacyInfo, Record, read_record
-from reidbench.report.leaderboard import CSV_COLUMNS, leftover, render, write
-from reidbench.report.markdown import plain_markdown
+from reidbench.records.schema import PrivacyInfo, Record
+from reidbench.records.store import read_record
+from reidbench.report.figures.summary import defense_label, epsilon, worst_retrieval, worst_verification
 from reidbench.report.site.board import COLUMNS, boards
-from reidbench.report.summary import defense_label, epsilon, worst_retrieval, worst_verification
+from reidbench.report.text.leaderboard import CSV_COLUMNS, leftover, render, write
+from reidbench.report.text.markdown import plain_markdown
 
-SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.harness.record import Record, RetrievalMetrics, read_record
-from reidbench.report.summary import utility, worst_retrieval, worst_verification
+from reidbench.records.schema import Record, RetrievalMetrics
+from reidbench.records.store import read_record
+from reidbench.report.figures.summary import utility, worst_retrieval, worst_verification
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from reidbench.cohorts.pairs import Pairs
-from reidbench.harness.evaluate import verification
-from reidbench.harness.record import read_record
-from reidbench.harness.scores import RunScores, attack_key
-from reidbench.report import roc
-from reidbench.report.matching import key_of
+from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.records.figures import verification
+from reidbench.records.scores import RunScores, attack_key
+from reidbench.records.store import read_record
+from reidbench.report.figures.matching import key_of
+from reidbench.report.pictures import roc
 
-SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
 
 @pytest.fixture(scope="module")

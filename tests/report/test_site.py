@@ -12,14 +12,14 @@ import html5lib
 import numpy as np
 import pytest
 
-from reidbench.harness.scores import SUFFIX, read_scores
-from reidbench.harness.threats import KNOWLEDGE
 from reidbench.metrics import tpr_at_fpr
-from reidbench.report.pareto import pareto_front
+from reidbench.records.ladder import KNOWLEDGE
+from reidbench.records.scores import SUFFIX, read_scores
+from reidbench.report.figures.formats import number
+from reidbench.report.figures.pareto import pareto_front
 from reidbench.report.site import curves
 from reidbench.report.site.board import boards
 from reidbench.report.site.charts import COLOURS
-from reidbench.report.terminal import number
 
 X = "{http://www.w3.org/1999/xhtml}"
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.harness.record import Record, Stratification, read_record
 from reidbench.metrics import wilson_interval
-from reidbench.report.strata import lines, markdown, plot, print_strata, stratified_attack
+from reidbench.records.schema import Record, Stratification
+from reidbench.records.store import read_record
+from reidbench.report.text.strata import lines, markdown, plot, print_strata, stratified_attack
 
-SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from reidbench import ReidbenchError
-from reidbench.harness import recompute as recomputing
-from reidbench.harness.recompute import recompute
-from reidbench.harness.record import read_record
-from reidbench.harness.scores import SUFFIX, RunScores, read_scores
-from reidbench.harness.steps import content_digest
+from reidbench.files import content_digest
 from reidbench.progress import Silent
-from reidbench.report.matching import Kept
-from reidbench.report.submission import check_submission, check_submissions, exit_code, find_records, summary
+from reidbench.records import recompute as recomputing
+from reidbench.records.recompute import recompute
+from reidbench.records.scores import SUFFIX, RunScores, read_scores
+from reidbench.records.store import read_record
+from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.submission import check_submission, check_submissions, exit_code, find_records, summary
 
 COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.harness.record import Interval, read_record
-from reidbench.report.summary import worst_retrieval, worst_verification
-from reidbench.report.terminal import figure, number, print_summary, unbounded
+from reidbench.records.schema import Interval
+from reidbench.records.store import read_record
+from reidbench.report.figures.formats import figure, number, unbounded
+from reidbench.report.figures.summary import worst_retrieval, worst_verification
+from reidbench.report.text.terminal import print_summary
 
-SAMPLES = Path(__file__).parents[1] / "harness" / "samples"
+SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.cohorts.phantom import Phantom
+from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.utility.fidelity import fidelity
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from reidbench.cohorts.base import Cohort
-from reidbench.harness.diagnosis import judge_predictions
-from reidbench.harness.record import TrainingInfo
+from reidbench.records.figures import judge_predictions
+from reidbench.records.schema import TrainingInfo
 from reidbench.utility.classifier import _loss
 
 TRAINING = TrainingInfo(

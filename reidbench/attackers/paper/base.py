@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from torch import nn
 
-from reidbench.attackers.learner import Siamese
+from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.network import NetworkAttacker
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
-from reidbench.attackers.learner import PairHead, Siamese
+from reidbench.attackers.lightning_module import PairHead, Siamese
 from reidbench.attackers.network import summary
 from reidbench.attackers.paper.base import PaperAttacker
 from reidbench.attackers.paper.networks import VerificationNet

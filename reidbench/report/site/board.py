@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from reidbench.harness.record import Record
-from reidbench.report.controls import BoardControls, board_controls
-from reidbench.report.drops import UNPAIRED, Drops, Find
-from reidbench.report.leaderboard import Group
-from reidbench.report.pareto import pareto_front
-from reidbench.report.rows import Row, highest_tpr, rows, shared_options
-from reidbench.report.site.charts import plain
-from reidbench.report.summary import (
+from reidbench.records.schema import Record
+from reidbench.report.figures.controls import BoardControls, board_controls
+from reidbench.report.figures.drops import UNPAIRED, Drops, Find
+from reidbench.report.figures.formats import figure, number, over_the_seeds
+from reidbench.report.figures.pareto import pareto_front
+from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
+from reidbench.report.figures.summary import (
     Worst,
     audited_at,
     epsilon,
@@ -26,7 +25,8 @@ from reidbench.report.summary import (
     worst_retrieval,
     worst_verification,
 )
-from reidbench.report.terminal import figure, number, over_the_seeds
+from reidbench.report.site.charts import plain
+from reidbench.report.text.leaderboard import Group
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
 TRACKS = {"images": "released images", "model": "published models and their vectors"}

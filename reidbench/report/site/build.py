@@ -17,15 +17,15 @@ from PIL import Image
 
 from reidbench import __version__
 from reidbench.errors import ReidbenchError
-from reidbench.harness.record import Record
-from reidbench.harness.specimens import Specimens, Studio
 from reidbench.progress import Progress, Silent
-from reidbench.report.controls import BoardControls, board_controls
-from reidbench.report.drops import HEADLINES, Find, paired_drops
-from reidbench.report.matching import Kept
+from reidbench.records.schema import Record
+from reidbench.report.figures.controls import BoardControls, board_controls
+from reidbench.report.figures.drops import HEADLINES, Find, paired_drops
+from reidbench.report.figures.formats import over_the_seeds
+from reidbench.report.figures.matching import Kept
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
-from reidbench.report.terminal import over_the_seeds
+from reidbench.studies.specimens import Specimens, Studio
 
 STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"

@@ -8,16 +8,16 @@ from functools import partial
 import numpy as np
 import plotly.graph_objects as go
 
-from reidbench.harness.record import Record, RetrievalMetrics, TrainingInfo
-from reidbench.harness.scores import RunScores
 from reidbench.metrics import RocPoints
-from reidbench.report import roc
-from reidbench.report.matching import key_of
+from reidbench.records.schema import Record, RetrievalMetrics, TrainingInfo
+from reidbench.records.scores import RunScores
+from reidbench.report.figures.formats import number
+from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.summary import headline, worst_retrieval, worst_verification
+from reidbench.report.pictures import roc
 from reidbench.report.site import curves
 from reidbench.report.site.charts import COLOURS, DASHES, SYMBOLS, Chart, Table, band, figure, line
 from reidbench.report.site.ladder import rung_label
-from reidbench.report.summary import headline, worst_retrieval, worst_verification
-from reidbench.report.terminal import number
 
 # A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
 MOST_CURVES = 12

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from reidbench.harness.record import Attack, Record, RetrievalMetrics, VerificationMetrics
-from reidbench.report.matching import key_of
+from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.report.figures.formats import figure as interval_text
+from reidbench.report.figures.formats import number, unbounded
+from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.summary import SHORT_LINKAGE, headline
 from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
-from reidbench.report.summary import SHORT_LINKAGE, headline
-from reidbench.report.terminal import figure as interval_text
-from reidbench.report.terminal import number, unbounded
 
 
 @dataclass(frozen=True)

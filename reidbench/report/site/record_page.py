@@ -7,18 +7,18 @@ from math import isnan
 from typing import Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.harness.evaluate import interval
-from reidbench.harness.record import Interval, Record
-from reidbench.harness.scores import RunScores
-from reidbench.report.drops import Find, headline_drop
-from reidbench.report.matching import Kept
-from reidbench.report.membership import membership_lines
-from reidbench.report.paired import Paired
-from reidbench.report.repeat import explain_command, repeat_command
+from reidbench.records.figures import interval
+from reidbench.records.schema import Interval, Record
+from reidbench.records.scores import RunScores
+from reidbench.report.figures.drops import Find, headline_drop
+from reidbench.report.figures.formats import figure, number, unbounded
+from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.membership import membership_lines
+from reidbench.report.figures.paired import Paired
+from reidbench.report.figures.summary import defense_label, utility, worst_retrieval, worst_verification
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
-from reidbench.report.summary import defense_label, utility, worst_retrieval, worst_verification
-from reidbench.report.terminal import figure, number, unbounded
+from reidbench.report.text.repeat import explain_command, repeat_command
 
 
 def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from reidbench.harness.record import Attack, Interval, Record, Stratification, StratumRates, VerificationMetrics
-from reidbench.report.matching import key_of
+from reidbench.records.schema import Attack, Interval, Record, Stratification, StratumRates, VerificationMetrics
+from reidbench.report.figures.formats import figure as interval_text
+from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.summary import worst_verification
 from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
 from reidbench.report.site.ladder import rung_label
-from reidbench.report.summary import worst_verification
-from reidbench.report.terminal import figure as interval_text
 
 TITLES = {
     "age_gap": "Years between the visits",

@@ -23,10 +23,10 @@ from reidbench.attackers.paper.verification import PaperVerification, SigmoidDif
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
-from reidbench.harness.settings import make_settings
 from reidbench.networks.siamese import resize
 from reidbench.plugins import Registry
-from reidbench.report.describe import as_text
+from reidbench.report.text.describe import as_text
+from reidbench.settings import make_settings
 
 CPU = torch.device("cpu")
 

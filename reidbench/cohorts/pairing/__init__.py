@@ -1,0 +1,1 @@
+"""Pairs of images that attackers judge: genuine, impostor, matched, or listed in a file."""

@@ -1,0 +1,1 @@
+"""Pixels of a cohort: decoding, and the store that keeps them."""

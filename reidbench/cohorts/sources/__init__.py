@@ -1,0 +1,1 @@
+"""Where cohorts come from: one file per dataset, and the generated phantom."""

@@ -1,0 +1,211 @@
+"""Scores judged: from vectors and pairs to the record's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench import metrics
+from reidbench.cohorts.base import Cohort
+from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.records import schema
+from reidbench.records.strata import GenuineStrata
+
+# The operating points that a record states.
+LOW_FPR = 0.01
+LOWEST_FPR = 0.001
+# The seed decides at one half; the calibrated threshold is set on validation pairs at this false positive rate.
+HALF = 0.5
+BOOTSTRAP_SEED = 20220926
+
+Scores = NDArray[np.floating[Any]]
+#: What a classifier is trained or tested on.
+Images = Literal["originals", "release"]
+
+
+def interval(found: metrics.Interval) -> schema.Interval:
+    """A figure with its interval, for the record."""
+    return schema.Interval.of(found)
+
+
+def verification(
+    scores: Scores,
+    pairs: Pairs,
+    patients: NDArray[np.int64],
+    *,
+    probabilities: Scores,
+    validation: tuple[Scores, NDArray[np.bool_]] | None,
+    runs: int,
+    strata: GenuineStrata | None = None,
+    guarded: bool = True,
+) -> schema.VerificationMetrics:
+    """Judges the scores of pairs.
+
+    Args:
+        scores: (P,), higher = more alike.
+        pairs: P pairs of rows of ``patients``.
+        patients: (N,) each image's patient.
+        probabilities: (P,) of one patient; NaN throughout where the attacker only ranks.
+        validation: scores and truth of validation pairs, to set a threshold on.
+        runs: bootstrap resamplings.
+        strata: divides the genuine pairs; None to leave that out.
+        guarded: intervals as :attr:`~reidbench.records.schema.Record.intervals` has them; False as of older records.
+    """
+    same = pairs.same
+    # The same resamplings for every attacker on these pairs: differences between runs stay paired.
+    by_patient = metrics.bootstrap_verification_patients(
+        scores,
+        same,
+        patients[pairs.a],
+        patients[pairs.b],
+        fprs=(LOW_FPR, LOWEST_FPR),
+        guarded=guarded,
+        runs=runs,
+        seed=BOOTSTRAP_SEED,
+    )
+    calibrated, threshold = None, float("nan")
+    if validation is not None and validation[1].size:
+        threshold = metrics.threshold_at_fpr(*validation, LOW_FPR)
+        if not np.isnan(threshold):
+            calibrated = _decision(scores, same, threshold)
+    at_half = None if np.isnan(probabilities).any() else _decision(probabilities, same, HALF)
+    divided = None
+    if strata is not None:
+        thresholds = {
+            "calibrated": (scores, threshold if calibrated else None),
+            "at_half": (probabilities, HALF if at_half else None),
+        }
+        divided = strata.judge(thresholds, runs=runs, seed=BOOTSTRAP_SEED)
+    return schema.VerificationMetrics(
+        auc=interval(by_patient.auc),
+        auc_pairs=interval(metrics.bootstrap_auc_pairs(scores, same, runs=runs, seed=BOOTSTRAP_SEED)),
+        eer=interval(by_patient.eer),
+        tpr_at_fpr_1=interval(by_patient.tpr_at_fpr[LOW_FPR]),
+        tpr_at_fpr_01=interval(by_patient.tpr_at_fpr[LOWEST_FPR]),
+        at_half=at_half,
+        calibrated=calibrated,
+        genuine=int(same.sum()),
+        impostor=int((~same).sum()),
+        strata=divided,
+    )
+
+
+def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int64]) -> metrics.QueryRanks:
+    """Ranks all images for every image, which asks for its patient's other images.
+
+    Args:
+        score_block: rows of the (N, N) matrix of scores, probes by gallery; higher = more alike.
+        patients: (N,) each image's patient; probe i and gallery i are versions of one image, which is excluded.
+    """
+    images = np.arange(len(patients))
+    return metrics.rank_queries(score_block, patients, patients, images, images)
+
+
+def retrieval(ranks: metrics.QueryRanks, *, runs: int, guarded: bool = True) -> schema.RetrievalMetrics:
+    """Judges rankings, beside what guessing finds.
+
+    Args:
+        ranks: what each of the N images found among the others.
+        runs: bootstrap resamplings.
+        guarded: as of :func:`verification`.
+    """
+    patients, images = ranks.patients, np.arange(len(ranks.patients))
+    guessed = metrics.chance_retrieval(patients, patients, images, images)
+    return judge_ranks(ranks, guessed, runs=runs, guarded=guarded)
+
+
+def judge_ranks(
+    ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int, guarded: bool = True
+) -> schema.RetrievalMetrics:
+    """The record's figures of what every image found, beside what guessing finds."""
+    found = metrics.summarize_retrieval(ranks, guarded=guarded, runs=runs, seed=BOOTSTRAP_SEED)
+    risk = metrics.summarize_risk(metrics.patient_risk(ranks), guarded=guarded, runs=runs, seed=BOOTSTRAP_SEED)
+    return schema.RetrievalMetrics(
+        map_at_r=interval(found.map_at_r),
+        map_at_r_patients=interval(found.patient_map_at_r),
+        r_precision=interval(found.r_precision),
+        precision_at_1=interval(found.precision_at_1),
+        chance={
+            "map_at_r": nan_mean(guessed.average_precision),
+            "r_precision": nan_mean(guessed.r_precision),
+            "precision_at_1": nan_mean(guessed.precision_at_1),
+        },
+        risk=schema.PatientRisk(
+            patients=risk.patients,
+            found_by_every_image=interval(risk.found_by_every_image),
+            best_rank=_by_quantile(risk.best_rank),
+            mean_rank=_by_quantile(risk.mean_rank),
+            map_at_r=_by_quantile(risk.map_at_r_quantiles),
+        ),
+        probes=found.asked,
+        gallery=int(ranks.candidates.max(initial=-1)) + 1,
+    )
+
+
+def judge_predictions(
+    logits: NDArray[np.float32],
+    test: Cohort,
+    trained_on: Images,
+    tested_on: Images,
+    training: schema.TrainingInfo,
+    *,
+    runs: int,
+) -> schema.Classifier:
+    """A classifier's predictions judged, each finding on the images of which it is known.
+
+    Args:
+        logits: (N, L) of the test images.
+        runs: the run's bootstrap resamplings.
+    """
+    truth = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
+    judged = metrics.bootstrap_macro_auc_patients(
+        logits,
+        truth,
+        test.frame["patient"].to_numpy(),
+        runs=utility_runs(runs),
+        seed=BOOTSTRAP_SEED,
+    )
+    return schema.Classifier(
+        trained_on=trained_on,
+        tested_on=tested_on,
+        macro_auc=interval(judged.macro),
+        per_label={name: interval(found) for name, found in zip(test.labels, judged.labels)},
+        training=training,
+    )
+
+
+def utility_runs(bootstrap_runs: int) -> int:
+    """Resamplings behind the utility's intervals.
+
+    A tenth of the pairs': fourteen labels each time, and no claim at low rates hangs on them.
+    """
+    return max(1, bootstrap_runs // 10)
+
+
+def nan_mean(values: NDArray[np.float64]) -> float:
+    """Mean over the probes that ask something; NaN if none does."""
+    asked = values[~np.isnan(values)]
+    return float(asked.mean()) if len(asked) else float("nan")
+
+
+def _by_quantile(values: Mapping[float, float]) -> dict[str, float | None]:
+    return {f"{quantile:g}": value for quantile, value in values.items()}
+
+
+def _decision(scores: Scores, same: NDArray[np.bool_], threshold: float) -> schema.Decision:
+    found = metrics.threshold_metrics(scores, same, threshold)
+    return schema.Decision(
+        threshold=found.threshold,
+        accuracy=found.accuracy,
+        specificity=found.specificity,
+        recall=found.recall,
+        precision=found.precision,
+        f1=found.f1,
+        true_positives=found.true_positives,
+        false_positives=found.false_positives,
+        true_negatives=found.true_negatives,
+        false_negatives=found.false_negatives,
+    )

@@ -1,0 +1,223 @@
+"""Membership attacks on a published model, and the audit of its epsilon, by other models of the same mechanism."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from reidbench import metrics
+from reidbench.cohorts.base import SPLITS, Cohort
+from reidbench.records import schema
+
+Attack = Literal["loss", "lira"]
+#: Shares of the candidates of whom an audit guesses: the surest guesses prove most, and there are fewest of them.
+GUESSED = (1.0, 0.5, 0.1)
+LEVEL = 0.95
+LOW_FPR, HIGH_FPR = 0.01, 0.1
+SEED = 20230515
+
+
+class MembershipOptions(BaseModel):
+    """The membership attacks' hyperparameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str] = "membership"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": {"shadows": 16}, "paper": {"shadows": 16}}
+
+    shadows: int = Field(
+        4,
+        ge=0,
+        le=1024,
+        description="models of the same mechanism to learn from; 0: no such attack, 3 and more: an audit by lira too",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Confidence:
+    """How sure a model is of what each patient's images show.
+
+    Attributes:
+        loss: (P,) minus the mean loss.
+        logit: (P,) the mean logit of the probability that it gives to all findings as they are: near normal.
+
+    Both are NaN for a patient of whom no finding is known: no loss is not a low one.
+    """
+
+    loss: NDArray[np.float64]
+    logit: NDArray[np.float64]
+
+    def of(self, patients: NDArray[np.bool_]) -> Confidence:
+        """That in some of the patients, (P,) booleans."""
+        return Confidence(self.loss[patients], self.logit[patients])
+
+
+def coins(patients: int, shadow: int, seed: int) -> NDArray[np.bool_]:
+    """Whom a shadow is trained on: (P,), a fair coin for each patient, whatever split they are of."""
+    return np.random.default_rng([SEED, seed, shadow]).random(patients) < 0.5
+
+
+def confidence(logits: NDArray[np.float32], cohort: Cohort) -> Confidence:
+    """A model's confidence in each patient of a cohort.
+
+    Args:
+        logits: (N, L) of all images, in the table's order. Findings that are unknown have no say, nor have images of
+            which none is known.
+    """
+    truth = cohort.frame[list(cohort.labels)].to_numpy(dtype=np.float64)
+    patients = cohort.frame["patient"].to_numpy()
+    known = ~np.isnan(truth)
+    signs = np.where(known, 2 * np.nan_to_num(truth) - 1, 0)
+    losses = np.logaddexp(0, -signs * logits.astype(np.float64)) * known
+    total = losses.sum(axis=1)
+    # log(p / (1 - p)) of p = exp(-total), which the form with a difference of logarithms would lose near 1.
+    logit = -total - np.log(-np.expm1(-np.maximum(total, 1e-12)))
+    mean = total / np.maximum(known.sum(axis=1), 1)
+    # An image without a known finding would have no loss, and look as surely learnt as any.
+    told = known.any(axis=1)
+    images = np.bincount(patients, told)
+    images[images == 0] = np.nan
+    return Confidence(
+        -np.bincount(patients, np.where(told, mean, 0)) / images,
+        np.bincount(patients, np.where(told, logit, 0)) / images,
+    )
+
+
+def judge_membership(
+    cohort: Cohort,
+    published: Confidence,
+    shadows: Sequence[Confidence],
+    tossed: NDArray[np.bool_],
+    *,
+    delta: float,
+    runs: int,
+) -> schema.Membership:
+    """Tells the training patients from those held out, and audits the mechanism.
+
+    Patients of whom no finding is known give no evidence and are left out of both, members and others alike.
+
+    Args:
+        cohort: with all splits.
+        published: confidence of the model that is attacked.
+        shadows: that of each shadow, K of them, at least 1.
+        tossed: (K, P) booleans, whom each was trained on.
+        delta: of the claim, or :func:`unclaimed_delta`, in [0, 1].
+        runs: bootstrap resamplings.
+    """
+    patients = cohort.frame["patient"].to_numpy()
+    member = np.zeros(tossed.shape[1], dtype=np.bool_)
+    member[patients[cohort.rows(SPLITS[0])]] = True
+    told = ~np.isnan(published.loss)
+    # Who they are follows from the labels alone, and from no coin: the others' coins are as fair as before.
+    published, shadows = published.of(told), [shadow.of(told) for shadow in shadows]
+    member, tossed = member[told], tossed[:, told]
+    judged = [_judge(attack, scores, member, runs) for attack, scores in _scores(published, shadows, tossed).items()]
+    return schema.Membership(
+        members=int(member.sum()),
+        others=int((~member).sum()),
+        unknown=int((~told).sum()) or None,
+        shadows=len(shadows),
+        attacks=judged,
+        audit=audit(shadows, tossed, delta=delta),
+    )
+
+
+def audit(shadows: Sequence[Confidence], tossed: NDArray[np.bool_], *, delta: float) -> schema.EpsilonAudit:
+    """The epsilon that the first shadow's guessed training patients prove; the other shadows teach the guessing.
+
+    The published model's own patients were chosen by no coins, and prove nothing. All attacks and numbers of guesses
+    are tried; each is held to its share of the 5 % chance of being wrong (Bonferroni).
+    """
+    target, candidates = tossed[0], tossed.shape[1]
+    trials = []
+    for attack, scores in _scores(shadows[0], shadows[1:], tossed[1:]).items():
+        for share in GUESSED:
+            guesses = metrics.guess_members(scores, int(share * candidates))
+            made, right = int((guesses != 0).sum()), int(((guesses > 0) & target | (guesses < 0) & ~target).sum())
+            trials.append(schema.AuditTrial(attack=attack, guesses=made, correct=right))
+    level = _share(len(trials))
+    found = [(_bound(trial.correct, trial.guesses, candidates, delta, level), trial) for trial in trials]
+    lower, best = max(found, key=lambda one: one[0])
+    return schema.EpsilonAudit(
+        epsilon_lower=lower,
+        epsilon_most=max(_bound(trial.guesses, trial.guesses, candidates, delta, level) for trial in trials),
+        level=LEVEL,
+        delta=delta,
+        candidates=candidates,
+        attack=best.attack,
+        guesses=best.guesses,
+        correct=best.correct,
+        trials=trials,
+    )
+
+
+def unclaimed_delta(members: int) -> float:
+    """The delta that a model is audited at which claims nothing: a tenth of 1 / training patients.
+
+    That is what defenses claim unless they are told otherwise, and at another delta the same guesses prove another
+    epsilon: at 0 they prove more.
+
+    Args:
+        members: training patients, a public number.
+    """
+    return 0.1 / max(members, 1)
+
+
+def proved_at(found: schema.Membership, delta: float) -> tuple[float, float]:
+    """The epsilon that an audit proves at another delta than its own, and the largest that it could have proved there.
+
+    Args:
+        found: as recorded. Of one that was recorded without its trials the best at its own delta is all that is known;
+            the bound holds, and another trial might have proved more.
+        delta: in [0, 1].
+    """
+    audit = found.audit
+    trials = audit.trials
+    if trials is None:
+        attacks = 2 if found.shadows > 2 else 1
+        tried = attacks * len(GUESSED)
+        trials = [schema.AuditTrial(attack=audit.attack, guesses=audit.guesses, correct=audit.correct)]
+        possible = [int(share * audit.candidates) // 2 * 2 for share in GUESSED]
+    else:
+        tried, possible = len(trials), [trial.guesses for trial in trials]
+    level = _share(tried, audit.level)
+    lower = max(_bound(trial.correct, trial.guesses, audit.candidates, delta, level) for trial in trials)
+    return lower, max(_bound(guesses, guesses, audit.candidates, delta, level) for guesses in possible)
+
+
+def _share(trials: int, level: float = LEVEL) -> float:
+    # Bonferroni: the trials share the chance of being wrong.
+    return 1 - (1 - level) / trials
+
+
+@cache
+def _bound(correct: int, guesses: int, candidates: int, delta: float, level: float) -> float:
+    return metrics.epsilon_lower_bound(correct, guesses, candidates, delta=delta, level=level)
+
+
+def _scores(
+    target: Confidence, shadows: Sequence[Confidence], tossed: NDArray[np.bool_]
+) -> dict[Attack, NDArray[np.float64]]:
+    scores: dict[Attack, NDArray[np.float64]] = {"loss": target.loss}
+    # A single shadow was trained on a patient or not, and tells nothing of the difference.
+    if len(shadows) > 1:
+        scores["lira"] = metrics.likelihood_ratios(target.logit, np.stack([s.logit for s in shadows]), tossed)
+    return scores
+
+
+def _judge(
+    attack: Attack, scores: NDArray[np.float64], member: NDArray[np.bool_], runs: int
+) -> schema.MembershipAttack:
+    found = metrics.bootstrap_membership(scores, member, fprs=(LOW_FPR, HIGH_FPR), runs=runs, seed=SEED)
+    return schema.MembershipAttack(
+        attack=attack,
+        auc=schema.Interval.of(found.auc),
+        tpr_at_fpr_1=schema.Interval.of(found.tpr_at_fpr[LOW_FPR]),
+        tpr_at_fpr_10=schema.Interval.of(found.tpr_at_fpr[HIGH_FPR]),
+    )

@@ -1,0 +1,310 @@
+"""A record's figures computed again from the scores beside it: an edited figure does not agree with them.
+
+Whatever of a record is not computed again is taken on trust, and named. Whoever edits figures and scores alike is not
+found out by this; only a repetition of the run does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from reidbench import metrics
+from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.progress import Progress, Silent
+from reidbench.records import figures
+from reidbench.records.ladder import full_ladder
+from reidbench.records.schema import Attack, Classifier, Interval, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.scores import RunScores, attack_key, classifier_key
+
+# Ranks are kept in single precision; figures from them agree to about seven digits, and nobody gains from the eighth.
+TOLERANCE = 1e-6
+# Beside the figures of attacks and classifiers, and told by no score: strata need the table of the images.
+UNTOLD = ("strata", "training")
+# What scores are found by: an attack or classifier of another name has other scores, or none.
+ATTACK_NAMES = ("task", "attacker", "knowledge", "linkage", "negatives")
+CLASSIFIER_NAMES = ("trained_on", "tested_on")
+
+#: Names and, in lists, numbers from the record down to a field; None stands for every number.
+Steps = tuple[str | int | None, ...]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A field that does not say what the scores say.
+
+    Attributes:
+        field: its path in the record.
+        recorded: what the record says.
+        found: what the scores say.
+    """
+
+    field: str
+    recorded: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: the record says {_text(self.recorded)}, its scores {_text(self.found)}"
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What came of it.
+
+    Attributes:
+        mismatches: fields that disagree; none for a sound record.
+        checked: how many figures were computed again.
+        told: paths of all fields of which an edit disagrees with the scores: these figures, and what scores are found
+            by.
+        on_trust: paths of all others, each as high as nothing below it is told; ``[]`` stands for every number.
+    """
+
+    mismatches: tuple[Mismatch, ...]
+    checked: int
+    told: tuple[str, ...]
+    on_trust: tuple[str, ...]
+
+
+class _Compared(NamedTuple):
+    path: Steps
+    recorded: Any
+    found: Any
+
+
+def recompute(record: Record, scores: RunScores, progress: Progress | None = None) -> Recomputed:
+    """Computes a record's figures again, with the same seed and kind of the bootstrap, and compares.
+
+    A figure that the record states and its scores cannot give disagrees with them: else whoever takes scores away
+    could write what they like.
+
+    Args:
+        record: as it was read.
+        scores: the file beside it, which is the one that the record names.
+
+    Raises:
+        ValueError, IndexError, KeyError, TypeError: the scores do not fit together.
+    """
+    compared = list(_outline(record, scores))
+    silent = {name for name, held in (("at_half", scores.accepted), ("calibrated", scores.validation)) if not held}
+    with (progress or Silent()).task("figures", len(record.attacks)) as advance:
+        for number, attack in enumerate(record.attacks):
+            again = _figures(attack, record, scores)
+            if again is not None:
+                compared += _compare(attack.metrics, again, ("attacks", number, "metrics"), silent)
+            advance(1)
+    for number, classifier in enumerate(_classifiers(record)):
+        judged = _judged(classifier, record, scores)
+        if judged is not None:
+            compared += _compare(classifier, judged, ("utility", "classifiers", number), silent)
+    told = dict.fromkeys([*(one.path for one in compared), *_found_by(record)])
+    return Recomputed(
+        tuple(Mismatch(_field(p), _plain(r), _plain(f)) for p, r, f in compared if not _agree(r, f)),
+        len(compared),
+        tuple(map(_field, told)),
+        _on_trust(record, told),
+    )
+
+
+def _outline(record: Record, scores: RunScores) -> Iterator[_Compared]:
+    """What surrounds the figures: counts, and which attacks and classifiers there are."""
+    yield from _counts(record, scores)
+    # An attack that was left out would be the strongest one.
+    verified = sorted(_key(attack) for attack in record.attacks if attack.task == "verification")
+    yield _Compared(("attacks (verification)",), verified, sorted(scores.verification))
+    paired = {str(attack.negatives) for attack in record.attacks if attack.task == "verification"}
+    yield _Compared(("attacks (negatives)",), sorted(paired), sorted(scores.pairs))
+    ranked = sorted(_key(attack) for attack in record.attacks if attack.task == "retrieval")
+    yield _Compared(("attacks (retrieval)",), ranked, sorted(scores.ranks.keys() & scores.average_precision.keys()))
+    climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
+    whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
+    yield _Compared(("complete",), record.complete, whole)
+    tested = sorted(classifier_key(one.trained_on, one.tested_on) for one in _classifiers(record))
+    yield _Compared(("utility (classifiers)",), tested, sorted(scores.predictions))
+    if scores.labels and not tested:
+        yield _Compared(("utility",), None, list(scores.labels))
+    # A published model is the only classifier there is, and never sees a release.
+    model = list(scores.predictions) == [classifier_key("originals", "originals")]
+    yield _Compared(("track",), record.track, "model" if model else "images")
+
+
+def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
+    images, patients = len(scores.patients), len(np.unique(scores.patients))
+    yield _Compared(("dataset", "images", "test"), record.dataset.images.get("test"), images)
+    yield _Compared(("dataset", "patients", "test"), record.dataset.patients.get("test"), patients)
+    # Where no finding is known there is a row for each image all the same, and nothing in it.
+    yield _Compared(("utility (rows of findings)",), images, len(scores.findings))
+    matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
+    yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
+    for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
+        balanced = "exchanged" if _balanced(*scores.pairs[negatives]) else "drawn"
+        yield _Compared(("impostors",), record.impostors, balanced)
+    if record.impostors == "exchanged":
+        # Pairs that exchange are younger than the guard: whoever takes it from such a record wants narrower intervals.
+        yield _Compared(("intervals",), record.intervals, "guarded")
+
+
+def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64]) -> bool:
+    """Whether impostor pairs show the same images as genuine ones, on either side."""
+    return all(np.array_equal(np.sort(side[same == 1]), np.sort(side[same == 0])) for side in (a, b))
+
+
+def _found_by(record: Record) -> Iterator[Steps]:
+    """Fields that are no figures, and of which an edit shows in the figures or in the outline."""
+    # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
+    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",), ("intervals",))
+    for number in range(len(record.attacks)):
+        yield from (("attacks", number, name) for name in ATTACK_NAMES)
+    for number in range(len(_classifiers(record))):
+        yield from (("utility", "classifiers", number, name) for name in CLASSIFIER_NAMES)
+    if record.utility is None:
+        yield ("utility",)
+
+
+def _key(attack: Attack) -> str:
+    return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
+
+
+def _classifiers(record: Record) -> list[Classifier]:
+    return record.utility.classifiers if record.utility else []
+
+
+def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics | RetrievalMetrics | None:
+    """An attack's figures from its scores; None where there are none, which the outline says."""
+    key = _key(attack)
+    if attack.task == "verification" and key in scores.verification and attack.negatives in scores.pairs:
+        return _verification(attack, record, scores)
+    if attack.task == "retrieval" and key in scores.average_precision:
+        ranks = scores.query_ranks(key)
+        if ranks is not None:
+            return figures.retrieval(ranks, runs=record.bootstrap_runs, guarded=_guarded(record))
+    return None
+
+
+def _guarded(record: Record) -> bool:
+    # An old record is held to the intervals of its time: to leave them out would let whoever edits them pass. That it
+    # is old, its impostors tell: the counts hold both against each other.
+    return record.intervals == "guarded"
+
+
+def _verification(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics:
+    key, trained = _key(attack), attack_key(attack.attacker, attack.knowledge, attack.linkage)
+    a, b, same = scores.pairs[str(attack.negatives)]
+    pairs = Pairs(a, b, same.astype(np.bool_))
+    values = scores.verification[key]
+    # The decision is all that is kept of a probability: 1 and 0 stand on the same sides of one half.
+    likely = scores.accepted[key].astype(np.float32) if key in scores.accepted else np.full(len(values), np.nan)
+    validation = (scores.validation[trained], scores.validation_same) if trained in scores.validation else None
+    return figures.verification(
+        values,
+        pairs,
+        scores.patients,
+        probabilities=likely,
+        validation=validation,
+        runs=record.bootstrap_runs,
+        guarded=_guarded(record),
+    )
+
+
+def _judged(classifier: Classifier, record: Record, scores: RunScores) -> Classifier | None:
+    """A classifier with its figures from its predictions; None where there are none, which the outline says."""
+    key = classifier_key(classifier.trained_on, classifier.tested_on)
+    if key not in scores.predictions or len(scores.findings) != len(scores.patients):
+        return None
+    judged = metrics.bootstrap_macro_auc_patients(
+        scores.predictions[key],
+        scores.truth,
+        scores.patients,
+        runs=figures.utility_runs(record.bootstrap_runs),
+        seed=figures.BOOTSTRAP_SEED,
+    )
+    found = {name: figures.interval(figure) for name, figure in zip(scores.labels, judged.labels, strict=True)}
+    return classifier.model_copy(update={"macro_auc": figures.interval(judged.macro), "per_label": found})
+
+
+def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> Iterator[_Compared]:
+    """Every figure with its path; a part that only one side has is one difference.
+
+    Args:
+        silent: names of parts of which the scores hold nothing. A null there is on trust, and a figure there is a
+            difference.
+    """
+    if isinstance(recorded, BaseModel) and type(recorded) is type(found):
+        for name, field in type(recorded).model_fields.items():
+            said = getattr(recorded, name)
+            # A field that came after the record is not in it; those that must be there are the schema's business.
+            later = field.exclude_if is not None and not isinstance(recorded, Interval)
+            if name in UNTOLD or (said is None and (name in silent or later)):
+                continue
+            yield from _compare(said, getattr(found, name), (*path, field.alias or name), silent)
+    elif isinstance(recorded, Mapping) and isinstance(found, Mapping):
+        # Quantiles and findings: one too many is as wrong as one that was left out.
+        for name in dict.fromkeys([*recorded, *found]):
+            yield from _compare(recorded.get(name), found.get(name), (*path, name), silent)
+    else:
+        yield _Compared(path, recorded, found)
+
+
+def _on_trust(record: Record, told: Iterable[Steps]) -> tuple[str, ...]:
+    """The highest paths that nothing is told of, until every field of the record is told or below one of them."""
+    known = set(told)
+    touched: set[Steps] = set()
+    unknown: dict[Steps, None] = {}
+    for leaf in _leaves(record):
+        kind = tuple(None if isinstance(step, int) else step for step in leaf)
+        if known.isdisjoint(_above(leaf)):
+            unknown[kind] = None
+        else:
+            touched.update(_above(kind))
+    highest = (next((path for path in _above(kind) if path not in touched), kind) for kind in unknown)
+    return tuple(dict.fromkeys(map(_field, highest)))
+
+
+def _leaves(part: Any, path: Steps = ()) -> Iterator[Steps]:
+    """Every field that has none below it, those that a record leaves out when they are null among them."""
+    below = _below(part)
+    if not below:
+        yield path
+    for step, inner in below:
+        yield from _leaves(inner, (*path, step))
+
+
+def _below(part: Any) -> list[tuple[str | int, Any]]:
+    if isinstance(part, BaseModel):
+        return [(field.alias or name, getattr(part, name)) for name, field in type(part).model_fields.items()]
+    if isinstance(part, Mapping):
+        return list(part.items())
+    return list(enumerate(part)) if isinstance(part, list) else []
+
+
+def _above(path: Steps) -> Iterator[Steps]:
+    """The way down to a field, and itself."""
+    return (path[: length + 1] for length in range(len(path)))
+
+
+def _field(path: Steps) -> str:
+    """A path as people write it: ``attacks[0].training``, or ``attacks[].training`` for every attack's."""
+    steps = (f".{step}" if isinstance(step, str) else "[]" if step is None else f"[{step}]" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def _agree(recorded: Any, found: Any) -> bool:
+    if isinstance(recorded, int | float) and isinstance(found, int | float):
+        return abs(recorded - found) <= TOLERANCE * max(1.0, abs(recorded))
+    return bool(recorded == found)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, Mapping):
+        return "figures"
+    return "nothing" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,429 @@
+"""The record of a run: one immutable JSON, numbers as numbers, written whole or not at all.
+
+Drops, ranks and the headline are never stored: they are computed when a report is made. What is undefined (one class
+only, no query) is null, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from reidbench.files import RULE, names_files
+from reidbench.records.ladder import Knowledge, Linkage, Negatives
+
+if TYPE_CHECKING:
+    from reidbench import metrics
+
+SCHEMA_VERSION = 1
+
+
+def _names_files(value: str) -> str:
+    # Records come from others, and pages and scores are written and looked for under these names.
+    if not names_files(value):
+        raise PydanticCustomError("file_name", "files are named by it: {rule}", {"rule": RULE})
+    return value
+
+
+#: A text that names of files are made of: it leads to no other folder, and matches no other file.
+FileName = Annotated[str, AfterValidator(_names_files)]
+
+
+class Model(BaseModel):
+    """A part of a record: immutable, no unknown fields, finite numbers or null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="null")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _undefined_is_null(cls, value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unsaid(value: Any) -> bool:
+    """Fields that came later are left out where there is nothing, so that an old record writes back as it was."""
+    return value is None
+
+
+class Interval(Model):
+    """A figure with its interval; which interval, says the field's own description."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    why_unbounded: str | None = Field(
+        None, exclude_if=_unsaid, description="why a figure that is defined has no ends; absent where it has some"
+    )
+
+    @classmethod
+    def of(cls, found: metrics.Interval) -> Interval:
+        """A computed figure, for the record."""
+        return cls(value=found.value, low=found.low, high=found.high, why_unbounded=found.why_unbounded)
+
+
+def _usual(value: Any) -> bool:
+    """The track of every record before there was another."""
+    return value == "images"
+
+
+def _drawn(value: Any) -> bool:
+    """The impostor pairs of every record before they were made of genuine ones."""
+    return value == "drawn"
+
+
+def _percentile(value: Any) -> bool:
+    """The intervals of every record before they were guarded."""
+    return value == "percentile"
+
+
+class Git(Model):
+    """The commit that made the record."""
+
+    commit: str
+    dirty: bool = Field(description="whether tracked files differed from the commit")
+
+
+class Environment(Model):
+    """Where it was made."""
+
+    python: str
+    platform: str
+    device: str
+    device_name: str
+    cpus: int
+    packages: dict[str, str]
+
+
+class DatasetInfo(Model):
+    """What was attacked."""
+
+    name: FileName
+    revision: str = Field(description="SHA-256 over table and pixels; only records with an equal one compare")
+    options: dict[str, Any]
+    size: int = Field(description="width and height of the images in pixels")
+    images: dict[str, int] = Field(description="images by split")
+    patients: dict[str, int] = Field(description="patients by split")
+    notes: list[str]
+
+
+class PrivacyInfo(Model):
+    """A formal guarantee, as the defense claims it."""
+
+    epsilon: float
+    delta: float
+    unit: str
+    whole_image_epsilon: float | None = Field(
+        None, exclude_if=_unsaid, description="the bound for a whole image, where the unit is a part of one"
+    )
+    whole_image_delta: float | None = Field(None, exclude_if=_unsaid, description="and its probability of failure")
+    clipping_norm: float | None = Field(
+        None, exclude_if=_unsaid, description="norm that a unit's gradient is clipped to"
+    )
+    noise_multiplier: float | None = Field(None, exclude_if=_unsaid, description="the noise's deviation, in that norm")
+    sample_rate: float | None = Field(None, exclude_if=_unsaid, description="probability that a step takes a unit")
+    steps: int | None = Field(None, exclude_if=_unsaid, description="steps of the training")
+    accountant: str | None = Field(None, exclude_if=_unsaid, description="what added the steps up")
+
+
+class FittingInfo(Model):
+    """How a defense was trained before it published anything. Its own figures are no measure of privacy."""
+
+    images: int = Field(description="of the train split, all that it saw")
+    patients: int = Field(description="whom they are of")
+    epochs: int
+    seconds: float
+    checkpoint_sha256: str
+    history: list[dict[str, float | None]]
+
+
+class DefenseInfo(Model):
+    """What was judged. ``kind`` is ``none`` for the undefended run."""
+
+    name: FileName
+    distribution: str
+    version: str
+    kind: str
+    summary: str
+    options: dict[str, Any]
+    privacy: PrivacyInfo | None = None
+    fitting: FittingInfo | None = Field(
+        None, exclude_if=_unsaid, description="of a defense that trains on the train split first"
+    )
+
+
+class TrainingInfo(Model):
+    """How an attacker or a classifier was trained."""
+
+    epochs: int
+    images_seen: int
+    seconds: float
+    learned: bool = Field(description="false when the training loss never left its starting value")
+    checkpoint_sha256: str
+    warm_start: bool
+    kept_start: bool | None = Field(
+        None, exclude_if=_unsaid, description="the start's weights did better on validation, and were kept"
+    )
+    history: list[dict[str, float | None]]
+
+
+class Decision(Model):
+    """Threshold metrics on the test pairs (the seed's)."""
+
+    threshold: float | None
+    accuracy: float | None
+    specificity: float | None
+    recall: float | None
+    precision: float | None
+    f1: float | None
+    true_positives: int | None = Field(None, exclude_if=_unsaid, description="genuine pairs accepted")
+    false_positives: int | None = Field(None, exclude_if=_unsaid, description="impostor pairs accepted")
+    true_negatives: int | None = Field(None, exclude_if=_unsaid, description="impostor pairs refused")
+    false_negatives: int | None = Field(None, exclude_if=_unsaid, description="genuine pairs refused")
+
+
+class StratumRates(Model):
+    """What the thresholds find of the genuine pairs of one stratum.
+
+    Intervals: 95 %, bootstrap over patients, guarded as those of the record. They take the threshold as fixed: that the
+    calibrated one would be another with other validation patients is not in them.
+    """
+
+    name: str
+    pairs: int = Field(description="genuine pairs")
+    patients: int = Field(description="whom they are of; with less than two the interval is null")
+    calibrated: Interval | None = Field(
+        None, description="share accepted at the calibrated threshold, which is taken as fixed"
+    )
+    at_half: Interval | None = Field(None, description="share accepted at probability 0.5")
+
+
+class Stratification(Model):
+    """The genuine pairs divided by one property of the two images."""
+
+    source: str = Field(description="the columns that tell")
+    missing: str | None = Field(description="why there are no strata; null where there are")
+    unknown: int = Field(description="genuine pairs of which the columns don't tell")
+    strata: list[StratumRates]
+
+
+class VerificationMetrics(Model):
+    """Are these two images of one patient?"""
+
+    auc: Interval = Field(description="area under the ROC curve; 95 % percentile bootstrap over patients")
+    auc_pairs: Interval = Field(description="the same with the bootstrap over pairs, as in the literature; too narrow")
+    eer: Interval = Field(description="equal error rate")
+    tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="true positive rate at 1 % false positives")
+    tpr_at_fpr_01: Interval = Field(
+        alias="tpr_at_fpr_0.001",
+        description="true positive rate at 0.1 %; at either rate no interval with fewer than ten impostor pairs in it",
+    )
+    at_half: Decision | None = Field(description="at the seed's threshold, probability 0.5; null without probabilities")
+    calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
+    genuine: int = Field(description="pairs of one patient")
+    impostor: int = Field(description="pairs of two patients")
+    strata: dict[str, Stratification] | None = Field(
+        None,
+        exclude_if=_unsaid,
+        description="true positive rates by age_gap, new_finding, view, sex and foreign_material; not where negatives "
+        "are matched, which leaves some of the same genuine pairs",
+    )
+
+
+class PatientRisk(Model):
+    """How risk spreads over patients: averages hide the one who is found for certain. Quantiles by their level."""
+
+    patients: int = Field(description="patients with something to find")
+    found_by_every_image: Interval = Field(description="share of patients whose every image finds them at rank 1")
+    best_rank: dict[str, float | None] = Field(description="low quantiles are the patients most at risk")
+    mean_rank: dict[str, float | None] = Field(description="low quantiles are the patients most at risk")
+    map_at_r: dict[str, float | None] = Field(description="high quantiles are the patients most at risk")
+
+
+class RetrievalMetrics(Model):
+    """Which images of the gallery show the patient of this probe?"""
+
+    map_at_r: Interval = Field(description="averaged over probes; 95 % percentile bootstrap over patients")
+    map_at_r_patients: Interval = Field(description="averaged over patients, so that many images buy no more say")
+    r_precision: Interval
+    precision_at_1: Interval
+    chance: dict[str, float | None] = Field(description="what a constant score gives")
+    risk: PatientRisk
+    probes: int
+    gallery: int
+
+
+class Attack(Model):
+    """One attacker on one rung, for one task."""
+
+    task: Literal["verification", "retrieval"]
+    attacker: str
+    knowledge: Knowledge
+    linkage: Linkage
+    negatives: Negatives | None = Field(description="how impostor pairs were chosen; null for retrieval")
+    metrics: VerificationMetrics | RetrievalMetrics
+    training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, vector_distance")
+    restoration: TrainingInfo | None = Field(
+        None, exclude_if=_unsaid, description="of the network in front that undoes the defense, where one stands there"
+    )
+
+    @property
+    def learned(self) -> bool:
+        """Whether the attacker's training got anywhere; a fusion trains nothing, and its members speak for it."""
+        return self.training is None or self.training.learned
+
+
+class Classifier(Model):
+    """Diagnostic utility: a classifier of the findings."""
+
+    trained_on: Literal["originals", "release"]
+    tested_on: Literal["originals", "release"] = Field(
+        description="a published model is trained and tested on originals"
+    )
+    macro_auc: Interval = Field(description="mean over findings with both classes; 95 % bootstrap over patients")
+    per_label: dict[str, Interval] = Field(description="AUC on the test images where the finding is known")
+    training: TrainingInfo
+
+
+class Fidelity(Model):
+    """How alike released and original test images are. Likeness is not utility."""
+
+    ssim: float | None
+    psnr: float | None = Field(description="in dB; null where the images are identical")
+
+
+class Utility(Model):
+    """What is left for diagnosis."""
+
+    classifiers: list[Classifier]
+    fidelity: Fidelity
+
+
+class MembershipAttack(Model):
+    """Who was the published model trained on? An attack's score a patient, over training and held-out patients."""
+
+    attack: Literal["loss", "lira"]
+    auc: Interval = Field(description="95 % percentile bootstrap over patients")
+    tpr_at_fpr_1: Interval = Field(
+        alias="tpr_at_fpr_0.01",
+        description="share of members found at 1 % of the others; 95 % bootstrap over patients, guarded as the rest",
+    )
+    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
+
+
+class AuditTrial(Model):
+    """An attack's surest guesses at whom coins chose."""
+
+    attack: Literal["loss", "lira"]
+    guesses: int
+    correct: int
+
+
+class EpsilonAudit(Model):
+    """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
+
+    epsilon_lower: float = Field(
+        description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
+    )
+    epsilon_most: float | None = Field(
+        None,
+        exclude_if=_unsaid,
+        description="what would be proved were every guess right; a larger claim at this delta cannot be contradicted",
+    )
+    level: float = Field(description="confidence")
+    delta: float = Field(
+        description="of the claim that is tested; where none is made a tenth of 1 / training patients, 0 in old records"
+    )
+    candidates: int = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
+    attack: Literal["loss", "lira"] = Field(description="that proved the most")
+    guesses: int
+    correct: int
+    trials: list[AuditTrial] | None = Field(
+        None, exclude_if=_unsaid, description="all that was tried, so that other deltas can be judged"
+    )
+
+
+class Membership(Model):
+    """Membership attacks on a published model, and the audit of what it claims."""
+
+    members: int = Field(description="training patients")
+    others: int = Field(description="held-out patients")
+    unknown: int | None = Field(
+        None, exclude_if=_unsaid, description="patients without any known finding, left out of attacks and audit"
+    )
+    shadows: int = Field(description="models that the attacker trained by the same mechanism")
+    attacks: list[MembershipAttack]
+    audit: EpsilonAudit
+
+
+class Controls(Model):
+    """What tells whether the figures mean anything."""
+
+    metadata_only_auc: dict[str, float | None] = Field(description="sex, age, view alone, by negatives; no pixel")
+    pixels_auc: dict[str, float | None] = Field(description="Euclidean distance of originals' pixels, by negatives")
+    pixels_map_at_r: float | None = Field(description="ranking by the same distance")
+    matched_negatives: int | None = Field(description="impostor pairs that could be matched")
+    problems: list[str] = Field(description="why the run is invalid; empty for a valid one")
+
+
+class Record(Model):
+    """One run: a defense with its options, on one dataset revision, with one preset and seed."""
+
+    schema_version: Literal[1] = 1
+    id: FileName
+    track: Literal["images", "model"] = Field(
+        "images", exclude_if=_usual, description="what is published: images, or a model and its vectors of them"
+    )
+    created: datetime
+    reidbench_version: str
+    git: Git | None
+    environment: Environment
+    command: str
+    seed: int
+    preset: str
+    overrides: dict[str, Any] = Field(description="what was set apart from the preset")
+    hyperparameters: dict[str, dict[str, Any]] = Field(description="of each attacker and of the classifier, by name")
+    bootstrap_runs: int = Field(description="resamplings behind every interval over pairs and probes")
+    impostors: Literal["drawn", "exchanged"] = Field(
+        "drawn",
+        exclude_if=_drawn,
+        description="exchanged: random and matched impostors are genuine pairs that exchanged second images, so that "
+        "one image alone tells nothing; drawn, of older records: the probe of a genuine pair with any image of another "
+        "patient, which favours whatever tells patients with many images",
+    )
+    pairs_per_patient: int | None = Field(
+        None,
+        exclude_if=_unsaid,
+        description="the most genuine pairs of a patient that are judged; absent where there is no cap",
+    )
+    intervals: Literal["percentile", "guarded"] = Field(
+        "percentile",
+        exclude_if=_percentile,
+        description="guarded: no interval of a true positive rate at so low a false positive rate that fewer than ten "
+        "impostor pairs (or others, of members) decide, and shares, of strata and members too, no surer of 0 or 1 than "
+        "the number of patients allows, who count by their weight in the share; percentile, of older records: whatever "
+        "the resamplings said",
+    )
+    dataset: DatasetInfo
+    defense: DefenseInfo
+    attacks: list[Attack]
+    complete: bool = Field(description="whether every rung of the ladder was climbed")
+    utility: Utility | None = Field(description="null where the dataset has no findings")
+    membership: Membership | None = Field(None, exclude_if=_unsaid, description="of a published model")
+    controls: Controls
+    timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
+    baseline_id: FileName | None = Field(description="the undefended run with the same dataset, preset and seed")
+    scores_sha256: str | None = Field(None, description="of the scores beside the record; null where none were kept")
+
+    @property
+    def valid(self) -> bool:
+        """Whether the controls held."""
+        return not self.controls.problems
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        return f"{self.defense.name}-{self.id}"

@@ -1,0 +1,157 @@
+"""The scores behind a record, kept beside it: two runs compare pair by pair, and figures can be computed again."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.errors import ReidbenchError
+from reidbench.files import content_digest
+from reidbench.metrics import QueryRanks
+from reidbench.records.quantize import pack, unpack
+
+SUFFIX = ".scores.npz"
+# Before the name of what is kept as levels: both ends of its range.
+ENDS = "ends"
+# The rows of an attack's ranks, as QueryRanks names them; AP@R lies apart, where older files have it too.
+RANKS = ("r_precision", "precision_at_1", "best_rank", "mean_rank")
+
+
+@dataclass(frozen=True, eq=False)
+class RunScores:
+    """What the attackers and the diagnostic classifiers said in one run.
+
+    Attributes:
+        patients: (N,) int64, the patient of each test image.
+        pairs: by kind of negatives, (3, P) int64: both rows of each pair, and 1 where they are of one patient.
+        verification: by attack (:func:`attack_key`), (P,) float32, higher = more alike.
+        average_precision: by attack, (N,) float32, AP@R of each probe; NaN where it asks nothing.
+        ranks: by attack, (4, N) float32, what else each probe found, a row each of :data:`RANKS`.
+        accepted: by attack, (P,) bool, whether the attacker's own probability is at least one half; only of attackers
+            that give one.
+        validation: by attack, (V,) scores of the validation pairs that the threshold was calibrated on.
+        validation_same: (V,) bool, whether they are of one patient; empty without validation pairs.
+        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown.
+        labels: the names of the L findings.
+        predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images.
+
+    Files that older versions wrote lack what stands below AP@R here, which is then empty.
+    """
+
+    patients: NDArray[np.int64]
+    pairs: dict[str, NDArray[np.int64]]
+    verification: dict[str, NDArray[np.float32]]
+    average_precision: dict[str, NDArray[np.float32]]
+    ranks: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    accepted: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    validation: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    validation_same: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    findings: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int8))
+    labels: tuple[str, ...] = ()
+    predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """What each test image truly shows, (N, L): 1, 0, and NaN where unknown."""
+        return np.where(self.findings < 0, np.nan, self.findings.astype(np.float64))
+
+    def keep_ranks(self, attack: str, ranks: QueryRanks) -> None:
+        """Takes over what the probes of an attack found."""
+        self.average_precision[attack] = ranks.average_precision.astype(np.float32)
+        self.ranks[attack] = np.stack([getattr(ranks, name) for name in RANKS]).astype(np.float32)
+
+    def query_ranks(self, attack: str) -> QueryRanks | None:
+        """What the probes of an attack found, in single precision; None if it was not kept."""
+        if attack not in self.ranks:
+            return None
+        images = np.bincount(self.patients)
+        rows = dict(zip(RANKS, self.ranks[attack].astype(np.float64)))
+        return QueryRanks(
+            patients=self.patients,
+            relevant=(images[self.patients] - 1).astype(np.intp),
+            candidates=np.full(len(self.patients), len(self.patients) - 1, dtype=np.intp),
+            average_precision=self.average_precision[attack].astype(np.float64),
+            **rows,
+        )
+
+    def write(self, path: Path) -> str:
+        """Writes them, whole or not at all; returns the file's SHA-256."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, NDArray[Any]] = {"patients": self.patients.astype(np.int32)}
+        arrays |= {f"pairs {name}": value.astype(np.int32) for name, value in self.pairs.items()}
+        arrays |= {f"verification {name}": value for name, value in self.verification.items()}
+        arrays |= {f"average_precision {name}": value for name, value in self.average_precision.items()}
+        arrays |= {f"ranks {name}": value for name, value in self.ranks.items()}
+        # A decision is a bit; the length is that of the attack's pairs.
+        arrays |= {f"accepted {name}": np.packbits(value) for name, value in self.accepted.items()}
+        arrays |= {f"validation {name}": value for name, value in self.validation.items()}
+        arrays["validation_same"] = self.validation_same
+        arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
+        arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
+        for name, value in list(arrays.items()):
+            if value.dtype == np.float32 and (packed := pack(value)) is not None:
+                arrays[name], arrays[f"{ENDS} {name}"] = packed
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
+        try:
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return content_digest(path)
+
+
+def attack_key(attacker: str, knowledge: str, linkage: str, negatives: str | None = None) -> str:
+    """The name of one attack's scores."""
+    return "/".join(part for part in (attacker, knowledge, linkage, negatives) if part)
+
+
+def classifier_key(trained_on: str, tested_on: str) -> str:
+    """The name of one diagnostic classifier's predictions."""
+    return f"{trained_on}/{tested_on}"
+
+
+def read_scores(path: Path, sha256: str) -> RunScores:
+    """Reads the scores of a record.
+
+    Args:
+        path: the file beside the record.
+        sha256: what the record says of it.
+
+    Raises:
+        ReidbenchError: the file is missing, or is not the one that the record was made with.
+    """
+    if not path.is_file():
+        raise ReidbenchError(f"{path}: the record's scores are missing; keep them beside the record")
+    if content_digest(path) != sha256:
+        raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
+    with np.load(path, allow_pickle=False) as stored:
+        grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
+        for name in stored.files:
+            kind, _, rest = name.partition(" ")
+            if kind == ENDS or not rest:
+                continue
+            ends = f"{ENDS} {name}"
+            grouped[kind][rest] = unpack(stored[name], stored[ends]) if ends in stored.files else stored[name]
+        bits = {name: np.unpackbits(value).astype(np.bool_) for name, value in grouped["accepted"].items()}
+        return RunScores(
+            patients=stored["patients"].astype(np.int64),
+            pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
+            verification=grouped["verification"],
+            average_precision=grouped["average_precision"],
+            ranks=grouped["ranks"],
+            accepted={name: value[: len(grouped["verification"][name])] for name, value in bits.items()},
+            validation=grouped["validation"],
+            validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
+            predictions=grouped["predictions"],
+            **(
+                {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}
+                if "findings" in stored.files
+                else {}
+            ),
+        )

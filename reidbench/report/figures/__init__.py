@@ -1,0 +1,1 @@
+"""What records come to: worst cases, drops, ranks, controls, comparisons."""

@@ -1,0 +1,169 @@
+"""Defenses that are controls: who publishes the originals must equal the undefended run, who publishes nothing chance.
+
+Both say whether a whole board means anything. Where `identity` moves a figure the pipeline itself does, and every drop
+beside it is in doubt; where `blackout` is above chance something other than the images gives patients away.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isclose
+
+from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.summary import contradiction
+
+IDENTITY, BLACKOUT = "identity", "blackout"
+CONTROLS = (IDENTITY, BLACKOUT)
+CHANCE = 0.5
+# A known original against a constant: its score is the probe's alone. Matched and listed pairs need not have as many
+# impostors as genuine ones for every probe, so that such a score may lie a little off one half.
+NEAR_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class BoardControls:
+    """How the controls of a board came out.
+
+    Attributes:
+        problems: by the id of an undefended run, why what was measured beside it is invalid.
+        missing: by control, the seeds at which there is none to judge.
+        seeds: all seeds of the board.
+        apply: whether it is a board of images; a published model's control is its undefended run.
+    """
+
+    problems: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, tuple[int, ...]]
+    seeds: tuple[int, ...]
+    apply: bool = True
+
+    def failed(self, record: Record) -> tuple[str, ...]:
+        """Which controls of a record failed, its own first; empty where they hold."""
+        return (*record.controls.problems, *self.problems.get(_undefended(record), ()))
+
+    def of(self, record: Record) -> tuple[str, ...]:
+        """Why a record is invalid: failed controls, or a claim that its own audit contradicts; empty if it is valid."""
+        contradicted = contradiction(record)
+        return (*self.failed(record), *([contradicted] if contradicted else []))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What failed, each once."""
+        return tuple(dict.fromkeys(reason for reasons in self.problems.values() for reason in reasons))
+
+    @property
+    def line(self) -> str:
+        """What a reader must know of the controls that are not there, or that all hold; in one sentence."""
+        if not self.apply:
+            return ""
+        if not self.missing:
+            return "" if self.reasons else "identity equals the undefended run in every attack, blackout is at chance"
+        parts = []
+        for name, seeds in self.missing.items():
+            of = "" if seeds == self.seeds else f" at seed {', '.join(map(str, seeds))}"
+            parts.append(f"{name}{of}")
+        return (
+            f"there is no run of {' and of '.join(parts)} beside the undefended one: what they would show is not known"
+        )
+
+
+def board_controls(members: Iterable[Record], everything: Sequence[Record]) -> BoardControls:
+    """Holds the controls against the undefended runs of a board.
+
+    Args:
+        members: the records of the board.
+        everything: among these are the undefended runs and the controls, on this board or on one beside it.
+    """
+    members = list(members)
+    seeds: dict[str, int] = {_undefended(record): record.seed for record in members}
+    if any(record.track == "model" for record in members):
+        return BoardControls({}, {}, tuple(sorted(set(seeds.values()))), apply=False)
+    by_id = {record.id: record for record in everything}
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in everything:
+        if record.defense.name in CONTROLS and record.baseline_id is not None:
+            found[record.baseline_id].append(record)
+    problems: dict[str, tuple[str, ...]] = {}
+    missing: dict[str, set[int]] = defaultdict(set)
+    for baseline_id, seed in seeds.items():
+        undefended, controls = by_id.get(baseline_id), found[baseline_id]
+        judged = [control for control in controls if control.defense.name == BLACKOUT or undefended is not None]
+        for name in CONTROLS:
+            if not any(control.defense.name == name for control in judged):
+                missing[name].add(seed)
+        reasons = [reason for control in judged if (reason := _why_failed(control, undefended))]
+        if reasons:
+            problems[baseline_id] = tuple(reasons)
+    ordered = {name: tuple(sorted(missing[name])) for name in CONTROLS if name in missing}
+    return BoardControls(problems, ordered, tuple(sorted(set(seeds.values()))))
+
+
+def _undefended(record: Record) -> str:
+    """The undefended run that a record is measured against: itself, if it is one."""
+    return record.id if record.defense.kind == "none" or record.baseline_id is None else record.baseline_id
+
+
+def _why_failed(control: Record, undefended: Record | None) -> str:
+    """What the control shows to be wrong; empty where it holds."""
+    if control.defense.name == BLACKOUT:
+        above = [attack for attack in control.attacks if not _at_chance(attack)]
+        if not above:
+            return ""
+        figures = above[0].metrics
+        value = figures.auc.value if isinstance(figures, VerificationMetrics) else figures.map_at_r.value
+        name = "AUC" if isinstance(figures, VerificationMetrics) else "mAP@R"
+        return (
+            f"blackout is not at chance ({name} {value:.3f} by {key_of(above[0])}{_more(above)}, seed {control.seed})"
+        )
+    assert undefended is not None
+    mine, theirs = (
+        {(attack.task, key_of(attack)): attack for attack in record.attacks} for record in (control, undefended)
+    )
+    exact = undefended.environment.device == control.environment.device == "cpu"
+    odd = [a for key, a in mine.items() if key not in theirs or not _equal(a, theirs[key], exact=exact)]
+    odd += [attack for key, attack in theirs.items() if key not in mine]
+    if not odd:
+        return ""
+    return (
+        f"identity, which publishes the originals, differs from the undefended run ({odd[0].task} by {key_of(odd[0])}"
+        f"{_more(odd)}, seed {control.seed})"
+    )
+
+
+def _equal(one: Attack, other: Attack, *, exact: bool) -> bool:
+    """Whether two attacks came to the same figures: exactly, or for trainings on a GPU within their intervals.
+
+    There sums are added up in an order that changes, so that two equal trainings end a little apart. Ignorant and
+    inverting attackers of both runs are one training, and their figures stay equal.
+    """
+    if one.metrics == other.metrics:
+        return True
+    if exact or one.knowledge != "informed":
+        return False
+    mine, theirs = (
+        figures.auc if isinstance(figures := attack.metrics, VerificationMetrics) else figures.map_at_r
+        for attack in (one, other)
+    )
+    if mine.low is None or mine.high is None or theirs.low is None or theirs.high is None:
+        return mine.value == theirs.value
+    return mine.low <= theirs.high and theirs.low <= mine.high
+
+
+def _at_chance(attack: Attack) -> bool:
+    """Whether an attack on a constant release found what guessing finds; true where nothing is defined."""
+    figures = attack.metrics
+    if isinstance(figures, RetrievalMetrics):
+        value, guessed = figures.map_at_r.value, figures.chance.get("map_at_r")
+        return value is None or guessed is None or isclose(value, guessed, rel_tol=1e-6, abs_tol=1e-9)
+    area = figures.auc
+    if area.value is None or isclose(area.value, CHANCE, abs_tol=1e-9):
+        return True
+    # Two constants tie exactly; a probe's own score may stray, but not beyond chance.
+    within = area.low is not None and area.high is not None and area.low <= CHANCE <= area.high
+    return attack.linkage == "original-released" and (within or abs(area.value - CHANCE) <= NEAR_CHANCE)
+
+
+def _more(attacks: Sequence[Attack]) -> str:
+    return f" and {len(attacks) - 1} more" if len(attacks) > 1 else ""

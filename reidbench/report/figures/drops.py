@@ -1,0 +1,77 @@
+"""The drop of a worst case against the undefended run, with its paired interval where the scores of both are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import isnan, nan
+
+from reidbench import metrics
+from reidbench.errors import ReidbenchError
+from reidbench.progress import Progress, Silent
+from reidbench.records.schema import Record
+from reidbench.report.figures.matching import Kept, key_of
+from reidbench.report.figures.paired import LEVEL, RUNS, Paired
+from reidbench.report.figures.summary import Worst, drop, worst_retrieval, worst_verification
+
+Find = Callable[[Record], Worst | None]
+HEADLINES: tuple[Find, ...] = (worst_verification, worst_retrieval)
+
+#: Drops with their intervals, by a record's id and what finds its worst case.
+Drops = Mapping[tuple[str, Find], metrics.Interval]
+
+UNPAIRED = (
+    "A drop without brackets has no interval: the scores of both runs do not lie beside the records, or the worst "
+    "cases are of different pairs."
+)
+
+
+def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs: int = RUNS) -> Drops:
+    """Every drop that can be paired.
+
+    Args:
+        kept: records with their places, the undefended runs among them.
+        progress: shows a bar: thousands of resamplings of every pair take a while.
+        runs: resamplings behind an interval.
+    """
+    by_id = {one.record.id: one for one in kept}
+    defended = [one for one in by_id.values() if one.record.defense.kind != "none" and one.record.baseline_id in by_id]
+    found: dict[tuple[str, Find], metrics.Interval] = {}
+    with (progress or Silent()).task("drops", len(defended)) as advance:
+        for one in defended:
+            pair = Paired(by_id[str(one.record.baseline_id)], one, runs)
+            for find in HEADLINES:
+                made = headline_drop(pair, find)
+                if made is not None and not isnan(made.low):
+                    found[one.record.id, find] = made
+            advance(1)
+    return found
+
+
+def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
+    """How far the worst case fell, whichever attacks reached both, with the interval of that difference.
+
+    Args:
+        pair: the undefended run and the defended one.
+        find: what finds the worst case.
+
+    Returns:
+        The drop; its interval is NaN where the scores of both are not there, or the worst cases are of different pairs,
+        on which nothing can be paired. None if either worst case is undefined.
+    """
+    before, after = (find(record) for record in pair.records)
+    fallen = drop(after, before)
+    if before is None or after is None or fallen is None:
+        return None
+    if before.attack.negatives != after.attack.negatives or not _scored(pair):
+        return metrics.Interval(fallen, nan, nan)
+    rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
+    # Not -high: the fall of nothing is 0, not minus 0.
+    return metrics.Interval(fallen, 0 - rise.high, 0 - rise.low)
+
+
+def _scored(pair: Paired) -> bool:
+    try:
+        return pair.scores is not None
+    except ReidbenchError:
+        # The file beside a record holds another run's scores: as good as none.
+        return False

@@ -1,0 +1,47 @@
+"""Figures as short text, the same on every page: three digits, intervals, and what is undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reidbench.records.schema import Interval
+from reidbench.report.figures.drops import Find
+from reidbench.report.figures.rows import Row
+from reidbench.report.figures.summary import Worst
+
+#: Beside a figure without an interval, where the record says why.
+UNBOUNDED = "†"
+
+
+def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
+    """A worst case with its interval; of several seeds mean, standard deviation and maximum."""
+    if worst is None:
+        return "–"
+    text = figure(worst.figure)
+    if len(row.records) == 1:
+        return text
+    return f"{number(row.mean(find))} ± {number(row.spread(find))}, max {text}"
+
+
+def figure(interval: Interval | None) -> str:
+    """A figure with its interval: ``0.912 [0.883, 0.941]``; a dash where it is undefined.
+
+    All three have as many digits, or rounding might put a figure outside its own interval. A dagger where it has none
+    for a reason, which :func:`unbounded` tells.
+    """
+    if interval is None or interval.value is None:
+        return "–"
+    if interval.low is None or interval.high is None:
+        return number(interval.value) + (f" {UNBOUNDED}" if interval.why_unbounded else "")
+    return f"{interval.value:z.3f} [{interval.low:z.3f}, {interval.high:z.3f}]"
+
+
+def unbounded(intervals: Iterable[Interval]) -> str:
+    """Why those of them that have a dagger have it, each reason once; empty where none has."""
+    reasons = dict.fromkeys(one.why_unbounded for one in intervals if one.why_unbounded)
+    return f"{UNBOUNDED} {'; '.join(reason for reason in reasons if reason)}." if reasons else ""
+
+
+def number(value: float | None) -> str:
+    """Three digits, and no minus before a zero; a dash where it is undefined."""
+    return "–" if value is None else f"{value:z.3f}"

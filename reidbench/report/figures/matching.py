@@ -1,0 +1,215 @@
+"""Which record of one set answers which of another, and whether the two may be compared at all."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reidbench.errors import ReidbenchError
+from reidbench.records.schema import Attack, Record
+from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
+from reidbench.records.store import read_record
+from reidbench.report.figures.summary import defense_label
+
+# Set for an interval's sake: it moves no figure.
+HARMLESS = {"bootstrap_runs"}
+#: How many devices train an attacker decides no pair; records from before it was an option do not say.
+HARMLESS_OPTIONS = {"devices"}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record with the place it was read from, since its scores lie beside it."""
+
+    record: Record
+    path: Path
+
+    def scores(self) -> RunScores | None:
+        """The scores behind the record; None where none were kept or they are not there.
+
+        Raises:
+            ReidbenchError: the file beside the record holds other scores.
+        """
+        path = self.path.with_name(f"{self.record.stem}{SUFFIX}")
+        if self.record.scores_sha256 is None or not path.is_file():
+            return None
+        return read_scores(path, self.record.scores_sha256)
+
+    def baseline(self) -> Record | None:
+        """The undefended run that the record names, if it lies beside it."""
+        found = self.baseline_kept()
+        return found.record if found else None
+
+    def baseline_kept(self) -> Kept | None:
+        """The same with its place."""
+        found = sorted(self.path.parent.glob(f"*-{self.record.baseline_id}.json"))
+        return Kept(read_record(found[0]), found[0]) if found else None
+
+
+def read_kept(places: Iterable[Path]) -> list[Kept]:
+    """Records from files and from folders (``*.json`` directly in them) with their places, each once, by path.
+
+    Raises:
+        ReidbenchError: a file is no record.
+    """
+    paths = [path for place in places for path in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
+    found: dict[str, Kept] = {}
+    for path in dict.fromkeys(paths):
+        kept = Kept(read_record(path), path)
+        found.setdefault(kept.record.id, kept)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Match:
+    """One defense before and after: a pair of runs for each seed."""
+
+    seeds: tuple[tuple[Kept, Kept], ...]
+
+    @property
+    def label(self) -> str:
+        """Name and options, the old ones first where they changed."""
+        base, new = self.seeds[0]
+        labels = dict.fromkeys((defense_label(base.record), defense_label(new.record)))
+        return " → ".join(labels)
+
+
+def match(base: Path, new: Path) -> list[Match]:
+    """Pairs the records of two places: files, or folders with records in them.
+
+    A file against a file is compared whatever the defenses. Else records belong together by dataset, size, preset,
+    overrides, defense and options, a pair a seed; where a defense has one set of options on both sides, and another
+    one on each, these are taken for the same defense with changed options. A file against a folder picks its own.
+
+    Raises:
+        ReidbenchError: nothing to compare; NEW lacks what BASE has; or two runs are not comparable.
+    """
+    before, after = _read(base), _read(new)
+    if base.is_file() and new.is_file():
+        matches = [Match(((before[0], after[0]),))]
+    else:
+        matches = _by_options(_grouped(before), _grouped(after), base, new)
+    for found in matches:
+        for one, other in found.seeds:
+            check_comparable(one, other)
+    return matches
+
+
+def check_comparable(base: Kept, new: Kept) -> None:
+    """Refuses two runs whose figures say nothing about each other.
+
+    Raises:
+        ReidbenchError: another dataset, revision, size, preset or setting; other attacks; or a run whose attackers
+            failed on originals.
+    """
+    one, other = base.record, new.record
+    facts = {
+        "dataset differs": (one.dataset.name, other.dataset.name),
+        "size differs": (one.dataset.size, other.dataset.size),
+        "dataset revision differs": (one.dataset.revision[:12], other.dataset.revision[:12]),
+        "preset differs": (one.preset, other.preset),
+        "impostor pairs differ": (impostors(one), impostors(other)),
+        "settings over the preset differ": (_overrides(one) or "none", _overrides(other) or "none"),
+    }
+    lists = {
+        "hyperparameters differ": (hyperparameters(one), hyperparameters(other)),
+        "attacks differ": (sorted(map(key_of, one.attacks)), sorted(map(key_of, other.attacks))),
+    }
+    reasons = [f"{what} ({left} and {right})" for what, (left, right) in facts.items() if left != right]
+    reasons += [f"{what} ({_odd(left, right)})" for what, (left, right) in lists.items() if left != right]
+    if reasons:
+        raise ReidbenchError(
+            f"{base.path} and {new.path} cannot be compared: {reasons[0]}; make both with the same reidbench, data and "
+            "settings"
+        )
+    for kept in (base, new):
+        if not kept.record.valid:
+            raise ReidbenchError(f"{kept.path} is no valid run: {kept.record.controls.problems[0]}")
+
+
+def hyperparameters(record: Record) -> list[str]:
+    """A record's hyperparameters as texts, ``retrieval.epochs=15``, but for those that decide nothing."""
+    stated = [(owner, *option) for owner, options in record.hyperparameters.items() for option in options.items()]
+    return sorted(f"{owner}.{name}={value}" for owner, name, value in stated if name not in HARMLESS_OPTIONS)
+
+
+def impostors(record: Record) -> str:
+    """How a record's impostor pairs were made: ``exchanged``, ``drawn`` by older versions, or ``listed`` in a file."""
+    built = any(attack.negatives in ("random", "matched") for attack in record.attacks)
+    return record.impostors if built else "listed"
+
+
+def key_of(attack: Attack) -> str:
+    """The name of an attack, as its scores bear it."""
+    return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
+
+
+def _read(place: Path) -> list[Kept]:
+    if not place.is_dir():
+        return [Kept(read_record(place), place)]
+    kept = [Kept(read_record(path), path) for path in sorted(place.glob("*.json"))]
+    defended = [one for one in kept if one.record.defense.kind != "none"]
+    if not defended:
+        raise ReidbenchError(f"{place}: no record of a defense in this folder")
+    return defended
+
+
+Key = tuple[str, str, str]
+
+
+def _grouped(kept: Sequence[Kept]) -> dict[Key, list[Kept]]:
+    groups: dict[Key, list[Kept]] = defaultdict(list)
+    for one in kept:
+        record = one.record
+        setting = [record.dataset.name, record.dataset.size, record.preset, _overrides(record)]
+        options = json.dumps(record.defense.options, sort_keys=True)
+        groups[record.defense.name, json.dumps(setting), options].append(one)
+    return groups
+
+
+def _by_options(before: dict[Key, list[Kept]], after: dict[Key, list[Kept]], base: Path, new: Path) -> list[Match]:
+    pairs = {key: key for key in before if key in after}
+    left = [key for key in before if key not in pairs]
+    right = [key for key in after if key not in pairs]
+    for key in left:
+        same_left, same_right = ([k for k in keys if k[:2] == key[:2]] for keys in (left, right))
+        if len(same_left) == len(same_right) == 1:
+            pairs[key] = same_right[0]
+    missing = [key for key in left if key not in pairs]
+    if missing and new.is_dir():
+        raise ReidbenchError(f"{new}: no record of {defense_label(before[missing[0]][0].record)}, which {base} has")
+    if not pairs:
+        raise ReidbenchError(f"{base} and {new} have no defense in common")
+    return [_by_seed(before[one], after[other]) for one, other in sorted(pairs.items())]
+
+
+def _by_seed(before: Sequence[Kept], after: Sequence[Kept]) -> Match:
+    # Of several records of one seed (another version, another day) the newest counts.
+    one, other = (
+        {kept.record.seed: kept for kept in sorted(side, key=lambda kept: kept.record.created)}
+        for side in (before, after)
+    )
+    common = sorted(one.keys() & other.keys())
+    if common:
+        return Match(tuple((one[seed], other[seed]) for seed in common))
+    if len(one) == len(other) == 1:
+        return Match(((next(iter(one.values())), next(iter(other.values()))),))
+    raise ReidbenchError(
+        f"{defense_label(before[0].record)}: no seed in common (BASE has {_numbers(one)}, NEW has {_numbers(other)})"
+    )
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(values)))
+
+
+def _overrides(record: Record) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()) if name not in HARMLESS)
+
+
+def _odd(left: list[str], right: list[str]) -> str:
+    odd = sorted(set(left) ^ set(right))
+    return ", ".join(odd[:4]) + (f" and {len(odd) - 4} more" if len(odd) > 4 else "")

@@ -1,0 +1,136 @@
+"""Two runs on the same pairs: how far a figure moved, with an interval in which what they share cancels.
+
+One resampling of patients weighs the scores of both runs, on the same pairs and the same probes, or the predictions on
+the same images. Where the scores are missing, or of other pairs, the interval is made of both records' own as if the
+runs were independent (Zou and Donner 2008, square and add), which is wider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from math import hypot, nan, sqrt
+from statistics import fmean, stdev
+
+import numpy as np
+from scipy.special import stdtrit
+
+from reidbench import metrics
+from reidbench.records.schema import Interval
+from reidbench.records.scores import RunScores, classifier_key
+from reidbench.report.figures.matching import Kept, key_of
+from reidbench.report.figures.summary import diagnosed, headline, utility
+
+LEVEL = 0.95
+RUNS = 2000
+BOOTSTRAP_SEED = 20220926
+
+
+class Paired:
+    """Two runs, with their scores where they pair.
+
+    Args:
+        base, new: the runs before and after, or without a defense and with it.
+        runs: resamplings behind an interval.
+    """
+
+    def __init__(self, base: Kept, new: Kept, runs: int = RUNS) -> None:
+        self.base, self.new = ({key_of(attack): attack for attack in kept.record.attacks} for kept in (base, new))
+        self.runs = runs
+        self._kept = (base, new)
+        self.records = (base.record, new.record)
+
+    @cached_property
+    def _read(self) -> tuple[RunScores, RunScores] | None:
+        """What was kept of both runs, if it is of the same images."""
+        one, other = (kept.scores() for kept in self._kept)
+        if one is None or other is None or not np.array_equal(one.patients, other.patients):
+            return None
+        return one, other
+
+    @cached_property
+    def scores(self) -> tuple[RunScores, RunScores] | None:
+        """The same, if its pairs are the same too."""
+        if self._read is None:
+            return None
+        one, other = self._read
+        same = one.pairs.keys() == other.pairs.keys() and all(
+            np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
+        )
+        return (one, other) if same else None
+
+    def rise(self, before: str, after: str, level: float) -> metrics.Interval:
+        """How far one attack's figure lies above another's of the run before, with its interval."""
+        old, new = self.base[before], self.new[after]
+        if self.scores is None:
+            return independent(headline(new), headline(old))
+        base, other = self.scores
+        if new.negatives is None:
+            rises = other.average_precision[after].astype(float) - base.average_precision[before]
+            return metrics.bootstrap_mean_patients(
+                rises, base.patients, runs=self.runs, seed=BOOTSTRAP_SEED, level=level
+            )
+        a, b, same = base.pairs[new.negatives]
+        return metrics.bootstrap_auc_drop_patients(
+            other.verification[after],
+            base.verification[before],
+            same.astype(bool),
+            base.patients[a],
+            base.patients[b],
+            runs=self.runs,
+            seed=BOOTSTRAP_SEED,
+            level=level,
+        )
+
+    def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
+        """What is left for diagnosis before and after, None where it was not measured."""
+        base, new = (utility(kept.record, trained_on) for kept in self._kept)
+        return base, new
+
+    def predictions(self, trained_on: str) -> tuple[RunScores, RunScores] | None:
+        """Both runs' kept predictions of that classifier on the release, if they are of the same findings."""
+        key = self._classifier(trained_on)
+        if self._read is None or not all(key in side.predictions for side in self._read):
+            return None
+        one, other = self._read
+        same = one.labels == other.labels and np.array_equal(one.findings, other.findings)
+        return (one, other) if same else None
+
+    def _classifier(self, trained_on: str) -> str:
+        return classifier_key(*diagnosed(self.records[1], trained_on))
+
+    def fall(self, trained_on: str, old: Interval, new: Interval) -> metrics.Interval:
+        """How far the utility fell, with its interval."""
+        kept = self.predictions(trained_on)
+        if kept is None:
+            return independent(old, new)
+        base, other = kept
+        key = self._classifier(trained_on)
+        return metrics.bootstrap_macro_auc_drop_patients(
+            base.predictions[key],
+            other.predictions[key],
+            base.truth,
+            base.patients,
+            runs=self.runs,
+            seed=BOOTSTRAP_SEED,
+            level=LEVEL,
+        )
+
+
+def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:
+    """The mean of seeds' changes: the patients' interval averaged, and the seeds' spread added in quadrature."""
+    value, low, high = (fmean(getattr(change, end) for change in changes) for end in ("value", "low", "high"))
+    count = len(changes)
+    if count > 1:
+        spread = stdev(change.value for change in changes) / sqrt(count)
+        spread *= float(stdtrit(count - 1, (1 + level) / 2))
+        low, high = value - hypot(value - low, spread), value + hypot(high - value, spread)
+    return metrics.Interval(value, low, high)
+
+
+def independent(new: Interval, old: Interval) -> metrics.Interval:
+    """New less old from single intervals, as if the runs were independent."""
+    (n, n_low, n_high), (o, o_low, o_high) = (
+        (nan if end is None else end for end in (one.value, one.low, one.high)) for one in (new, old)
+    )
+    return metrics.Interval(n - o, n - o - hypot(n - n_low, o_high - o), n - o + hypot(n_high - n, o - o_low))

@@ -1,0 +1,208 @@
+"""A row of a table: one defense with its options, over all its seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+
+from reidbench.records.figures import interval
+from reidbench.records.ladder import full_ladder
+from reidbench.records.schema import Interval, Record, VerificationMetrics
+from reidbench.report.figures.controls import BoardControls
+from reidbench.report.figures.drops import Drops, Find
+from reidbench.report.figures.paired import LEVEL, over_seeds
+from reidbench.report.figures.pareto import pareto_front
+from reidbench.report.figures.summary import (
+    ENOUGH_PAIRS,
+    Worst,
+    baseline_of,
+    contradiction,
+    defense_label,
+    drop,
+    utility,
+    worst_verification,
+)
+
+#: So many options stand in a label though nothing else in the table has others.
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One defense with its options, over all its seeds.
+
+    Attributes:
+        records: a record a seed, all of one group.
+        baselines: the undefended record of each, None where it is not among the records.
+        problems: why it is invalid, each reason once; empty for a valid one.
+        drops: those with a paired interval; others are shown without one.
+        shared: options that all of the defense's rows in the table have, to be left out of its label.
+    """
+
+    records: tuple[Record, ...]
+    baselines: tuple[Record | None, ...]
+    problems: tuple[str, ...]
+    drops: Drops = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """Name and options, but for those that are shared."""
+        return defense_label(self.records[0], without=self.shared)
+
+    @property
+    def seeds(self) -> int:
+        """How many there are: records of another version may repeat one."""
+        return len({record.seed for record in self.records})
+
+    @property
+    def status(self) -> str:
+        """What a reader must know before comparing: ``complete``, or what is missing or wrong."""
+        marks = []
+        if not all(record.complete for record in self.records):
+            marks.append("incomplete ladder")
+        contradicted = {contradiction(record) for record in self.records} - {None}
+        if not contradicted.issuperset(self.problems):
+            marks.append("invalid controls")
+        if contradicted:
+            marks.append("claim contradicted by its audit")
+        if any(b is None and r.defense.kind != "none" for r, b in zip(self.records, self.baselines)):
+            marks.append("no undefended run")
+        if self.seeds < len(self.records):
+            marks.append("a seed repeated")
+        return ", ".join(marks) or "complete"
+
+    @property
+    def sound(self) -> bool:
+        """Whether every ladder is complete, and controls and claim hold: else the worst case may be worse."""
+        return not self.problems and all(record.complete for record in self.records)
+
+    def worst(self, find: Find) -> Worst | None:
+        """The highest worst case over the seeds."""
+        found = [worst for record in self.records if (worst := find(record)) is not None]
+        return max(found, key=lambda worst: worst.value, default=None)
+
+    def mean(self, find: Find) -> float | None:
+        """The mean worst case over the seeds."""
+        return _mean(self._values(find))
+
+    def spread(self, find: Find) -> float | None:
+        """The standard deviation of the worst case over the seeds; None of one seed."""
+        known = [value for value in self._values(find) if value is not None]
+        return stdev(known) if len(known) == len(self.records) > 1 else None
+
+    def drop(self, find: Find) -> Interval | None:
+        """The mean drop against the undefended runs of the same seeds; None of an undefended run.
+
+        Its interval is paired and over patients, and holds the spread of the seeds where there are several; it has none
+        where it could not be paired at every seed.
+        """
+        mean = _mean(
+            drop(find(record), find(baseline)) if baseline else None
+            for record, baseline in zip(self.records, self.baselines)
+        )
+        if mean is None:
+            return None
+        paired = [self.drops[record.id, find] for record in self.records if (record.id, find) in self.drops]
+        if len(paired) < len(self.records):
+            return Interval(value=mean, low=None, high=None)
+        return interval(over_seeds(paired, LEVEL))
+
+    def _values(self, find: Find) -> list[float | None]:
+        return [worst.value if (worst := find(record)) else None for record in self.records]
+
+    def utility(self, trained_on: str, tested_on: str) -> float | None:
+        """The mean macro AUC over the seeds."""
+        found = [utility(record, trained_on, tested_on) for record in self.records]
+        return _mean(interval.value if interval else None for interval in found)
+
+    def utility_interval(self, trained_on: str, tested_on: str) -> Interval | None:
+        """The same with its 95 % interval over patients, where it was measured at one seed."""
+        if len(self.records) == 1:
+            return utility(self.records[0], trained_on, tested_on)
+        mean = self.utility(trained_on, tested_on)
+        return None if mean is None else Interval(value=mean, low=None, high=None)
+
+    @property
+    def climbed(self) -> tuple[int, int]:
+        """How many rungs of the ladder were climbed at every seed, and how many there are."""
+        found = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in self.records)
+        return found, len(full_ladder(self.records[0].track))
+
+    def ssim(self) -> float | None:
+        """The mean structural similarity over the seeds."""
+        return _mean(record.utility.fidelity.ssim if record.utility else None for record in self.records)
+
+
+def rows(
+    members: Sequence[Record], everything: Sequence[Record], controls: BoardControls, drops: Drops | None = None
+) -> list[Row]:
+    """A table's rows, the highest worst-case AUC first: from what gives patients away to what keeps them."""
+    by_defense: dict[str, list[Record]] = defaultdict(list)
+    for record in members:
+        by_defense[defense_label(record)].append(record)
+    made = []
+    for seeds in by_defense.values():
+        ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
+        problems = dict.fromkeys(reason for record in ordered for reason in controls.of(record))
+        baselines = tuple(baseline_of(record, everything) for record in ordered)
+        shared = _shared([r for r in members if r.defense.name == ordered[0].defense.name])
+        made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared))
+    return sorted(made, key=lambda row: (-(row.mean(worst_verification) or -1.0), row.label))
+
+
+def _shared(records: Sequence[Record]) -> frozenset[str]:
+    """Options that are the same in all records of a defense; none of a single set of options, if it is a short one."""
+    options = [record.defense.options for record in records]
+    if len(options[0]) <= FEW and all(one == options[0] for one in options):
+        return frozenset()
+    missing = object()
+    return frozenset(
+        name for name, value in options[0].items() if all(one.get(name, missing) == value for one in options)
+    )
+
+
+def shared_options(table: Sequence[Row]) -> list[str]:
+    """What the labels of a table leave out: a text for each defense that has such options."""
+    found: dict[str, str] = {}
+    for row in table:
+        record = row.records[0]
+        varied = frozenset(record.defense.options) - row.shared
+        if (text := defense_label(record, without=varied)) != record.defense.name:
+            found[record.defense.name] = text
+    return [found[name] for name in sorted(found)]
+
+
+def highest_tpr(row: Row) -> float | None:
+    """The highest true positive rate at 1 % false positives over the ladder, the mean over the seeds.
+
+    Among fewer than a hundred impostor pairs no rate of 1 % can be seen: attacks on so few have none.
+    """
+    return _mean(max(_rates(record), default=None) for record in row.records)
+
+
+def _rates(record: Record) -> list[float]:
+    return [
+        attack.metrics.tpr_at_fpr_1.value
+        for attack in record.attacks
+        if isinstance(attack.metrics, VerificationMetrics)
+        and attack.metrics.impostor >= ENOUGH_PAIRS
+        and attack.metrics.tpr_at_fpr_1.value is not None
+    ]
+
+
+def front(table: Sequence[Row]) -> list[int]:
+    """Which rows are on the Pareto front of worst-case AUC and utility (retrained), the lowest risk first.
+
+    What was not attacked in full, or beside controls that failed, has no claim to it.
+    """
+    points = [(row.mean(worst_verification) if row.sound else None, row.utility("release", "release")) for row in table]
+    return pareto_front(points)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = list(values)
+    # A seed without the figure makes the mean unknown: an average must not skip what is missing.
+    return fmean(value for value in known if value is not None) if known and None not in known else None

@@ -1,0 +1,133 @@
+"""Whether records may be submitted: sound, with their scores, and saying what they say."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+from reidbench.errors import ReidbenchError
+from reidbench.files import content_digest
+from reidbench.progress import Progress
+from reidbench.records.recompute import Mismatch, recompute
+from reidbench.records.scores import SUFFIX, read_scores
+from reidbench.records.store import read_record
+from reidbench.report.figures.matching import Kept
+
+#: What a damaged or forged archive of scores ends in.
+UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of a check of one record.
+
+    Attributes:
+        path: the record.
+        mismatches: fields that disagree with the scores.
+        checked: how many figures were computed again.
+        on_trust: what was not.
+        not_checked: why nothing was computed; empty where it was.
+    """
+
+    path: Path
+    mismatches: tuple[Mismatch, ...] = ()
+    checked: int = 0
+    on_trust: tuple[str, ...] = ()
+    not_checked: str = ""
+
+    @property
+    def status(self) -> Literal["agrees", "refused", "not checked"]:
+        """In a word or two."""
+        return "not checked" if self.not_checked else "refused" if self.mismatches else "agrees"
+
+    def to_text(self) -> str:
+        """For a person: a line, and one for each field that disagrees."""
+        if self.not_checked:
+            return f"{self.path}: not checked: {self.not_checked}"
+        if self.mismatches:
+            found = f"{len(self.mismatches)} of {self.checked} figures are not what the scores say"
+            return "\n".join([f"{self.path}: REFUSED, {found}", *(f"  {mismatch}" for mismatch in self.mismatches)])
+        return f"{self.path}: {self.checked} figures agree with the scores"
+
+    def to_json(self) -> dict[str, Any]:
+        """For a machine."""
+        return {
+            "record": str(self.path),
+            "status": self.status,
+            "accepted": self.status == "agrees",
+            "checked": self.checked,
+            "mismatches": [asdict(mismatch) for mismatch in self.mismatches],
+            "on_trust": list(self.on_trust),
+            "not_checked": self.not_checked or None,
+        }
+
+
+def find_records(places: Sequence[Path]) -> list[Path]:
+    """The files themselves, and those of folders (``*.json`` directly in them), each once.
+
+    Two files of one id are two records here: one of them may have been edited.
+
+    Raises:
+        ReidbenchError: a place is not there, or there is no record in any.
+    """
+    for place in places:
+        if not place.exists():
+            raise ReidbenchError(f"{place}: no such file or folder")
+    paths = [path for place in places for path in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
+    if not paths:
+        raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
+    return list(dict.fromkeys(paths))
+
+
+def check_submissions(paths: Sequence[Path], progress: Progress) -> Iterator[Checked]:
+    """Checks one record after the other; one that cannot be checked keeps none of the others from it."""
+    for path in paths:
+        try:
+            yield check_submission(Kept(read_record(path), path), progress)
+        except ReidbenchError as error:
+            yield Checked(path, not_checked=str(error).removeprefix(f"{path}: "))
+
+
+def check_submission(kept: Kept, progress: Progress) -> Checked:
+    """Computes the figures of a record again; it was held against the schema when it was read.
+
+    Raises:
+        ReidbenchError: it has no scores, or they are not beside it, or cannot be read.
+    """
+    record = kept.record
+    path = kept.path.with_name(f"{record.stem}{SUFFIX}")
+    if record.scores_sha256 is None:
+        raise ReidbenchError(f"{kept.path}: it was made without scores; run it again with this reidbench")
+    if not path.is_file():
+        raise ReidbenchError(f"{kept.path}: its scores are not beside it ({path.name})")
+    digest = content_digest(path)
+    if digest != record.scores_sha256:
+        return Checked(kept.path, (Mismatch("scores_sha256", record.scores_sha256, digest),), 1)
+    try:
+        scores = read_scores(path, record.scores_sha256)
+    except UNREADABLE as error:
+        raise ReidbenchError(f"{kept.path}: {path.name} cannot be read: {error}") from error
+    try:
+        found = recompute(record, scores, progress)
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ReidbenchError(f"{kept.path}: the scores in {path.name} do not fit together: {error}") from error
+    return Checked(kept.path, found.mismatches, found.checked, found.on_trust)
+
+
+def summary(results: Sequence[Checked]) -> str:
+    """What was taken on trust, and how many records agree, for a person."""
+    on_trust = dict.fromkeys(name for result in results if result.status == "agrees" for name in result.on_trust)
+    lines = [f"on trust, since no score tells it: {', '.join(on_trust)}"] if on_trust else []
+    states = [result.status for result in results]
+    agree, refused, unchecked = (states.count(status) for status in ("agrees", "refused", "not checked"))
+    return "\n".join([*lines, f"records: {agree} agree, {refused} refused, {unchecked} not checked"])
+
+
+def exit_code(results: Sequence[Checked]) -> int:
+    """1 where a figure disagrees; else 2 where a record could not be checked; else 0."""
+    found = {result.status for result in results}
+    return 1 if "refused" in found else 2 if "not checked" in found else 0

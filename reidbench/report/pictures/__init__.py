@@ -1,0 +1,1 @@
+"""Reports as pictures: curves, sheets, attention maps."""

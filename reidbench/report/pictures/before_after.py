@@ -1,0 +1,65 @@
+"""Before and after: what a defense makes of a few phantoms, for a person's eye."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from reidbench.cohorts.base import Dataset, remap
+from reidbench.defenses.base import BaseDefense
+from reidbench.defenses.fitted import FitData, FittedDefense
+from reidbench.defenses.fitting import fit_defense
+from reidbench.defenses.release import release
+from reidbench.report.pictures.save import save_picture
+
+SIZE = 192
+# A cohort defense needs company: this many images are published, two of each patient, and the first ones are shown.
+PUBLISHED, SHOWN = 48, 6
+# A fitted defense learns from so many phantoms of its train split: enough to see that it does something, and what.
+LEARNED_FROM, FITTED_SIZE = 48, 64
+_MARGIN, _CAPTION = 6, 14
+_SEED = 20_220
+
+
+def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
+    """Writes a PNG: originals above, what is published of them below, two images of a patient side by side.
+
+    A fitted defense is fitted before, on a few images of other patients; its caption says so.
+
+    Raises:
+        ReidbenchError: the defense refuses these images, or the file cannot be written.
+        PluginError: the defense broke a promise.
+    """
+    frame = dataset.source().frame
+    frame = frame[frame.groupby("patient_id")["image_id"].transform("size") > 1]
+    fitted = ""
+    if isinstance(defense, FittedDefense):
+        defense = _fit(defense, dataset, frame)
+        frame = frame[frame["split"] == "test"]
+        fitted = f", fitted on {LEARNED_FROM} phantoms only"
+    frame = frame.groupby("patient_id", sort=False).head(2).head(PUBLISHED).reset_index(drop=True)
+    before = dataset.read(frame, SIZE)
+    after = release(defense, before, frame["image_id"].tolist(), remap(frame["patient_id"]), seed=_SEED)
+    step = SIZE + _MARGIN
+    sheet = Image.new("L", (_MARGIN + SHOWN * step, 2 * (step + _CAPTION) + _MARGIN), 255)
+    draw = ImageDraw.Draw(sheet)
+    options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
+    for line, (caption, pixels) in enumerate((("original", before), (f"{defense.name} {options}{fitted}", after))):
+        top = _MARGIN + line * (step + _CAPTION)
+        draw.text((_MARGIN, top - 2), caption, fill=0)
+        for column in range(min(SHOWN, len(pixels))):
+            tile = Image.fromarray(np.ascontiguousarray(pixels[column]))
+            sheet.paste(tile, (_MARGIN + column * step, top + _CAPTION))
+    save_picture(sheet, path)
+
+
+def _fit(defense: FittedDefense, dataset: Dataset, frame: pd.DataFrame) -> FittedDefense:
+    train = frame[frame["split"] == "train"].head(LEARNED_FROM).reset_index(drop=True)
+    labels = train[list(dataset.source().labels)].to_numpy(dtype=np.float32)
+    data = FitData(dataset.read(train, FITTED_SIZE), remap(train["patient_id"]), labels)
+    with tempfile.TemporaryDirectory() as folder:
+        return fit_defense(defense, data, seed=_SEED, work_dir=Path(folder))[0]

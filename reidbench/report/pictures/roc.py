@@ -1,0 +1,148 @@
+"""ROC curves and confusion matrices from a record and the scores beside it, as the seed's Figures 2 and 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reidbench import metrics
+from reidbench.metrics import RocPoints
+from reidbench.records.figures import BOOTSTRAP_SEED
+from reidbench.records.schema import Decision
+from reidbench.records.scores import RunScores
+from reidbench.report.figures.formats import number
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+# A band needs fewer resamplings than an interval that is printed to the third digit.
+BAND_RUNS = 300
+_COLOURS = ("#1f5a96", "#c1440e", "#2e7d4f", "#7a4fa3")
+
+
+def curve(scores: RunScores, attack: str, *, runs: int = BAND_RUNS) -> RocPoints | None:
+    """The ROC curve of one attack with its band over patients.
+
+    Args:
+        scores: what lies beside the record.
+        attack: its key, with the negatives.
+        runs: resamples behind the band; 0 for none.
+
+    Returns:
+        The curve; None where the scores lack the attack, or its pairs one kind.
+    """
+    negatives = attack.rsplit("/", 1)[1]
+    if attack not in scores.verification or negatives not in scores.pairs:
+        return None
+    a, b, same = scores.pairs[negatives]
+    if metrics.why_undefined(same) is not None:
+        return None
+    values, truth = scores.verification[attack], same.astype(bool)
+    if not runs:
+        return metrics.roc_points(values, truth)
+    return metrics.bootstrap_roc_patients(
+        values, truth, scores.patients[a], scores.patients[b], runs=runs, seed=BOOTSTRAP_SEED
+    )
+
+
+def markdown(points: RocPoints, rates: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5)) -> str:
+    """A few points of a curve as a Markdown table: those at or next below the rates asked for.
+
+    A dash where there is no interval: none was asked for, or too few impostor pairs lie within the rate.
+    """
+    rows = []
+    for rate in rates:
+        place = points.place(rate)
+        low, high = points.low[place], points.high[place]
+        ends = "–" if np.isnan(low) else f"[{low:.2f}, {high:.2f}]"
+        rows.append(f"| {points.fpr[place]:.4f} | {points.tpr[place]:.3f} | {ends} |")
+    return "\n".join(["| FPR | TPR | 95 % over patients |", "| ---: | ---: | ---: |", *rows]) + "\n"
+
+
+def confusion(decision: Decision) -> str:
+    """The confusion matrix of one threshold as a Markdown table; a dash where a record is older than its counts."""
+
+    def count(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
+
+    return "\n".join(
+        [
+            f"| threshold {number(decision.threshold)} | accepted | refused |",
+            "| --- | ---: | ---: |",
+            f"| one patient | {count(decision.true_positives)} | {count(decision.false_negatives)} |",
+            f"| two patients | {count(decision.false_positives)} | {count(decision.true_negatives)} |",
+            "",
+        ]
+    )
+
+
+def plot(curves: Mapping[str, RocPoints]) -> Figure:
+    """Curves with their bands, on linear axes and beside it on a logarithmic one, where low rates can be seen."""
+    from plotly.graph_objects import Scatter
+    from plotly.subplots import make_subplots
+
+    panels: Figure = make_subplots(rows=1, cols=2, subplot_titles=["ROC", "log-ROC"], shared_yaxes=True)
+    for index, (name, points) in enumerate(curves.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        for column in (1, 2):
+            # A logarithmic axis has no place for 0.
+            shown = slice(0, None) if column == 1 else slice(1, None)
+            fpr = points.fpr[shown]
+            band = {"line": {"width": 0}, "hoverinfo": "skip", "showlegend": False, "legendgroup": name}
+            # Where the band has no ends it is not drawn.
+            known = ~np.isnan(points.low[shown])
+            low, high = points.low[shown][known], points.high[shown][known]
+            panels.add_trace(Scatter(x=fpr[known], y=low, **band), row=1, col=column)
+            panels.add_trace(
+                Scatter(x=fpr[known], y=high, fill="tonexty", fillcolor=f"{colour}33", **band), row=1, col=column
+            )
+            panels.add_trace(
+                Scatter(
+                    x=fpr,
+                    y=points.tpr[shown],
+                    name=name,
+                    legendgroup=name,
+                    showlegend=column == 1,
+                    line={"color": colour},
+                    mode="lines",
+                ),
+                row=1,
+                col=column,
+            )
+    panels.update_xaxes(title_text="false positive rate")
+    panels.update_xaxes(type="log", dtick=1, exponentformat="power", row=1, col=2)
+    panels.update_yaxes(title_text="true positive rate", range=[-0.02, 1.02], row=1, col=1)
+    panels.update_layout(template="plotly_white", height=460)
+    return panels
+
+
+def plot_confusion(decisions: Mapping[str, Decision]) -> Figure:
+    """Confusion matrices side by side, by the name of their threshold; those without counts are left out."""
+    from plotly.graph_objects import Figure, Heatmap
+    from plotly.subplots import make_subplots
+
+    known = {name: decision for name, decision in decisions.items() if decision.true_positives is not None}
+    if not known:
+        return Figure(layout={"title": {"text": "No counts"}})
+    panels: Figure = make_subplots(rows=1, cols=len(known), subplot_titles=list(known), shared_yaxes=True)
+    for column, decision in enumerate(known.values(), start=1):
+        counts = [
+            [decision.false_positives, decision.true_negatives],
+            [decision.true_positives, decision.false_negatives],
+        ]
+        panels.add_trace(
+            Heatmap(
+                z=counts,
+                x=["accepted", "refused"],
+                y=["two patients", "one patient"],
+                texttemplate="%{z:,}",
+                colorscale="Blues",
+                showscale=False,
+            ),
+            row=1,
+            col=column,
+        )
+    panels.update_layout(template="plotly_white", height=420)
+    return panels

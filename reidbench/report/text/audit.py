@@ -1,0 +1,211 @@
+"""An audit for people, for spreadsheets and for programs."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from reidbench.records.schema import Interval
+from reidbench.report.figures.formats import figure, number, unbounded
+from reidbench.report.text.tables import plain_table
+from reidbench.report.text.terminal import WIDTH
+from reidbench.studies.audit import Audit
+
+
+def as_csv(audit: Audit) -> str:
+    """The risk table, a row a patient, empty where there is nothing to find."""
+    return audit.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+
+
+def as_data(audit: Audit) -> dict[str, Any]:
+    """The summary as JSON types: no patient by name."""
+    first = audit.records[0]
+    return {
+        "notes": [*scope(audit), *problems(audit)],
+        "judged": [record.dataset.model_dump(mode="json") for record in audit.records],
+        "preset": first.preset,
+        "overrides": first.overrides,
+        "seed": first.seed,
+        "command": first.command,
+        "created": first.created.isoformat(),
+        "reidbench_version": first.reidbench_version,
+        "patients": len(audit.table),
+        "patients_with_several_images": int(audit.table["ap_at_r"].notna().sum()),
+        "strongest": audit.strongest,
+        "attackers": {
+            name: {
+                "retrieval": ranked.model_dump(mode="json", by_alias=True),
+                "verification": {
+                    negatives: [judged.model_dump(mode="json", by_alias=True) for judged in folds]
+                    for negatives, folds in audit.verification(name).items()
+                },
+            }
+            for name, ranked in audit.retrieval.items()
+        },
+        "controls": [record.controls.model_dump(mode="json") for record in audit.records],
+    }
+
+
+def as_markdown(audit: Audit) -> str:
+    """The summary as a page: no patient by name."""
+    first = audit.records[0]
+    lines = [
+        f"# Audit: {first.dataset.name}",
+        "",
+        "\n\n".join(scope(audit)),
+        "",
+        f"Preset {first.preset} at {first.dataset.size}², seed {first.seed}, by `{first.command}`.",
+        "",
+        *_grid(_columns(audit), _rows(audit)),
+        "",
+        "\n\n".join([*problems(audit), *_explained(audit)]),
+        "",
+        "## Patient by patient",
+        "",
+        _victims(audit),
+        "",
+        *_grid(["quantile over patients", *(f"{q:g}" for q in _quantiles(audit))], _spread(audit)),
+        "",
+        "Ranks begin at 1. Low quantiles of a rank, and high ones of AP@R, are the patients most at risk.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def print_audit(audit: Audit, console: Console | None = None) -> None:
+    """Prints the summary, at most 100 columns wide."""
+    if console is None:
+        console = Console(highlight=False)
+    if console.width > WIDTH or not console.is_terminal:
+        console.width = WIDTH
+    for line in scope(audit):
+        console.print(line, markup=False)
+    table = plain_table()
+    for heading in _columns(audit):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in _rows(audit):
+        # An interval stands below its figure: three attackers beside the controls leave no room for it elsewhere.
+        table.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
+    console.print(table)
+    for line in (*problems(audit), *_explained(audit), _victims(audit)):
+        console.print(line, markup=False)
+
+
+def scope(audit: Audit) -> list[str]:
+    """Who was judged, and what that says of the others."""
+    first = audit.records[0]
+    images = int(audit.table["images"].sum())
+    judged = f"{images:,} images of {len(audit.table):,} patients of {first.dataset.name}"
+    alone = int(audit.table["ap_at_r"].isna().sum())
+    single = (
+        f"{alone:,} of them have one image, with nothing to find in here; whoever holds another image of theirs may "
+        "still find them."
+    )
+    if len(audit.records) == 1:
+        others = sum(count for split, count in first.dataset.patients.items() if split != "test")
+        lines = [
+            f"Judged: {judged}, the test split only. The attackers learned on the other {others:,} patients, who have "
+            "no figure here (--folds gives one to all)."
+        ]
+    else:
+        lines = [
+            f"Judged: {judged}, in {len(audit.records)} folds, each by attackers that learned on the others' patients. "
+            "A patient is searched among the images of their own fold only, which is easier than among all."
+        ]
+    return [*lines, *([single] if alone else [])]
+
+
+def problems(audit: Audit) -> list[str]:
+    """Why figures are not to be trusted; nothing if they are."""
+    return [f"Invalid: {problem}." for record in audit.records for problem in record.controls.problems]
+
+
+def _columns(audit: Audit) -> list[str]:
+    return ["", *audit.retrieval, "raw pixels", "metadata alone", "chance"]
+
+
+def _rows(audit: Audit) -> list[list[str]]:
+    """A figure a row, an attacker a column, the controls behind them."""
+    ranked = list(audit.retrieval.values())
+    judged = [audit.verification(name) for name in audit.retrieval]
+    controls = [record.controls for record in audit.records]
+    chance = ranked[0].chance
+    pixels_map = _mean([each.pixels_map_at_r for each in controls])
+    rows = []
+    for kind in judged[0]:
+        rows.append(
+            [
+                f"AUC, {kind} impostors",
+                *(_over_folds([fold.auc for fold in each[kind]]) for each in judged),
+                _mean([each.pixels_auc.get(kind) for each in controls]),
+                _mean([each.metadata_only_auc.get(kind) for each in controls]),
+                "0.500",
+            ]
+        )
+    low = [_over_folds(_low_rates(audit, name)) for name in audit.retrieval]
+    return [
+        *rows,
+        ["TPR at 1 % FPR", *low, "", "", "0.010"],
+        ["mAP@R", *(figure(each.map_at_r) for each in ranked), pixels_map, "", number(chance["map_at_r"])],
+        ["Precision@1", *(figure(each.precision_at_1) for each in ranked), "", "", number(chance["precision_at_1"])],
+        ["found by every image*", *(figure(each.risk.found_by_every_image) for each in ranked), "", "", ""],
+    ]
+
+
+def _low_rates(audit: Audit, name: str) -> list[Interval]:
+    """An attacker's true positive rate at 1 % of the first kind of impostor pairs, one a fold."""
+    return [fold.tpr_at_fpr_1 for fold in next(iter(audit.verification(name).values()))]
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return number(fmean(known) if known else None)
+
+
+def _over_folds(figures: list[Interval]) -> str:
+    """One fold's figure with its interval; of several the mean, from the lowest to the highest."""
+    known = [each.value for each in figures if each.value is not None]
+    if len(figures) == 1:
+        return figure(figures[0])
+    return f"{fmean(known):.3f} ({min(known):.2f}–{max(known):.2f})" if known else "–"
+
+
+def _explained(audit: Audit) -> list[str]:
+    lines = [
+        "* Share of patients with several images whose every image has another of theirs at rank 1. Brackets: 95 %, "
+        "bootstrap over patients."
+    ]
+    if len(audit.records) > 1:
+        lines.append("AUC and TPR: mean over the folds (lowest–highest).")
+    elif why := unbounded(rate for name in audit.retrieval for rate in _low_rates(audit, name)):
+        lines.append(why)
+    return lines
+
+
+def _victims(audit: Audit) -> str:
+    known = audit.table["ap_at_r"].notna()
+    every = int((audit.table.loc[known, "found_by_every_image"] == 1).sum())
+    first = int((audit.table.loc[known, "best_rank"] == 1).sum())
+    return (
+        f"{audit.strongest} finds {first:,} of {int(known.sum()):,} patients by at least one of their images, and "
+        f"{every:,} by every one (patients.csv names them)."
+    )
+
+
+def _quantiles(audit: Audit) -> list[float]:
+    return [float(q) for q in audit.retrieval[audit.strongest].risk.best_rank]
+
+
+def _spread(audit: Audit) -> list[list[str]]:
+    risk = audit.retrieval[audit.strongest].risk
+    named = {"best rank": risk.best_rank, "mean rank": risk.mean_rank, "AP@R": risk.map_at_r}
+    return [
+        [name, *(f"{value:.3g}" if value is not None else "–" for value in row.values())] for name, row in named.items()
+    ]
+
+
+def _grid(headings: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [list(headings), ["---"] * len(headings), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]

@@ -1,0 +1,397 @@
+"""Leaderboards: pages made from records alone, the same bytes from the same records."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from reidbench.errors import ReidbenchError
+from reidbench.records.schema import Record, VerificationMetrics
+from reidbench.report.figures.controls import BoardControls, board_controls
+from reidbench.report.figures.curve import Point
+from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
+from reidbench.report.figures.formats import figure, number, over_the_seeds
+from reidbench.report.figures.matching import hyperparameters, impostors
+from reidbench.report.figures.rows import Row, front, highest_tpr, rows, shared_options
+from reidbench.report.figures.summary import (
+    ENOUGH_PAIRS,
+    Worst,
+    audited_at,
+    defense_label,
+    epsilon,
+    membership_auc,
+    proved,
+    worst_retrieval,
+    worst_verification,
+)
+from reidbench.report.pictures.curve_svg import Panel, draw
+from reidbench.report.text.markdown import plain_markdown
+
+#: How every page begins.
+TITLE = "# Leaderboard: "
+#: What the figure shows upwards.
+UTILITY = {
+    "images": "macro AUC of the findings with a classifier trained on the release",
+    "model": "macro AUC of the published model's own findings",
+}
+CURVE = (
+    "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
+    "on the release: a line a defense, and their Pareto front. The tables hold the figures."
+)
+MODEL_CURVE = (
+    "Risk, the worst-case AUC of the attacks on published vectors, against utility, the macro AUC of the published "
+    "model's own findings: a line a defense, and their Pareto front. The tables hold the figures."
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records that may share a table.
+
+    One track, one dataset revision at one size, one preset with its overrides; and attackers of equal names and
+    hyperparameters, since a weaker attacker's low figure beside a stronger one's would pass for a better defense.
+    """
+
+    dataset: str
+    revision: str
+    size: int
+    preset: str
+    overrides: str
+    track: str = "images"
+    attackers: str = ""
+    hyperparameters: str = ""
+    impostors: str = "exchanged"
+
+    @classmethod
+    def of(cls, record: Record) -> Group:
+        """The table that a record belongs to."""
+        data = record.dataset
+        overrides = " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
+        attackers = sorted({attack.attacker for attack in record.attacks})
+        return cls(
+            data.name,
+            data.revision,
+            data.size,
+            record.preset,
+            overrides,
+            record.track,
+            ", ".join(attackers),
+            hashlib.sha256("\n".join(hyperparameters(record)).encode()).hexdigest()[:8],
+            impostors(record),
+        )
+
+    @property
+    def title(self) -> str:
+        """What its records share, in a line."""
+        extra = f", {self.overrides}" if self.overrides else ""
+        if self.impostors == "drawn":
+            extra += ", impostors drawn (old pairs)"
+        return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
+
+    def title_among(self, groups: Iterable[Group]) -> str:
+        """The title, with what tells it from others that have the same one."""
+        alike = [group for group in groups if group.title == self.title]
+        return self.title if len(alike) < 2 else f"{self.title}, {self.attackers} {self.hyperparameters}"
+
+    @property
+    def page(self) -> str:
+        """The name of its page: a track's tables are kept apart from another's."""
+        return self.dataset if self.track == "images" else f"{self.dataset}-{self.track}s"
+
+    def order(self) -> tuple[int, bool, str, int, str, str, str]:
+        """Where its table comes among those of its dataset: the strongest preset first."""
+        presets = {"paper": 0, "standard": 1, "quick": 2}
+        preset = presets.get(self.preset, 3)
+        old = self.impostors == "drawn"
+        return preset, old, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
+
+
+def render(
+    records: Sequence[Record], drops: Drops | None = None, links: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
+
+    Published models have pages of their own, ``<name>-models.md`` and so on. The figure is left out where no record has
+    both a risk and a utility.
+
+    Args:
+        records: of any datasets.
+        drops: those with a paired interval, where scores lie beside the records.
+        links: by a record's id, where it lies as seen from the pages.
+    """
+    pages = {}
+    groups: dict[Group, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[Group.of(record)].append(record)
+    for page in sorted({group.page for group in groups}):
+        mine = sorted((group for group in groups if group.page == page), key=Group.order)
+        tables = []
+        for group in mine:
+            controls = board_controls(groups[group], records)
+            tables.append((group, rows(groups[group], records, controls, drops), controls))
+        panels = [
+            panel for panel in (_panel(group.title_among(mine), table) for group, table, _ in tables) if panel.points
+        ]
+        pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
+        pages[f"{page}.csv"] = _csv(tables)
+        if panels:
+            pages[f"{page}.svg"] = draw(page, panels, upward=UTILITY[mine[0].track])
+    return pages
+
+
+def write(pages: dict[str, str], folder: Path) -> list[Path]:
+    """Writes pages into ``folder``, each whole or not at all.
+
+    Raises:
+        ReidbenchError: one cannot be written.
+    """
+    paths = []
+    for name, text in pages.items():
+        path = folder / name
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ReidbenchError(f"{path}: cannot be written: {reason}") from error
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                temporary.unlink()
+        paths.append(path)
+    return paths
+
+
+def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
+    """Pages in ``folder`` that an earlier :func:`write` left there, and that these records do not make."""
+    found = []
+    for path in sorted(folder.glob("*.md")):
+        if path.name not in pages and path.read_text("utf-8", errors="replace").startswith(TITLE):
+            beside = (path.with_suffix(ending) for ending in (".csv", ".svg"))
+            found += [path, *(other for other in beside if other.is_file())]
+    return found
+
+
+def _matched(record: Record) -> Worst | None:
+    return worst_verification(record, "matched")
+
+
+def _panel(title: str, table: list[Row]) -> Panel:
+    points, missing = [], []
+    for row in table:
+        defense = row.records[0].defense
+        risk, left = row.mean(worst_verification), row.utility("release", "release")
+        if risk is None or left is None:
+            missing.append(row.label)
+            continue
+        options = row.label.removeprefix(defense.name).strip()
+        points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none"))
+    return Panel(title, points, missing)
+
+
+INTRODUCTIONS = {
+    "images": (
+        "Made by `reidbench leaderboard` from the records; do not edit. The worst case is the highest figure over the",
+        "attack ladder (attacker × knowledge × linkage × negatives), highest first: from what gives patients away to",
+        "what keeps them. Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor",
+        "pairs of the same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a",
+        "classifier trained on originals, and with one trained on the release, with its interval. Drops are against",
+        "the undefended run; their intervals are paired. *Front*: no other row has less risk at as much utility",
+        "(release); it goes by the figures alone, and rows within each other's intervals may change places by chance.",
+        "Over several seeds figures are means, a worst case with standard deviation and maximum.",
+    ),
+    "model": (
+        "Made by `reidbench leaderboard` from the records; do not edit. What is published here is a model and its",
+        "vector of each image, and no image; these figures do not compare with those of released images. The worst",
+        "case is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets:",
+        "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
+        "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
+        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence, at one δ for all",
+        "rows, a tenth of 1 / training patients, of the most that it could prove were every guess right: a claim of",
+        "more at that δ it cannot contradict, and 0 is no proof of privacy. A claim is held against its own audit at",
+        "the δ that it names; where more is proved than claimed, the row is invalid and its status says why. Drops are",
+        "against the same model trained without the defense; their intervals are paired. *Front*: no other row has",
+        "less risk at as much utility; it goes by the figures alone. Over several seeds figures are means, a worst",
+        "case with standard deviation and maximum; membership and what is proved are the highest.",
+    ),
+}
+
+
+def _markdown(
+    page: str, tables: list[tuple[Group, list[Row], BoardControls]], links: Mapping[str, str], *, figured: bool
+) -> str:
+    track = tables[0][0].track
+    lines = [f"{TITLE}{_cell(page)}", "", *INTRODUCTIONS[track], ""]
+    if figured:
+        lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
+    groups = [group for group, _, _ in tables]
+    for group, table, controls in tables:
+        lines += [f"## {_cell(group.title_among(groups))}", "", *_section(group, table, controls, links)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(group: Group, table: list[Row], board: BoardControls, links: Mapping[str, str]) -> list[str]:
+    any_record = table[0].records[0]
+    data = any_record.dataset
+    controls = any_record.controls
+    best = set(front(table))
+    delta = audited_at(record for row in table for record in row.records)
+    described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
+    columns = [[*described(row), *_about(row, position in best, links)] for position, row in enumerate(table)]
+    lines = [
+        f"{data.images['train']} training images of {data.patients['train']} patients; "
+        f"{data.images['test']} test images of {data.patients['test']}. "
+        f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
+        f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R.",
+        "",
+        f"Attackers: {_cell(group.attackers)}; hyperparameters {group.hyperparameters}. {_pairs(table)}",
+        "",
+        *(line for reason in board.reasons for line in (f"**Invalid board**: {_cell(reason)}.", "")),
+        *([f"Controls: {board.line}.", ""] if board.line else []),
+        "| " + " | ".join(name for name, _ in columns[0]) + " |",
+        "| " + " | ".join("---" for _ in columns[0]) + " |",
+    ]
+    lines += ["| " + " | ".join(text for _, text in row) + " |" for row in columns]
+    lines.append("")
+    if same := shared_options(table):
+        lines += [f"In all of these rows: {_cell('; '.join(same))}.", ""]
+    if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
+        lines += [UNPAIRED, ""]
+    invalid = [f"- {_cell(row.label)} is invalid: {_cell('; '.join(row.problems))}." for row in table if row.problems]
+    return [*lines, *invalid, ""] if invalid else lines
+
+
+def _columns(row: Row) -> list[tuple[str, str]]:
+    return [
+        *_attack_columns(row),
+        ("utility: originals", number(row.utility("originals", "release"))),
+        ("utility: release", figure(row.utility_interval("release", "release"))),
+        ("SSIM", number(row.ssim())),
+        ("ε", _cell(epsilon(row.records[0]) or "")),
+    ]
+
+
+def _model_columns(row: Row, delta: float) -> list[tuple[str, str]]:
+    shown = proved(row.records, delta)
+    found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
+    return [
+        *_attack_columns(row),
+        ("utility", figure(row.utility_interval("originals", "originals"))),
+        ("membership", number(max(found, default=None))),
+        ("ε", _cell(epsilon(row.records[0]) or "")),
+        ("ε, proved", shown[1] if shown else "–"),
+    ]
+
+
+def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What stands at the end of every row; the records by their seeds, each with a link to its file."""
+    climbed, rungs = row.climbed
+    records = [f"[{r.seed}]({quote(links[r.id])})" if r.id in links else str(r.seed) for r in row.records]
+    return [
+        ("front", "yes" if on_the_front else ""),
+        ("rungs", f"{climbed} of {rungs}"),
+        ("seeds", ", ".join(records)),
+        ("status", row.status),
+    ]
+
+
+def _pairs(table: list[Row]) -> str:
+    """How much the figures of a table hang on, and that the highest of many is chosen."""
+    attacks = max((record.attacks for row in table for record in row.records), key=len)
+    verified = [(a.negatives, a.metrics) for a in attacks if isinstance(a.metrics, VerificationMetrics)]
+    counts = {kind: (found.genuine, found.impostor) for kind, found in verified if kind is not None}
+    said = ", ".join(f"{genuine:,} genuine and {impostor:,} {kind}" for kind, (genuine, impostor) in counts.items())
+    few = [kind for kind, (_, impostor) in counts.items() if impostor < ENOUGH_PAIRS]
+    if few and len(few) < len(counts):
+        said += f" ({', '.join(few)}: too few to decide a worst case)"
+        verified = [(kind, found) for kind, found in verified if kind not in few]
+    retrieved = sum(attack.task == "retrieval" for attack in attacks)
+    return (
+        f"Pairs: {said or 'none'}. A worst case is the highest of {len(verified)} AUC or {retrieved} mAP@R, and lies "
+        "above any one attack's figure by chance, the more so the fewer the pairs; its interval does not count that "
+        "choice in."
+    )
+
+
+def _attack_columns(row: Row) -> list[tuple[str, str]]:
+    auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
+    return [
+        ("defense", _cell(row.label)),
+        ("AUC, worst case", over_the_seeds(row, worst_verification, auc)),
+        ("drop", _drop_text(row, worst_verification)),
+        ("matched", number(row.mean(_matched))),
+        ("TPR at 1 % FPR", number(highest_tpr(row))),
+        ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
+        ("drop", _drop_text(row, worst_retrieval)),
+        ("by (AUC)", _cell(auc.rung) if auc else "–"),
+    ]
+
+
+def _drop_text(row: Row, find: Find) -> str:
+    return figure(row.drop(find)) if row.records[0].defense.kind != "none" else ""
+
+
+def _by_negatives(figures: dict[str, float | None]) -> str:
+    return ", ".join(f"{number(value)} ({negatives})" for negatives, value in figures.items())
+
+
+def _cell(text: str) -> str:
+    # Names and units come from plugins: they must not break the table or bring markup of their own.
+    return plain_markdown(text)
+
+
+CSV_COLUMNS = (
+    "dataset", "revision", "size", "preset", "overrides", "attackers", "hyperparameters", "defense", "seeds", "status",
+    "problems",
+    "auc", "auc_spread", "auc_max", "auc_low", "auc_high", "auc_drop", "auc_drop_low", "auc_drop_high", "auc_matched",
+    "tpr_at_fpr_0.01", "map_at_r", "map_at_r_spread", "map_at_r_max", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
+    "map_at_r_drop_low", "map_at_r_drop_high",
+    "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_release_low",
+    "utility_release_release_high", "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
+    "pareto_front", "rungs", "records",
+)  # fmt: skip
+
+
+def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for group, table, _ in tables:
+        best = set(front(table))
+        for position, row in enumerate(table):
+            writer.writerow(["" if value is None else value for value in _csv_row(group, row, position in best)])
+    return stream.getvalue()
+
+
+def _csv_row(group: Group, row: Row, on_the_front: bool) -> list[object]:
+    auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
+    claimed, left = row.records[0].defense.privacy, row.utility_interval("release", "release")
+    return [
+        group.dataset, group.revision, group.size, group.preset, group.overrides, group.attackers,
+        group.hyperparameters, defense_label(row.records[0]), row.seeds, row.status, "; ".join(row.problems),
+        *_figures(row, worst_verification, auc), row.mean(_matched),
+        highest_tpr(row), *_figures(row, worst_retrieval, ranking),
+        auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
+        left.value if left else None, left.low if left else None, left.high if left else None,
+        row.utility("release", "originals"), row.ssim(),
+        claimed.epsilon if claimed else None, claimed.delta if claimed else None, claimed.unit if claimed else None,
+        on_the_front, row.climbed[0], " ".join(record.id for record in row.records),
+    ]  # fmt: skip
+
+
+def _figures(row: Row, find: Find, worst: Worst | None) -> list[float | None]:
+    """Mean, spread and maximum of a worst case, the interval of the maximum, and the drop with its own."""
+    ends = [worst.figure.low, worst.figure.high] if worst else [None, None]
+    fallen = row.drop(find)
+    drops = [fallen.value, fallen.low, fallen.high] if fallen else [None, None, None]
+    return [row.mean(find), row.spread(find), worst.value if worst else None, *ends, *drops]

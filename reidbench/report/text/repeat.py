@@ -1,0 +1,82 @@
+"""The command that makes one record again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Container, Mapping
+from typing import Any
+
+from reidbench.records.ladder import full_ladder
+from reidbench.records.schema import Record
+
+# What else has hyperparameters.
+NO_ATTACKERS = ("classifier", "restorer", "vector_head", "membership")
+USUAL_ATTACKERS = ["verification", "retrieval"]
+
+
+def repeat_command(record: Record) -> str:
+    """A command line that judges this record's defense alone, with its options, dataset, preset and seed.
+
+    A dataset's folder is no part of a record: ``FOLDER`` stands for it, and ``FILE`` for a list of pairs.
+    """
+    words = ["reidbench", "run"]
+    if record.defense.kind == "none" and record.track == "images":
+        # Every run judges the undefended images first; some defense must be named.
+        words += ["--defense", "identity"]
+    else:
+        words += ["--defense", _spec(record.defense.name, record.defense.options)]
+    words += _where(record)
+    attackers = [name for name in record.hyperparameters if name not in NO_ATTACKERS]
+    if attackers != USUAL_ATTACKERS and record.track == "images":
+        words += [word for name in attackers for word in ("--attacker", name)]
+    if not record.complete:
+        climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
+        rungs = [str(rung) for rung in full_ladder(record.track) if (rung.knowledge, rung.linkage) in climbed]
+        words += [word for rung in rungs for word in ("--rung", rung)]
+    words += _settings(record)
+    return shlex.join(words)
+
+
+def explain_command(record: Record, out: str) -> str:
+    """A command line that draws what the attacker looks at, into ``out``."""
+    words = ["reidbench", "explain"]
+    if record.defense.kind != "none":
+        words += ["--defense", _spec(record.defense.name, record.defense.options)]
+    # It takes one attacker: what was set for another is unknown to it.
+    others = {name for name in record.hyperparameters if name not in (*NO_ATTACKERS, USUAL_ATTACKERS[0])}
+    words += [*_where(record), *_settings(record, without={"pairs", *others}), "--out", out]
+    return shlex.join(words)
+
+
+def _where(record: Record) -> list[str]:
+    words = ["--dataset", _spec(record.dataset.name, record.dataset.options)]
+    if "--root" in record.command:
+        words += ["--root", "FOLDER"]
+    return [*words, "--preset", record.preset, "--seed", str(record.seed)]
+
+
+def _settings(record: Record, without: Container[str] = ()) -> list[str]:
+    words = []
+    for name, value in record.overrides.items():
+        if name.partition(".")[0] in without:
+            continue
+        if name == "size":
+            words += ["--size", str(value)]
+        elif name == "pairs":
+            words += ["--pairs", "FILE"]
+        else:
+            words += ["--set", f"{name}={value}"]
+    return words
+
+
+def _spec(name: str, options: Mapping[str, Any]) -> str:
+    if not options:
+        return name
+    plain = all(
+        isinstance(value, bool | int | float) or (isinstance(value, str) and not set(value) & set(",={}: "))
+        for value in options.values()
+    )
+    if plain:
+        return f"{name}:" + ",".join(f"{option}={value}" for option, value in options.items())
+    return f"{name}:{json.dumps(options)}"

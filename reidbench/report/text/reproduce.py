@@ -1,0 +1,155 @@
+"""A reproduction for a reader: published figures and this run's, one above the other; plots as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reidbench.records.schema import Interval, VerificationMetrics
+from reidbench.report.figures.formats import figure, number, unbounded
+from reidbench.report.figures.matching import key_of
+from reidbench.report.pictures import roc
+from reidbench.report.pictures.attention import draw_attention
+from reidbench.report.text import strata
+from reidbench.report.text.leaderboard import write as write_pages
+from reidbench.settings import Settings
+from reidbench.studies.paper.study import Cell
+from reidbench.studies.paper.tables import Line, Reproduction
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+NOT_STATED = "not stated"
+# Unless told otherwise, plotly.js has a button that uploads the plot.
+PLOTLY = {"showSendToCloud": False}
+
+
+def markdown(made: Reproduction, settings: Settings) -> str:
+    """The whole as Markdown: what was seen, the rows, what is missing."""
+    seen = [f"- {line}" for line in made.seen]
+    text = [
+        f"# {made.plan.title}",
+        "",
+        setting(settings),
+        "",
+        "What this run saw of the data:",
+        "",
+        *seen,
+        "",
+        *_table(made),
+    ]
+    cells = [cell for line in made.lines if line.here for cell in line.here.values()]
+    if why := unbounded(cell for cell in cells if isinstance(cell, Interval)):
+        text += ["", why]
+    if made.notes:
+        text += ["", "Notes:", "", *(f"- {note}" for note in made.notes)]
+    return "\n".join(text) + "\n"
+
+
+def setting(settings: Settings) -> str:
+    """The recipe in a sentence: nobody should take a quick run for the paper's."""
+    changed = ", ".join(f"{name}={value}" for name, value in settings.overrides.items())
+    sets = f", {changed}" if changed else ""
+    theirs = (
+        "" if settings.preset == "paper" else " This is not the paper's recipe, which the preset `paper` stands for."
+    )
+    return (
+        f"Preset `{settings.preset}`, images of {settings.size}², seed {settings.seed}{sets}. "
+        f"Intervals: 95 %, {settings.bootstrap_runs:,} bootstrap runs.{theirs}"
+    )
+
+
+def as_data(made: Reproduction, settings: Settings) -> dict[str, Any]:
+    """The same for machines; what is not stated or undefined is null."""
+    return {
+        "what": made.what,
+        "title": made.plan.title,
+        "preset": settings.preset,
+        "size": settings.size,
+        "seed": settings.seed,
+        "overrides": dict(settings.overrides),
+        "bootstrap_runs": settings.bootstrap_runs,
+        "seen": list(made.seen),
+        "notes": list(made.notes),
+        "rows": [_row(line, made) for line in made.lines],
+    }
+
+
+def figures(made: Reproduction) -> dict[str, Figure]:
+    """The plots of a figure by their file's stem; none of a table."""
+    if made.attack is None or made.scores is None or not isinstance(made.attack.metrics, VerificationMetrics):
+        return {}
+    found = made.attack.metrics
+    if made.what == "fig2":
+        drawn = roc.curve(made.scores, key_of(made.attack))
+        return {"fig2": roc.plot({"this run": drawn})} if drawn else {}
+    if made.what == "fig3":
+        known = {"threshold 0.5": found.at_half, "1 % false positives on validation": found.calibrated}
+        return {"fig3": roc.plot_confusion({name: decision for name, decision in known.items() if decision})}
+    plot = strata.plot(made.attack, "at_half" if found.at_half else "calibrated")
+    _mark_published(made, plot)
+    return {"fig4": plot}
+
+
+def write(made: Reproduction, settings: Settings, folder: Path) -> list[Path]:
+    """Writes the Markdown, the plots (HTML that needs no network) and maps (PNG), each whole or not at all."""
+    pages = {f"{made.what}.md": markdown(made, settings)}
+    for stem, plot in figures(made).items():
+        pages[f"{stem}.html"] = plot.to_html(config=PLOTLY, include_plotlyjs=True, full_html=True)
+    paths = write_pages(pages, folder)
+    if made.maps:
+        paths.append(folder / f"{made.what}.png")
+        draw_attention(made.maps, paths[-1])
+    return paths
+
+
+def _mark_published(made: Reproduction, plot: Figure) -> None:
+    """Adds what is published of age gaps to the panel that has them, the first."""
+    from plotly.graph_objects import Scatter
+
+    stated = {line.label.removeprefix("age gap: "): line.published for line in made.lines if line.published}
+    if stated and plot.data and "0" in plot.data[0].x:
+        rates = [float(published["at_half"]) for published in stated.values()]
+        marker = {"symbol": "diamond-open", "size": 11, "color": "#c1440e"}
+        plot.add_trace(
+            Scatter(x=list(stated), y=rates, mode="markers", name="published", marker=marker, showlegend=True),
+            row=1,
+            col=1,
+        )
+
+
+def _table(made: Reproduction) -> list[str]:
+    columns, beside = made.plan.columns, made.plan.beside
+    rows = [f"| | {'published' if beside else ''} | {' | '.join(columns.values())} |"]
+    rows.append(f"| --- | --- |{' ---: |' * len(columns)}")
+    for line in made.lines:
+        label, own = line.label, "this run"
+        if beside:
+            own = line.published.get(beside, NOT_STATED)
+        elif line.published:
+            stated = [line.published.get(name, NOT_STATED) for name in columns]
+            rows.append(f"| {label} | published | {' | '.join(stated)} |")
+            label = ""
+        if line.here is not None:
+            rows.append(f"| {label} | {own} | {' | '.join(_text(line.here.get(name)) for name in columns)} |")
+        elif line.note:
+            rows.append(f"| {label} | {own} | not measured: {line.note} |{' |' * (len(columns) - 1)}")
+    return rows
+
+
+def _row(line: Line, made: Reproduction) -> dict[str, Any]:
+    here = None
+    if line.here is not None:
+        here = {name: _data(line.here.get(name)) for name in made.plan.columns}
+    published = {name: line.published.get(name) for name in made.plan.columns}
+    return {"label": line.label, "published": published, "here": here, "note": line.note or None}
+
+
+def _data(cell: Cell) -> Any:
+    return cell.model_dump() if isinstance(cell, Interval) else cell
+
+
+def _text(cell: Cell) -> str:
+    if isinstance(cell, Interval):
+        return figure(cell)
+    return f"{cell:,}" if isinstance(cell, int) else number(cell)

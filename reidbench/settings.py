@@ -1,0 +1,272 @@
+"""Everything a run is told: preset, overrides, rungs, seed, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reidbench.attackers.base import Attacker
+from reidbench.attackers.inversion import RestorerOptions
+from reidbench.attackers.vectors import VectorHeadOptions
+from reidbench.cohorts.base import Dataset
+from reidbench.defenses.base import BaseDefense
+from reidbench.errors import PluginError, ReidbenchError, did_you_mean
+from reidbench.files import content_digest
+from reidbench.options import build, parse_spec
+from reidbench.plugins import Found, Registry
+from reidbench.records.ladder import FUSION, NEGATIVES, Built, Rung, full_ladder
+from reidbench.records.membership import MembershipOptions
+from reidbench.utility.classifier import ClassifierOptions
+
+# Image sizes: the seed retrieves at up to 1024², and verifies at 256², to which its recipe reduces what it is given.
+# 64² is what two CPU cores can bear, and 128² where `standard` was measured.
+SIZES = {"quick": 64, "standard": 128, "paper": 1024}
+# 10,000 as the seed; the ends of a 95 % interval differ little from 2,000 on, and 24 intervals a record add up.
+BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
+# The most genuine test pairs of a patient: all that twelve images make. Without a cap they grow with the square of a
+# patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and an AUC spreads three
+# times as widely (benchmarks/interval_coverage.py). The seed caps nothing.
+PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
+DEFAULT_ATTACKERS = ("verification", "retrieval")
+# What else has hyperparameters, by the name of its field.
+OTHERS: dict[str, Any] = {
+    "classifier": ClassifierOptions,
+    "restorer": RestorerOptions,
+    "vector_head": VectorHeadOptions,
+    "membership": MembershipOptions,
+}
+
+
+DEFAULT_DATASET = "phantom"
+ALL_POINTS = "all"
+# The authors' own settings of a training, which may take a GPU and days: asked for by name only.
+PUBLISHED_POINT = "published"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A defense as it was asked for, with where it comes from."""
+
+    defense: BaseDefense
+    found: Found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run's settings.
+
+    Attributes:
+        preset: ``quick``, ``standard`` or ``paper``.
+        overrides: what was set apart from the preset, by dotted name, for the record.
+        size: width and height of the images in pixels.
+        attackers: untrained attackers with their hyperparameters.
+        classifier: the diagnostic classifier's hyperparameters.
+        restorer: those of the network that undoes a defense.
+        vector_head: those of the attacker on published vectors.
+        membership: those of the membership attacks on a published model.
+        bootstrap_runs: resamplings behind every interval.
+        pairs_per_patient: at most so many genuine pairs of a patient are judged; None for all.
+        ladder: the rungs to climb.
+        negatives: how impostor pairs are chosen, each a track of its own.
+        pair_list: a file of test pairs in place of built ones.
+        seed: of release, training and sampling. The test pairs do not depend on it, so that runs stay paired.
+        device: where networks and defenses run.
+        cache: folder of the step cache.
+        command: what was typed.
+    """
+
+    preset: str
+    size: int
+    attackers: tuple[Attacker, ...]
+    classifier: ClassifierOptions
+    restorer: RestorerOptions
+    device: torch.device
+    cache: Path
+    bootstrap_runs: int
+    pairs_per_patient: int | None = None
+    seed: int = 0
+    vector_head: VectorHeadOptions = field(default_factory=VectorHeadOptions)
+    membership: MembershipOptions = field(default_factory=MembershipOptions)
+    ladder: tuple[Rung, ...] = field(default_factory=full_ladder)
+    negatives: tuple[Built, ...] = NEGATIVES
+    pair_list: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+
+def make_settings(
+    registry: Registry,
+    *,
+    preset: str,
+    device: torch.device,
+    cache: Path,
+    attackers: Sequence[str] = DEFAULT_ATTACKERS,
+    overrides: Mapping[str, str] | None = None,
+    size: int | None = None,
+    ladder: tuple[Rung, ...] | None = None,
+    pair_list: Path | None = None,
+    seed: int = 0,
+    devices: int | None = None,
+    command: str = "",
+) -> Settings:
+    """Settings from a preset's name and what is set apart from it.
+
+    Args:
+        overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name, or one of
+            ``classifier``, ``restorer``, ``vector_head`` and ``membership``, or the whole is ``bootstrap_runs`` or
+            ``pairs_per_patient``, of which ``none`` sets no cap.
+        devices: GPUs, or processes on a CPU, for each attacker's training; as ``<attacker>.devices`` sets it for one.
+
+    Raises:
+        ReidbenchError: an unknown preset, attacker or option, or a value out of bounds.
+    """
+    if preset not in SIZES:
+        raise ReidbenchError(f"unknown preset {preset!r}: {did_you_mean(preset, SIZES)}")
+    if FUSION in attackers:
+        raise ReidbenchError(f"attacker {FUSION!r}: the name is kept for the mean of the others; choose another")
+    if size is not None and not 16 <= size <= 1024:
+        raise ReidbenchError(f"--size {size}: images are 16 to 1024 pixels wide")
+    grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, *OTHERS)}
+    runs, cap = BOOTSTRAP_RUNS[preset], PAIRS_PER_PATIENT[preset]
+    for name, value in (overrides or {}).items():
+        owner, _, option = name.partition(".")
+        if name == "bootstrap_runs":
+            runs = _whole_number(name, value)
+        elif name == "pairs_per_patient":
+            cap = None if value == "none" else _whole_number(name, value)
+        elif owner in grouped and option:
+            grouped[owner][option] = value
+        else:
+            known = [*(f"{o}.<option>" for o in grouped), "bootstrap_runs", "pairs_per_patient"]
+            raise ReidbenchError(f"--set {name}: no such setting; {did_you_mean(name, known)}")
+    made: list[Attacker] = []
+    for name in attackers:
+        cls: type[Any] = registry.get("attacker", name)
+        if issubclass(cls, Attacker):
+            cls = cls.under(preset)
+        presets: dict[str, dict[str, Any]] = getattr(cls, "presets", {})
+        if preset not in presets:
+            raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, presets)}")
+        if devices is not None:
+            if "devices" not in cls.model_fields:
+                raise ReidbenchError(f"--devices {devices}: attacker {name!r} trains on one device under {preset!r}")
+            grouped[name].setdefault("devices", str(devices))
+        made.append(build("attacker", cls, {**presets[preset], **grouped[name]}))
+    _check_devices(max((getattr(attacker, "devices", 1) for attacker in made), default=1), device)
+    others: dict[str, Any] = {
+        name: build(name, cls, {**cls.presets[preset], **grouped[name]}) for name, cls in OTHERS.items()
+    }
+    changed: dict[str, Any] = dict(overrides or {})
+    if size is not None and size != SIZES[preset]:
+        changed["size"] = size
+    if pair_list is not None:
+        if not pair_list.is_file():
+            raise ReidbenchError(f"--pairs {pair_list}: no such file")
+        # Runs on other pairs are other runs: the list's hash keeps them out of each other's tables.
+        changed["pairs"] = content_digest(pair_list)
+    return Settings(
+        preset=preset,
+        size=size or SIZES[preset],
+        attackers=tuple(made),
+        **others,
+        device=device,
+        cache=cache,
+        seed=seed,
+        bootstrap_runs=runs,
+        pairs_per_patient=cap,
+        ladder=ladder or full_ladder(),
+        pair_list=pair_list,
+        overrides=changed,
+        command=command,
+    )
+
+
+def _check_devices(wanted: int, device: torch.device) -> None:
+    if wanted > 1 and device.type not in ("cpu", "cuda"):
+        raise ReidbenchError(f"--devices {wanted}: only CUDA devices and CPU processes train together, no {device}")
+    if wanted > 1 and device.type == "cuda":
+        if device.index is not None:
+            raise ReidbenchError(f"--devices {wanted}: --device {device} names a single one; say cuda")
+        if (there := torch.cuda.device_count()) < wanted:
+            raise ReidbenchError(f"--devices {wanted}: this machine has {there}")
+
+
+def _whole_number(name: str, value: str) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ReidbenchError(f"--set {name}={value}: a whole number of at least 1 is needed")
+    return number
+
+
+def choose_defenses(registry: Registry, texts: Sequence[str]) -> list[Chosen]:
+    """Defenses from ``name:option=value``, ``name:point`` or ``name:all`` (every operating point).
+
+    Raises:
+        ReidbenchError: a name, an option or a point is unknown, or a value is out of its bounds.
+    """
+    chosen = []
+    for text in texts:
+        spec = parse_spec(text)
+        cls = registry.get("defense", spec.name)
+        if not issubclass(cls, BaseDefense):
+            raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Defense or one of its kinds")
+        points: dict[str, dict[str, Any]] = cls.operating_points
+        found = registry.describe("defense", spec.name)
+        if spec.point is None:
+            below: list[dict[str, Any]] = [{}]
+        elif spec.point == ALL_POINTS and points:
+            below = [options for name, options in points.items() if name != PUBLISHED_POINT]
+        elif spec.point in points:
+            below = [points[spec.point]]
+        else:
+            known = [*points, ALL_POINTS] if points else []
+            hint = did_you_mean(spec.point, known) if known else f"it has none; options: {', '.join(cls.model_fields)}"
+            raise ReidbenchError(f"defense {spec.name!r} has no operating point {spec.point!r}: {hint}")
+        chosen += [Chosen(build("defense", cls, {**point, **spec.options}), found) for point in below]
+    return chosen
+
+
+def choose_dataset(registry: Registry, text: str | None, root: Path | None, option: str = "--root") -> Dataset:
+    """The dataset from ``name`` or ``name:option=value``; the phantom if none is named.
+
+    ``option`` is what gives the folder, for errors.
+
+    Raises:
+        ReidbenchError: the name or an option is unknown, or ``root`` is needed or not taken.
+    """
+    spec = parse_spec(text or DEFAULT_DATASET)
+    if spec.point is not None:
+        raise ReidbenchError(f"dataset {text}: {spec.point!r} is no option=value")
+    cls = registry.get("dataset", spec.name)
+    if not issubclass(cls, Dataset):
+        raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Dataset")
+    options = dict(spec.options)
+    if root is not None:
+        if "root" not in cls.model_fields:
+            raise ReidbenchError(f"{option} {root}: dataset {spec.name!r} takes no folder")
+        options["root"] = root
+    elif "root" in cls.model_fields and cls.model_fields["root"].is_required() and "root" not in options:
+        raise ReidbenchError(f"dataset {spec.name!r} needs its folder: add {option} FOLDER")
+    return build("dataset", cls, options)
+
+
+def dataset_options(dataset: Dataset) -> dict[str, Any]:
+    """A dataset's options for the record; folders are left out, since they say where, not what."""
+    return {
+        name: value
+        for name, value in dataset.model_dump(mode="json").items()
+        if not isinstance(getattr(dataset, name), Path)
+    }
+
+
+def defense_text(defense: BaseDefense) -> str:
+    """Name and options for a person: ``gaussian_noise sigma=0.1``."""
+    options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
+    return f"{defense.name} {options}".strip()

@@ -1,0 +1,1 @@
+"""The step cache, and one file per kind of cached step."""

@@ -1,0 +1,82 @@
+"""Diagnostic utility as cached steps: classifiers trained on originals and on the release, tested on both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from reidbench.cohorts.base import Cohort
+from reidbench.progress import Progress
+from reidbench.records.figures import Images, judge_predictions
+from reidbench.records.quantize import leveled
+from reidbench.records.schema import Fidelity, TrainingInfo, Utility
+from reidbench.records.scores import RunScores, classifier_key
+from reidbench.settings import Settings
+from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
+from reidbench.steps.cache import StepCache
+from reidbench.steps.releases import Published
+from reidbench.utility.classifier import fit_classifier, new_classifier, predict
+from reidbench.utility.fidelity import fidelity
+
+# Frozen on originals it punishes any change of look; trained on the release it may learn the new look; and what it
+# learned there must hold on originals. Each question is another one.
+TESTS: tuple[tuple[Images, Images], ...] = (("originals", "release"), ("release", "release"), ("release", "originals"))
+
+
+def diagnose(
+    parts: dict[str, Cohort],
+    originals: Published,
+    published: Published,
+    kept: RunScores,
+    *,
+    settings: Settings,
+    cache: StepCache,
+    progress: Progress,
+) -> Utility | None:
+    """What diagnosis is left in the release; None where the cohort has no findings. Predictions go into ``kept``."""
+    test = parts["test"]
+    if not test.labels:
+        return None
+    kinds: dict[Images, Published] = {"originals": originals, "release": published}
+    classifiers = []
+    for trained_on, tested_on in TESTS:
+        network, info = _classifier(parts["train"], kinds[trained_on], settings, cache, progress)
+        logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
+        kept.predictions[classifier_key(trained_on, tested_on)] = logits
+        classifiers.append(judge_predictions(logits, test, trained_on, tested_on, info, runs=settings.bootstrap_runs))
+    ssim, psnr = fidelity(test.pixels, published.images("test").pixels, device=settings.device)
+    return Utility(classifiers=classifiers, fidelity=Fidelity(ssim=ssim, psnr=psnr))
+
+
+def _classifier(
+    train: Cohort, images: Published, settings: Settings, cache: StepCache, progress: Progress
+) -> tuple[nn.Module, TrainingInfo]:
+    options = settings.classifier
+    key = {**training_key(options, settings, "reidbench.utility", "reidbench.networks"), "images": images.key}
+    labels: NDArray[np.float64] = train.frame[list(train.labels)].to_numpy(dtype=np.float64)
+
+    def make(folder: Path) -> None:
+        network, training = fit_classifier(
+            options,
+            images.images("train").pixels,
+            labels,
+            seed=settings.seed,
+            device=settings.device,
+            work_dir=folder / CHECKPOINTS,
+            progress=progress,
+        )
+        save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+        (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+    step = cache.run("classifier", key, make)
+    network = new_classifier(options.model_copy(update={"weights": "random"}), labels.shape[1])
+    network.load_state_dict(load_file(step.path / WEIGHTS))
+    return network, training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)

@@ -1,0 +1,102 @@
+"""A fitted defense's training as a cached step: trained once for a release seed, and gone on with after a kill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reidbench.cohorts.base import Cohort
+from reidbench.defenses.fitted import FitData, FittedDefense
+from reidbench.defenses.fitting import fit_defense
+from reidbench.files import content_digest
+from reidbench.progress import Progress
+from reidbench.records.schema import FittingInfo
+from reidbench.source_version import code_version
+from reidbench.steps.cache import StepCache
+
+STEP = "fit"
+WEIGHTS = "weights.safetensors"
+FITTING = "fitting.json"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A defense that has learned.
+
+    Attributes:
+        defense: ready to publish.
+        info: how it was trained, for the record.
+    """
+
+    defense: FittedDefense
+    info: FittingInfo
+
+
+def fitting_key() -> dict[str, Any]:
+    """What decides a fitted defense's release beside what decides any: the loop that it may use."""
+    return {"code": code_version("reidbench.networks")}
+
+
+def fit_data(train: Cohort) -> FitData:
+    """A cohort's train split as a defense gets it."""
+    labels = train.frame[list(train.labels)].to_numpy(dtype=np.float32)
+    return FitData(train.pixels, train.frame["patient"].to_numpy(dtype=np.int64), labels)
+
+
+def fit(
+    defense: FittedDefense,
+    train: Cohort,
+    key: Mapping[str, Any],
+    *,
+    seed: int,
+    cache: StepCache,
+    device: torch.device,
+    progress: Progress,
+) -> Fit:
+    """Trains a defense on the train split, or takes it from the cache.
+
+    Args:
+        defense: as it was asked for, untrained.
+        key: of its release, which determines the training too.
+        seed: the release seed.
+    """
+    data = fit_data(train)
+
+    def make(folder: Path) -> None:
+        fitted, history = fit_defense(
+            defense, data, seed=seed, device=device, work_dir=folder / CHECKPOINTS, progress=progress
+        )
+        fitted.save(folder / WEIGHTS)
+        (folder / FITTING).write_text(json.dumps(history, indent=1))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+    step = cache.run(STEP, key, make)
+    # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
+    history = json.loads((step.path / FITTING).read_text())
+    info = FittingInfo(
+        images=len(data),
+        patients=len(np.unique(data.patients)),
+        epochs=len(history),
+        seconds=round(step.seconds, 2),
+        checkpoint_sha256=content_digest(step.path / WEIGHTS),
+        history=history,
+    )
+    return Fit(defense.load(step.path / WEIGHTS, device=device), info)
+
+
+def recall(
+    defense: FittedDefense, key: Mapping[str, Any], sha256: str, *, cache: StepCache, device: torch.device
+) -> FittedDefense | None:
+    """A defense with the weights that a record names, None where they are no longer in the cache; never trains."""
+    step = cache.known(STEP, key)
+    if step is None or content_digest(step.path / WEIGHTS) != sha256:
+        return None
+    return defense.load(step.path / WEIGHTS, device=device)

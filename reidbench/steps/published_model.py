@@ -1,0 +1,205 @@
+"""Models that a defense publishes, as cached steps: trained once, every image's vector made once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from reidbench.cohorts.base import Cohort
+from reidbench.defenses.model import (
+    LabelledImages,
+    ModelDefense,
+    PublishedNetwork,
+    ask_model,
+    fit_model,
+    published_logits,
+    published_vectors,
+)
+from reidbench.errors import ReidbenchError
+from reidbench.networks.history import Training
+from reidbench.networks.training import seed_of
+from reidbench.plugins import Found
+from reidbench.progress import Progress
+from reidbench.records.schema import DefenseInfo, PrivacyInfo, TrainingInfo
+from reidbench.settings import Settings
+from reidbench.source_version import code_version, source_digest
+from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info
+from reidbench.steps.cache import Step, StepCache, hyperparameters
+
+PRIVACY = "privacy.json"
+
+
+class TrainedModel:
+    """What a model defense publishes: a trained network, and its vector of every image.
+
+    Args:
+        defense: with its options.
+        found: where it comes from.
+        cohort: with all splits; the model is trained on the train split.
+        coins: (P,) booleans by the cohort's patients: trained on these instead, of any split, as a shadow.
+        shadow: the shadow's number, which its draws differ by.
+
+    Raises:
+        ReidbenchError: the dataset has no findings to train a model on.
+    """
+
+    def __init__(
+        self,
+        defense: ModelDefense,
+        found: Found,
+        cohort: Cohort,
+        *,
+        settings: Settings,
+        cache: StepCache,
+        coins: NDArray[np.bool_] | None = None,
+        shadow: int = 0,
+    ) -> None:
+        if not cohort.labels:
+            raise ReidbenchError(
+                f"defense {defense.name!r} trains a diagnostic model, and dataset {cohort.name!r} has no findings"
+            )
+        self.defense = defense
+        self.found = found
+        self.cohort = cohort
+        self._settings = settings
+        self._cache = cache
+        self._seed = settings.seed if coins is None else seed_of(settings.seed, "shadow", shadow)
+        patients = cohort.frame["patient"].to_numpy()
+        self._rows = cohort.rows("train") if coins is None else np.flatnonzero(coins[patients])
+        self.key = {
+            "published": "model",
+            "revision": cohort.revision,
+            "size": cohort.size,
+            "defense": defense.name,
+            "options": hyperparameters(defense),
+            "distribution": [found.distribution, found.version],
+            "source": source_digest(type(defense)),
+            "code": code_version("reidbench.defenses"),
+            "rows": "train" if coins is None else hashlib.sha256(self._rows.tobytes()).hexdigest(),
+            "seed": self._seed,
+            "device": settings.device.type,
+            "torch": torch.__version__,
+        }
+
+    @property
+    def undefended(self) -> bool:
+        """Whether this is what drops are counted from."""
+        return self.defense == self.defense.undefended()
+
+    def without_defense(self) -> TrainedModel:
+        """The same model trained without the defense; itself, if it is that."""
+        if self.undefended:
+            return self
+        plain = self.defense.undefended()
+        return TrainedModel(plain, self.found, self.cohort, settings=self._settings, cache=self._cache)
+
+    def shadow(self, number: int, coins: NDArray[np.bool_]) -> TrainedModel:
+        """Another model of the same mechanism, trained on the patients whom the coins choose."""
+        return TrainedModel(
+            self.defense,
+            self.found,
+            self.cohort,
+            settings=self._settings,
+            cache=self._cache,
+            coins=coins,
+            shadow=number,
+        )
+
+    def check(self) -> None:
+        """Asks the defense whether it would train this model, unless that is done.
+
+        Raises:
+            ReidbenchError: it would not, with its reason.
+        """
+        if self._cache.known("model", self.key) is None:
+            ask_model(self.defense, self._images())
+
+    def train(self, *, progress: Progress) -> TrainingInfo:
+        """How the model was trained; trains it, if that isn't done."""
+        step = self.step(progress)
+        return training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
+
+    def privacy(self) -> PrivacyInfo | None:
+        """What its training guarantees; None where nothing."""
+        claimed = json.loads((self.step().path / PRIVACY).read_text())
+        return PrivacyInfo(**claimed) if claimed else None
+
+    def vectors(self, split: str) -> NDArray[np.float32]:
+        """The published vectors of a split's images, (N, D)."""
+
+        def make(folder: Path) -> None:
+            pixels = self.cohort.part(split).pixels
+            found = published_vectors(self.defense, self._network, pixels, device=self._settings.device)
+            np.save(folder / "vectors.npy", found)
+
+        step = self._cache.run("published_vectors", {"model": self.step().digest, "split": split}, make)
+        return np.asarray(np.load(step.path / "vectors.npy"))
+
+    def logits(self, split: str) -> NDArray[np.float32]:
+        """What the published model says of a split's images, (N, L)."""
+        return published_logits(self._network, self.vectors(split), device=self._settings.device)
+
+    def info(self) -> DefenseInfo:
+        """The defense with its options, its source and what its training guarantees."""
+        doc = (type(self.defense).__doc__ or "").strip()
+        return DefenseInfo(
+            name=self.defense.name,
+            distribution=self.found.distribution,
+            version=self.found.version,
+            kind="none" if self.undefended else self.defense.kind,
+            summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
+            options=self.defense.model_dump(mode="json"),
+            privacy=self.privacy(),
+        )
+
+    def step(self, progress: Progress | None = None) -> Step:
+        """The training's step."""
+
+        def make(folder: Path) -> None:
+            began = time.monotonic()
+            network, fitted = fit_model(
+                self.defense,
+                self._images(),
+                seed=self._seed,
+                device=self._settings.device,
+                work_dir=folder / CHECKPOINTS,
+                progress=progress,
+            )
+            weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+            save_file(weights, folder / WEIGHTS)
+            seconds = time.monotonic() - began
+            training = Training(fitted.epochs, fitted.images_seen, seconds, fitted.history, fitted.learned)
+            (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+            (folder / PRIVACY).write_text(json.dumps(asdict(fitted.privacy) if fitted.privacy else None))
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+        return self._cache.run("model", self.key, make)
+
+    def _images(self) -> LabelledImages:
+        frame = self.cohort.frame.iloc[self._rows]
+        train = self.cohort.frame["split"] == "train"
+        return LabelledImages(
+            pixels=self.cohort.pixels[self._rows],
+            patients=frame["patient"].to_numpy(),
+            findings=frame[list(self.cohort.labels)].to_numpy(dtype=np.float64),
+            identifiers=np.array([str(name) for name in frame["patient_id"]], dtype=np.str_),
+            population=int(self.cohort.frame.loc[train, "patient"].nunique()),
+        )
+
+    @cached_property
+    def _network(self) -> PublishedNetwork:
+        # Always read back from the file, so that a cached run and a fresh one go the same way.
+        with torch.random.fork_rng(devices=[]):
+            network = self.defense.network(self.cohort.size, len(self.cohort.labels))
+        network.load_state_dict(load_file(self.step().path / WEIGHTS))
+        return network

@@ -1,0 +1,260 @@
+"""DICOM files that the tests write: grey values as a viewer shows them, and patients from headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.pixels.decode import decode
+from reidbench.cohorts.sources.folder import Folder
+from reidbench.errors import ReidbenchError, UnreadableImage
+
+pydicom = pytest.importorskip("pydicom", reason="needs the extra `dicom`")
+
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.sequence import Sequence  # noqa: E402
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid  # noqa: E402
+
+RAMP = np.tile(np.arange(64, dtype=np.uint16) * 64, (64, 1))  # 0 to 4032: twelve bits
+
+
+def header(**fields: Any) -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"  # digital X-ray, for presentation
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.Modality = "DX"
+    dataset.PatientID = "p1"
+    for name, value in fields.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def write(
+    path: Path, pixels: np.ndarray, *, bits: int = 12, syntax: str = ExplicitVRLittleEndian, **fields: Any
+) -> Path:
+    dataset = header(**{"PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1, **fields})
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.BitsAllocated = pixels.dtype.itemsize * 8
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    content = pixels.tobytes()
+    dataset.PixelData = content if syntax == ExplicitVRLittleEndian else encapsulate([content])
+    dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
+    return save(path, dataset, syntax)
+
+
+def save(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> Path:
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def shown(path: Path) -> np.ndarray:
+    return decode(path, "x", 64).astype(float)
+
+
+def check(path: Path, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(shown(path), np.clip(expected, 0, 255), atol=0.51)
+
+
+def test_twelve_bits_without_a_window_span_the_range(tmp_path: Path) -> None:
+    check(write(tmp_path / "x", RAMP + 20), RAMP / 4032 * 255)
+
+
+def test_sixteen_bits(tmp_path: Path) -> None:
+    check(write(tmp_path / "x", RAMP * 16, bits=16), RAMP / 4032 * 255)
+
+
+def test_eight_bits_with_a_full_window_are_kept(tmp_path: Path) -> None:
+    pixels = (RAMP // 64 + 90).astype(np.uint8)
+    check(write(tmp_path / "x", pixels, bits=8, WindowCenter=128, WindowWidth=256), pixels)
+
+
+def test_signed_values(tmp_path: Path) -> None:
+    check(write(tmp_path / "x", RAMP.astype(np.int16) - 2000), RAMP / 4032 * 255)
+
+
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
+    check(write(tmp_path / "x", RAMP, PhotometricInterpretation="MONOCHROME1"), 255 - RAMP / 4032 * 255)
+
+
+def test_monochrome1_is_inverted_after_its_window(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", RAMP, PhotometricInterpretation="MONOCHROME1", WindowCenter=1000.5, WindowWidth=1001)
+    check(path, 255 - np.clip((RAMP - 500.0) / 1000 * 255, 0, 255))
+
+
+def test_linear_window_by_the_standard_s_formula(tmp_path: Path) -> None:
+    # PS3.3 C.11.2.1.2.1: black at c - 0.5 - (w - 1) / 2, white at c - 0.5 + (w - 1) / 2.
+    check(write(tmp_path / "x", RAMP, WindowCenter=2048, WindowWidth=1025), (RAMP - 1535.5) / 1024 * 255)
+
+
+def test_exact_and_sigmoid_windows(tmp_path: Path) -> None:
+    window = {"WindowCenter": 2000, "WindowWidth": 1000}
+    check(write(tmp_path / "e", RAMP, VOILUTFunction="LINEAR_EXACT", **window), (RAMP - 1500.0) / 1000 * 255)
+    sigmoid = 255 / (1 + np.exp(-4 * (RAMP - 2000.0) / 1000))
+    check(write(tmp_path / "s", RAMP, VOILUTFunction="SIGMOID", **window), sigmoid)
+
+
+def test_the_first_of_several_windows_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", RAMP, WindowCenter=[2048, 9], WindowWidth=[1025, 9])
+    check(path, (RAMP - 1535.5) / 1024 * 255)
+
+
+def test_a_window_of_width_one_is_a_threshold(tmp_path: Path) -> None:
+    check(write(tmp_path / "x", RAMP, WindowCenter=2000.5, WindowWidth=1), np.where(RAMP > 2000, 255, 0))
+
+
+def test_the_window_counts_rescaled_values(tmp_path: Path) -> None:
+    rescaled = RAMP * 2.0 - 1000
+    path = write(tmp_path / "x", RAMP, RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=3000.5, WindowWidth=2001)
+    check(path, (rescaled - 2000) / 2000 * 255)
+
+
+def test_voi_lut_comes_before_a_window(tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 12]
+    table.LUTData = (4095 - np.arange(4096)).astype(np.uint16).tolist()
+    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    path = write(tmp_path / "x", RAMP, VOILUTSequence=Sequence([table]), WindowCenter=5, WindowWidth=5)
+    check(path, (4095 - RAMP.astype(float)) / 4095 * 255)
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_widens_no_range(tmp_path: Path, kind: str) -> None:
+    pixels = RAMP.copy()
+    pixels[:8] = 4095
+    path = write(tmp_path / "x", pixels, PhotometricInterpretation=kind, PixelPaddingValue=4095)
+    assert (shown(path)[:8] == 0).all()
+    expected = RAMP[8:] / 4032 * 255
+    np.testing.assert_allclose(shown(path)[8:], 255 - expected if kind == "MONOCHROME1" else expected, atol=0.51)
+
+
+def test_colour_becomes_luma(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    pixels[..., 1] = 200
+    path = write(
+        tmp_path / "x", pixels, bits=8, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0
+    )
+    check(path, np.full((64, 64), 0.587 * 200))
+
+
+def test_rle_is_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path / "plain", RAMP)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.save_as(tmp_path / "rle")
+    np.testing.assert_array_equal(shown(tmp_path / "rle"), shown(path))
+
+
+def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x", RAMP, syntax=JPEG2000Lossless)
+    decoder = pydicom.pixels.get_decoder(JPEG2000Lossless)
+    monkeypatch.setattr(decoder, "_available", {})
+    with pytest.raises(ReidbenchError, match=r"is compressed as JPEG 2000 .* pip install pylibjpeg") as caught:
+        decode(path, "x", 64)
+    # Left out it would be silently missing, and stay so after the decoder is installed.
+    assert not isinstance(caught.value, UnreadableImage)
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    whole = write(tmp_path / "x", RAMP).read_bytes()
+    (tmp_path / "x").write_bytes(whole[:-5000])
+    with pytest.raises(UnreadableImage):
+        decode(tmp_path / "x", "x", 64)
+    (tmp_path / "x").write_bytes(whole[:140])
+    with pytest.raises(UnreadableImage):
+        decode(tmp_path / "x", "x", 64)
+    film = np.stack([RAMP, RAMP])
+    path = write(tmp_path / "film", film, NumberOfFrames=2)
+    dataset = pydicom.dcmread(path)
+    dataset.Rows, dataset.Columns = 64, 64
+    dataset.save_as(path)
+    with pytest.raises(UnreadableImage, match="it holds 2 frames"):
+        decode(path, "x", 64)
+
+
+def test_a_folder_of_dicom_files_is_a_cohort(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    fields = {"PatientSex": "F", "PatientAge": "061Y", "ViewPosition": "PA"}
+    write(root / "a/1.dcm", RAMP, StudyDate="20200110", **fields)
+    write(root / "a/2", RAMP, StudyDate="20200101", **fields)
+    write(root / "b/1.dcm", RAMP, PatientID=" p2 ", PatientSex="O", PatientAge="006M", ViewPosition="LL")
+    write(root / "c/1.dcm", RAMP, PatientID="")
+    save(root / "report.dcm", header(Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
+    (root / "README.txt").write_text("hello")
+    source = Folder(root=root).source()
+    frame = source.frame
+    assert list(frame["image_id"]) == ["a/1.dcm", "a/2", "b/1.dcm"]
+    assert list(frame["patient_id"]) == ["p1", "p1", "p2"]
+    assert frame["sex"].fillna("?").tolist() == ["F", "F", "?"]
+    assert list(frame["age"]) == [61, 61, 0]
+    assert frame["view"].fillna("?").tolist() == ["PA", "PA", "?"]
+    np.testing.assert_array_equal(frame["days"], [9, 0, np.nan])
+    assert source.notes == (
+        "1 DICOM images have no PatientID and are left out",
+        "2 files are no DICOM image and are left out",
+    )
+    cohort = load_cohort(Folder(root=root), size=64, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(cohort.pixels[0], decode(root / "a/1.dcm", "x", 64))
+
+
+@pytest.mark.parametrize("length", [132, 140, 150, 170, 240, 360, 480])
+def test_a_file_cut_short_in_its_header_is_named_and_refused_by_strict(tmp_path: Path, length: int) -> None:
+    root = tmp_path / "root"
+    for number in range(8):
+        write(root / f"{number}.dcm", RAMP, PatientID=f"p{number}")
+    whole = (root / "7.dcm").read_bytes()
+    assert whole.index(b"\x28\x00\x10\x00US") > length, "before Rows"
+    (root / "7.dcm").write_bytes(whole[:length])
+    dataset = Folder(root=root, val_share=0)
+    assert dataset.source().notes == ()
+    cohort = load_cohort(dataset, size=16, cache=tmp_path / "cache")
+    assert len(cohort) == 7
+    assert any(note.startswith("1 of 8 images cannot be read and are left out: 7.dcm (") for note in cohort.notes)
+    with pytest.raises(ReidbenchError, match=r"1 of 8 images cannot be read: 7\.dcm \("):
+        load_cohort(dataset, size=16, cache=tmp_path / "cache", strict=True)
+
+
+def test_an_image_without_rows_is_damaged_and_a_report_is_no_image(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for number in range(8):
+        write(root / f"{number}.dcm", RAMP, PatientID=f"p{number}")
+    save(root / "rowless.dcm", header())
+    save(root / "report.dcm", header(Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
+    save(root / "private.dcm", header(SOPClassUID="1.2.3.4"))
+    notes = load_cohort(Folder(root=root), size=16, cache=tmp_path / "cache").notes
+    assert "2 files are no DICOM image and are left out" in notes
+    assert any(note.startswith("1 of 9 images cannot be read and are left out: rowless.dcm (") for note in notes)
+
+
+def test_a_manifest_may_name_dicom_files(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write(root / "x.dcm", RAMP, PatientID="hidden")
+    (root / "manifest.csv").write_text("path,patient_id\nx.dcm,p7\n")
+    cohort = load_cohort(Folder(root=root), size=64, cache=tmp_path / "cache")
+    assert list(cohort.frame["patient_id"]) == ["p7"]
+    np.testing.assert_array_equal(cohort.pixels[0], decode(root / "x.dcm", "x", 64))
+
+
+def test_without_any_patient(tmp_path: Path) -> None:
+    write(tmp_path / "x.dcm", RAMP, PatientID="")
+    with pytest.raises(ReidbenchError, match="1 DICOM images have no PatientID"):
+        Folder(root=tmp_path).source()
+
+
+def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x.dcm", RAMP)
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    with pytest.raises(ReidbenchError, match=r"pip install 'reidbench\[dicom\]'"):
+        decode(path, "x", 64)
+    with pytest.raises(ReidbenchError, match=r"pip install 'reidbench\[dicom\]'"):
+        Folder(root=tmp_path).source()

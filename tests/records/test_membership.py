@@ -1,0 +1,119 @@
+"""Shadows, coins and what their right guesses prove: arithmetic, without a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reidbench import metrics
+from reidbench.cohorts.base import Cohort
+from reidbench.records.membership import Confidence, audit, coins, confidence, judge_membership
+
+
+def _told(tossed, chance, seed):
+    """Confidence in whom the coins chose, on the right side with this chance."""
+    right = np.random.default_rng(seed).random(tossed.shape) < chance
+    found = np.where(right, 1.0, -1.0) * np.where(tossed, 1, -1)
+    return [Confidence(row, row + 0.01 * np.arange(len(row)) / len(row)) for row in found]
+
+
+def test_a_true_claim_is_seldom_contradicted_and_a_false_one_is():
+    # Randomized response is epsilon-private, and the mechanism of which the most can be proved.
+    epsilon, refused = 1.0, 0
+    for seed in range(40):
+        tossed = np.stack([coins(400, number, seed) for number in range(3)])
+        found = audit(_told(tossed, 1 / (1 + np.exp(-epsilon)), seed), tossed, delta=0.0)
+        assert found.epsilon_most > epsilon, "it could have been contradicted"
+        refused += found.epsilon_lower > epsilon
+        # Whoever claims a quarter of it claims too little.
+        assert found.epsilon_lower > epsilon / 4
+    assert refused <= 5
+
+
+def test_the_most_that_could_be_proved_is_what_all_guesses_right_prove():
+    # Half heads: of other numbers not all of the guesses can be right, half of which are of members.
+    tossed = np.stack([np.random.default_rng(number).permutation(np.arange(600) < 300) for number in range(3)])
+    found = audit(_told(tossed, 1.0, 0), tossed, delta=2.5e-4)
+    assert found.epsilon_lower == found.epsilon_most
+    blind = audit(_told(tossed, 0.5, 0), tossed, delta=2.5e-4)
+    assert blind.epsilon_lower == 0
+    assert blind.epsilon_most == found.epsilon_most
+    # Few patients prove little, however much they are told apart.
+    few = np.stack([coins(40, number, 0) for number in range(3)])
+    assert audit(_told(few, 1.0, 0), few, delta=0.0).epsilon_most < 2.5
+
+
+def _partly_known(unknown):
+    """Forty patients of two images, of whom these have no known finding; and a model that is not sure of anything."""
+    rng = np.random.default_rng(8)
+    patients = np.repeat(np.arange(40), 2)
+    truth = (rng.random((80, 2)) < 0.5).astype(float)
+    truth[::6, 0] = np.nan
+    truth[np.isin(patients, unknown)] = np.nan
+    splits = np.repeat(["train", "val", "test"], [40, 20, 20])
+    findings = {"a": truth[:, 0], "b": truth[:, 1]}
+    frame = pd.DataFrame({"patient": patients, "patient_id": patients, "split": splits, **findings})
+    cohort = Cohort("some", frame, np.zeros((80, 4, 4), np.uint8), ("a", "b"), "0")
+    return cohort, [rng.normal(size=(80, 2)).astype(np.float32) for _ in range(4)]
+
+
+def test_a_patient_without_a_known_finding_is_no_evidence():
+    unknown = [0, 1, 2, 3, 25, 37]
+    cohort, logits = _partly_known(unknown)
+    published, *shadows = (confidence(one, cohort) for one in logits)
+    # No loss would have been the least there is.
+    for figure in (published.loss, published.logit):
+        assert np.isnan(figure[unknown]).all()
+        assert not np.isnan(np.delete(figure, unknown)).any()
+    tossed = np.stack([coins(40, number, 0) for number in range(3)])
+    found = judge_membership(cohort, published, shadows, tossed, delta=0.0, runs=20)
+    assert (found.members, found.others, found.unknown) == (16, 18, 6)
+    assert found.audit.candidates == 34
+    # As if they had never been in the table.
+    kept = np.delete(np.arange(40), unknown)
+    scores = np.delete(published.loss, unknown)
+    assert found.attacks[0].auc.value == metrics.roc_auc(scores, kept < 20)
+    everybody, _ = _partly_known([])
+    assert judge_membership(
+        everybody, *_of(everybody, logits), tossed, delta=0.0, runs=20
+    ).unknown is None  # fmt: skip
+    nobody, _ = _partly_known(np.arange(40))
+    none = judge_membership(nobody, *_of(nobody, logits), tossed, delta=0.0, runs=20)
+    assert (none.members, none.others, none.unknown, none.audit.epsilon_lower) == (0, 0, 40, 0)
+    assert none.attacks[0].auc.value is None
+
+
+def _of(cohort, logits):
+    published, *shadows = (confidence(one, cohort) for one in logits)
+    return published, shadows
+
+
+def test_an_image_without_a_known_finding_leaves_its_patient_as_sure_as_before():
+    cohort, logits = _partly_known([])
+    before = confidence(logits[0], cohort)
+    cohort.frame.loc[1, ["a", "b"]] = np.nan
+    after = confidence(logits[0], cohort)
+    # Of the other image only the second finding is known.
+    alone = np.logaddexp(0, -(2 * cohort.frame.loc[0, "b"] - 1) * logits[0][0, 1])
+    assert after.loss[0] == pytest.approx(-alone)
+    assert (after.loss[1:] == before.loss[1:]).all()
+    assert (after.logit[1:] == before.logit[1:]).all()
+
+
+def test_a_model_that_remembers_everybody_is_proved_to():
+    # Confidence 10 apart for whom each shadow was trained on: every guess is right.
+    tossed = np.stack([coins(200, number, 0) for number in range(3)])
+    shadows = [Confidence(10.0 * t + np.linspace(0, 1, 200), 10.0 * t + np.linspace(0, 1, 200)) for t in tossed]
+    found = audit(shadows, tossed, delta=0.0)
+    assert found.correct >= 0.95 * found.guesses
+    assert found.epsilon_lower > 2.5
+    # And coins that have nothing to do with the model prove nothing.
+    other = np.stack([coins(200, number, 1) for number in range(3)])
+    assert audit(shadows, other, delta=0.0).epsilon_lower < 1
+
+
+def test_coins_are_fair_and_their_own():
+    tossed = np.stack([coins(4000, number, 0) for number in range(4)])
+    assert np.abs(tossed.mean(axis=1) - 0.5).max() < 0.05
+    assert np.abs(np.corrcoef(tossed)[np.triu_indices(4, 1)]).max() < 0.06
