@@ -21,7 +21,7 @@ from reidbench.cohorts.pairing.pairs import Pairs, build_pairs
 from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
-from reidbench.harness.memo import Once
+from reidbench.harness.memo import Memo
 from reidbench.harness.score_sources import Fused, Linked, Links
 from reidbench.progress import Progress
 from reidbench.records import figures
@@ -77,7 +77,7 @@ class Experiment:
         self.strata = {negatives: GenuineStrata(self.parts["test"], self.pairs[negatives]) for negatives in kinds}
         self.originals = Originals(self.parts)
         self._ignorant: list[Trained] = []
-        self._once = Once()
+        self._memo = Memo()
 
     def judge(self, published: Published, *, baseline: Record | None) -> tuple[Record, RunScores]:
         """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record.
@@ -289,12 +289,12 @@ class Experiment:
                 runs=self.settings.bootstrap_runs,
                 strata=self.strata.get(negatives),
             )
-            judged = self._once(judge, f"pairs, {negatives}", scores, probabilities, *(validation or ()))
+            judged = self._memo(judge, f"pairs, {negatives}", scores, probabilities, *(validation or ()))
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
         ranks = figures.rank_images(links.block, self.patients["test"])
         kept.keep_ranks(attack_key(*where), ranks)
         found = [getattr(ranks, name) for name in ("average_precision", *RANKS)]
-        ranked = self._once(partial(figures.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
+        ranked = self._memo(partial(figures.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
         attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
         return attacks
 

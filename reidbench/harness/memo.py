@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Figures = TypeVar("Figures")
 
 
-class Once:
+class Memo:
     """Remembers what was made of which arrays, by their bytes."""
 
     def __init__(self) -> None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 
 from reidbench import __version__, metrics
 from reidbench.attackers.lightning_module import Siamese
-from reidbench.attackers.vectors import fit_head, load_head, map_vectors, save_head
+from reidbench.attackers.vectors import map_vectors
 from reidbench.cohorts.base import SPLITS
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.defenses.model import ModelDefense
@@ -39,10 +37,10 @@ from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.source_version import code_version
-from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
 from reidbench.steps.cache import hyperparameters
 from reidbench.steps.prefetch import run_ahead
 from reidbench.steps.published_model import TrainedModel
+from reidbench.steps.vector_heads import train_head
 
 DISTANCE = "vector_distance"
 
@@ -156,28 +154,14 @@ class ModelTrack:
         return _linked(self._head(published), published, self.experiment.validation_pairs)
 
     def _head(self, published: TrainedModel) -> _Head:
-        options, settings = self.settings.vector_head, self.settings
-        vectors = published.vectors("train")
-
-        def make(folder: Path) -> None:
-            model, training = fit_head(
-                options,
-                vectors,
-                self.experiment.patients["train"],
-                seed=settings.seed,
-                device=settings.device,
-                work_dir=folder / CHECKPOINTS,
-                progress=self.experiment.progress,
-            )
-            save_head(model, folder / WEIGHTS)
-            (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-
-        key = training_key(options, settings, "reidbench.attackers", "reidbench.networks")
-        step = self.cache.run(options.name, {**key, "model": published.step().digest}, make)
-        model = load_head(options, vectors.shape[1], step.path / WEIGHTS)
-        info = training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
-        return _Head(model, info, settings.device)
+        trained = train_head(
+            published,
+            self.experiment.patients["train"],
+            settings=self.settings,
+            cache=self.cache,
+            progress=self.experiment.progress,
+        )
+        return _Head(trained.model, trained.training, self.settings.device)
 
     def _utility(self, published: TrainedModel, scores: RunScores) -> Utility:
         training = published.train(progress=self.experiment.progress)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from reidbench.cohorts.base import Cohort
+from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.figures import Images, judge_predictions
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Fidelity, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.settings import Settings
-from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
 from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import Published
+from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info, training_key
 from reidbench.utility.classifier import fit_classifier, new_classifier, predict
 from reidbench.utility.fidelity import fidelity
 
@@ -62,21 +60,18 @@ def _classifier(
     key = {**training_key(options, settings, "reidbench.utility", "reidbench.networks"), "images": images.key}
     labels: NDArray[np.float64] = train.frame[list(train.labels)].to_numpy(dtype=np.float64)
 
-    def make(folder: Path) -> None:
-        network, training = fit_classifier(
+    def fit(checkpoints: Path) -> tuple[nn.Module, Training]:
+        return fit_classifier(
             options,
             images.images("train").pixels,
             labels,
             seed=settings.seed,
             device=settings.device,
-            work_dir=folder / CHECKPOINTS,
+            work_dir=checkpoints,
             progress=progress,
         )
-        save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
-        (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
-    step = cache.run("classifier", key, make)
+    step = cached_training(cache, "classifier", key, fit, save_network)
     network = new_classifier(options.model_copy(update={"weights": "random"}), labels.shape[1])
     network.load_state_dict(load_file(step.path / WEIGHTS))
-    return network, training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
+    return network, training_info(step)

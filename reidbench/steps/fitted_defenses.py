@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,14 @@ from reidbench.cohorts.base import Cohort
 from reidbench.defenses.fitted import FitData, FittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.files import content_digest
+from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.schema import FittingInfo
 from reidbench.source_version import code_version
 from reidbench.steps.cache import StepCache
+from reidbench.steps.training import WEIGHTS, cached_training, read_training
 
 STEP = "fit"
-WEIGHTS = "weights.safetensors"
-FITTING = "fitting.json"
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,15 @@ def fit(
     """
     data = fit_data(train)
 
-    def make(folder: Path) -> None:
-        fitted, history = fit_defense(
-            defense, data, seed=seed, device=device, work_dir=folder / CHECKPOINTS, progress=progress
-        )
-        fitted.save(folder / WEIGHTS)
-        (folder / FITTING).write_text(json.dumps(history, indent=1))
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    def make(checkpoints: Path) -> tuple[FittedDefense, Training]:
+        began = time.monotonic()
+        fitted, history = fit_defense(defense, data, seed=seed, device=device, work_dir=checkpoints, progress=progress)
+        seconds = time.monotonic() - began
+        # What a defense trains on, and whether it learned, is its own affair: the history says what it reported.
+        return fitted, Training(len(history), 0, seconds, history, learned=True)
 
-    step = cache.run(STEP, key, make)
-    # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
-    history = json.loads((step.path / FITTING).read_text())
+    step = cached_training(cache, STEP, key, make, lambda fitted, path: fitted.save(path))
+    history = read_training(step).history
     info = FittingInfo(
         images=len(data),
         patients=len(np.unique(data.patients)),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ArrayReference:
     """Where an array lies.
 
     Attributes:
@@ -32,15 +32,15 @@ class Mapping:
         return np.memmap(self.file, dtype=self.dtype, mode="r", offset=self.offset, shape=self.shape)
 
 
-def mapping(array: NDArray[Any]) -> Mapping:
+def reference(array: NDArray[Any]) -> ArrayReference:
     """Where an array lies: a file's name and a place in it, if it is mapped from there, whole or as one piece."""
     whole: Any = array
     while isinstance(getattr(whole, "base", None), np.ndarray):
         whole = whole.base
     if not isinstance(whole, np.memmap) or whole.filename is None or not array.size or not array.flags.c_contiguous:
-        return Mapping(np.asarray(array))
+        return ArrayReference(np.asarray(array))
     offset = whole.offset + _address(array) - _address(whole)
-    return Mapping(None, str(whole.filename), offset, array.shape, array.dtype.str)
+    return ArrayReference(None, str(whole.filename), offset, array.shape, array.dtype.str)
 
 
 def _address(array: NDArray[Any]) -> int:

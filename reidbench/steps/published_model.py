@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from dataclasses import asdict
 from functools import cached_property
@@ -13,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from reidbench.cohorts.base import Cohort
 from reidbench.defenses.model import (
+    Fitted,
     LabelledImages,
     ModelDefense,
     PublishedNetwork,
@@ -33,8 +33,8 @@ from reidbench.progress import Progress
 from reidbench.records.schema import DefenseInfo, PrivacyInfo, TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
-from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info
 from reidbench.steps.cache import Step, StepCache, hyperparameters
+from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info
 
 PRIVACY = "privacy.json"
 
@@ -126,8 +126,7 @@ class TrainedModel:
 
     def train(self, *, progress: Progress) -> TrainingInfo:
         """How the model was trained; trains it, if that isn't done."""
-        step = self.step(progress)
-        return training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
+        return training_info(self.step(progress))
 
     def privacy(self) -> PrivacyInfo | None:
         """What its training guarantees; None where nothing."""
@@ -165,25 +164,27 @@ class TrainedModel:
     def step(self, progress: Progress | None = None) -> Step:
         """The training's step."""
 
-        def make(folder: Path) -> None:
+        def fit(checkpoints: Path) -> tuple[tuple[PublishedNetwork, Fitted], Training]:
             began = time.monotonic()
             network, fitted = fit_model(
                 self.defense,
                 self._images(),
                 seed=self._seed,
                 device=self._settings.device,
-                work_dir=folder / CHECKPOINTS,
+                work_dir=checkpoints,
                 progress=progress,
             )
-            weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-            save_file(weights, folder / WEIGHTS)
             seconds = time.monotonic() - began
             training = Training(fitted.epochs, fitted.images_seen, seconds, fitted.history, fitted.learned)
-            (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
-            (folder / PRIVACY).write_text(json.dumps(asdict(fitted.privacy) if fitted.privacy else None))
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            return (network, fitted), training
 
-        return self._cache.run("model", self.key, make)
+        def save(trained: tuple[PublishedNetwork, Fitted], path: Path) -> None:
+            network, fitted = trained
+            save_network(network, path)
+            guarantee = asdict(fitted.privacy) if fitted.privacy else None
+            path.with_name(PRIVACY).write_text(json.dumps(guarantee))
+
+        return cached_training(self._cache, "model", self.key, fit, save)
 
     def _images(self) -> LabelledImages:
         frame = self.cohort.frame.iloc[self._rows]

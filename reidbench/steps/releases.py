@@ -26,7 +26,7 @@ from reidbench.records.schema import DefenseInfo, PrivacyInfo
 from reidbench.source_version import code_version, source_digest
 from reidbench.steps.cache import StepCache
 from reidbench.steps.fitted_defenses import Fit, fit, fitting_key
-from reidbench.steps.mapped_arrays import Mapping, mapping
+from reidbench.steps.mapped_arrays import ArrayReference, reference
 
 # Draw 0 is what is published. The attacker's own runs of the mechanism on its own patients have other numbers.
 PUBLISHED = 0
@@ -57,7 +57,7 @@ class ArraySide:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process maps the files anew, in place of being sent their pixels."""
-        return _array_side, tuple(mapping(pixels) for pixels in self.versions)
+        return _array_side, tuple(reference(pixels) for pixels in self.versions)
 
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """Images of these rows; of several versions one is drawn for the whole batch."""
@@ -76,7 +76,7 @@ class MechanismSide:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As an :class:`ArraySide`."""
-        return _mechanism_side, (self.defense, mapping(self.pixels))
+        return _mechanism_side, (self.defense, reference(self.pixels))
 
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """New draws of the release of these rows."""
@@ -87,11 +87,11 @@ class MechanismSide:
             return draw_batch(self.defense, to_unit(self.pixels[index], device), generator)
 
 
-def _array_side(*versions: Mapping) -> ArraySide:
+def _array_side(*versions: ArrayReference) -> ArraySide:
     return ArraySide(tuple(version.open() for version in versions))
 
 
-def _mechanism_side(defense: Defense, pixels: Mapping) -> MechanismSide:
+def _mechanism_side(defense: Defense, pixels: ArrayReference) -> MechanismSide:
     return MechanismSide(defense, pixels.open())
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from reidbench.attackers.base import Scenario, Side
+from reidbench.attackers.base import Scenario, Side, Training
 from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, restore_batch, save_restorer
 from reidbench.networks.precision import in_full
+from reidbench.networks.restorer import Restorer
 from reidbench.progress import Progress
 from reidbench.records.schema import DefenseInfo, TrainingInfo
 from reidbench.settings import Settings
-from reidbench.steps.attackers import CHECKPOINTS, TRAINING, WEIGHTS, training_info, training_key
 from reidbench.steps.cache import Step, StepCache
 from reidbench.steps.releases import PUBLISHED, Images, Published
+from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,7 @@ class Restored(Published):
 
     def train(self, *, progress: Progress) -> TrainingInfo:
         """How the restoration network was trained; trains it, if that isn't done."""
-        step = self._step(progress)
-        return training_info(step.path / TRAINING, step.path / WEIGHTS, warm=False)
+        return training_info(self._step(progress))
 
     def images(self, split: str, draw: int = PUBLISHED) -> Images:
         """The restored images of a split."""
@@ -95,17 +93,14 @@ class Restored(Published):
         return self._published.info()
 
     def _step(self, progress: Progress | None) -> Step:
-        def make(folder: Path) -> None:
-            network, training = fit_restorer(
+        def fit(checkpoints: Path) -> tuple[Restorer, Training]:
+            return fit_restorer(
                 self._settings.restorer,
                 Scenario(self._patients, self._originals.side(), self._published.side(), self._settings.size),
                 seed=self._settings.seed,
                 device=self._settings.device,
-                work_dir=folder / CHECKPOINTS,
+                work_dir=checkpoints,
                 progress=progress,
             )
-            save_restorer(network, folder / WEIGHTS)
-            (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
-        return self._cache.run("restorer", self.key, make)
+        return cached_training(self._cache, "restorer", self.key, fit, save_restorer)

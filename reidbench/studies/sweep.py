@@ -51,7 +51,7 @@ class Grid(BaseModel):
     options: dict[str, Any] = Field({}, description="a value, or a list of values to try each")
 
 
-class Plan(BaseModel):
+class SweepPlan(BaseModel):
     """What a sweep runs: the file's keys, most of them named as the options of ``reidbench run``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -112,7 +112,7 @@ class Place:
     command: str = ""
 
 
-def read_plan(path: Path, over: Mapping[str, Any]) -> Plan:
+def read_plan(path: Path, over: Mapping[str, Any]) -> SweepPlan:
     """Reads a sweep's TOML file.
 
     Args:
@@ -132,17 +132,17 @@ def read_plan(path: Path, over: Mapping[str, Any]) -> Plan:
     return make_plan({**data, **over}, where=str(path))
 
 
-def make_plan(data: Mapping[str, Any], *, where: str) -> Plan:
+def make_plan(data: Mapping[str, Any], *, where: str) -> SweepPlan:
     """A plan from a file's or a command's keys.
 
     Raises:
         ReidbenchError: a key is unknown, a value is wrong, or no defense is named.
     """
     for key in data:
-        if key not in Plan.model_fields:
-            raise ReidbenchError(f"{where}: unknown key {key!r}: {did_you_mean(key, Plan.model_fields)}")
+        if key not in SweepPlan.model_fields:
+            raise ReidbenchError(f"{where}: unknown key {key!r}: {did_you_mean(key, SweepPlan.model_fields)}")
     try:
-        plan = Plan.model_validate(data)
+        plan = SweepPlan.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -152,7 +152,7 @@ def make_plan(data: Mapping[str, Any], *, where: str) -> Plan:
     return plan
 
 
-def sweep(plan: Plan, place: Place, progress: Progress) -> Iterator[Outcome]:
+def sweep(plan: SweepPlan, place: Place, progress: Progress) -> Iterator[Outcome]:
     """Runs a plan; gives each outcome as soon as it is known, the undefended runs among them.
 
     Raises:
@@ -209,7 +209,7 @@ def _choose(registry: Registry, texts: Sequence[str]) -> tuple[list[Chosen], dic
 
 
 def _run(
-    experiment: Experiment, choice: Chosen, plan: Plan, place: Place, progress: Progress, models: set[Path]
+    experiment: Experiment, choice: Chosen, plan: SweepPlan, place: Place, progress: Progress, models: set[Path]
 ) -> Iterator[Outcome]:
     """One defense, after the undefended model that it is compared with if it publishes one.
 
@@ -247,7 +247,7 @@ def _run(
         yield Outcome(label, settings.preset, settings.seed, state, read_record(path))
 
 
-def _arguments(plan: Plan, place: Place) -> list[str]:
+def _arguments(plan: SweepPlan, place: Place) -> list[str]:
     """What every run of the sweep is given alike."""
     given = {"--dataset": plan.dataset, "--root": plan.root, "--size": plan.size}
     found = [f"{name}={value}" for name, value in given.items() if value is not None]
@@ -259,5 +259,5 @@ def _arguments(plan: Plan, place: Place) -> list[str]:
     return found + ["--strict"] * place.strict + ["--quiet"] * place.quiet
 
 
-def _overrides(plan: Plan) -> dict[str, str]:
+def _overrides(plan: SweepPlan) -> dict[str, str]:
     return {name: str(value) for name, value in plan.set.items()}

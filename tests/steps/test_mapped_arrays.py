@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reidbench.plugins import Registry
-from reidbench.steps.mapped_arrays import mapping
+from reidbench.steps.mapped_arrays import reference
 from reidbench.steps.releases import ArraySide, MechanismSide
 
 SHAPE = (10, 32, 32)
@@ -35,7 +35,7 @@ def mapped(tmp_path):
 )
 def test_an_even_piece_of_a_file_goes_by_name_and_comes_back_equal(mapped, piece, by_name):
     array = piece(mapped)
-    found = mapping(array)
+    found = reference(array)
     assert (found.array is None) == by_name
     np.testing.assert_array_equal(found.open(), array)
     assert found.open().shape == array.shape

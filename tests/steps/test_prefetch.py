@@ -89,7 +89,7 @@ def test_on_more_threads_than_jobs_no_process_waits_for_threads_that_it_cannot_s
         from functools import partial
         from pathlib import Path
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_ahead import train
+        from test_prefetch import train
         from reidbench.steps.prefetch import run_ahead
         from reidbench.progress import Silent
         torch.set_num_threads(4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import ReidbenchError
-from reidbench.studies.sweep import Plan, make_plan, read_plan
+from reidbench.studies.sweep import SweepPlan, make_plan, read_plan
 
 
 def test_a_grid_is_every_combination_and_nothing_twice():
@@ -67,5 +67,5 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_every_key_of_a_plan_is_documented_where_its_name_is_not_an_option_of_run():
-    undocumented = {name for name, field in Plan.model_fields.items() if not field.description}
+    undocumented = {name for name, field in SweepPlan.model_fields.items() if not field.description}
     assert undocumented == {"seeds", "presets", "dataset", "attackers", "rungs", "size"}

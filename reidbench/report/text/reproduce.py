@@ -14,7 +14,7 @@ from reidbench.report.text import strata
 from reidbench.report.text.leaderboard import write as write_pages
 from reidbench.settings import Settings
 from reidbench.studies.paper.study import Cell
-from reidbench.studies.paper.tables import Line, Reproduction
+from reidbench.studies.paper.tables import Reproduction, TableLine
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -137,7 +137,7 @@ def _table(made: Reproduction) -> list[str]:
     return rows
 
 
-def _row(line: Line, made: Reproduction) -> dict[str, Any]:
+def _row(line: TableLine, made: Reproduction) -> dict[str, Any]:
     here = None
     if line.here is not None:
         here = {name: _data(line.here.get(name)) for name in made.plan.columns}

@@ -24,7 +24,7 @@ CHESTXRAY14: Mapping[str, tuple[int, int]] = {
 TEST_PAIRS = 100_000
 
 
-class Published(NamedTuple):
+class PublishedRow(NamedTuple):
     """A published row.
 
     Attributes:
@@ -40,8 +40,8 @@ def _figures(names: tuple[str, ...], *figures: str) -> Mapping[str, str]:
     return dict(zip(names, figures, strict=True))
 
 
-def _row(label: str, *figures: str) -> Published:
-    return Published(label, {**_figures(VERIFICATION, *figures), "pairs": f"{TEST_PAIRS:,}"})
+def _row(label: str, *figures: str) -> PublishedRow:
+    return PublishedRow(label, {**_figures(VERIFICATION, *figures), "pairs": f"{TEST_PAIRS:,}"})
 
 
 #: Training pairs fixed throughout (FTS) or impostors drawn anew every epoch (RNP), with their number and learning rate.
@@ -85,7 +85,7 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def confusion(row: Published) -> dict[str, str]:
+def confusion(row: PublishedRow) -> dict[str, str]:
     """The counts that a row's recall and specificity stand for, with half of the test pairs of each kind."""
     half = TEST_PAIRS // 2
     accepted, refused = (round(half * float(row.figures[name])) for name in ("recall", "specificity"))

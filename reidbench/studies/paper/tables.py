@@ -17,7 +17,7 @@ ELSEWHERE = ("chexpert", "covid19")
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One row, published and here.
 
     Attributes:
@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """How one of the seed's tables or figures is made.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plan:
     title: str
     task: Task
     columns: Mapping[str, str]
-    lines: Callable[[Study], Sequence[Line]]
+    lines: Callable[[Study], Sequence[TableLine]]
     beside: str | None = None
     note: str = ""
     drawn: Literal["nothing", "attack", "maps"] = "nothing"
@@ -71,8 +71,8 @@ class Reproduction:
     """
 
     what: str
-    plan: Plan
-    lines: tuple[Line, ...]
+    plan: TablePlan
+    lines: tuple[TableLine, ...]
     seen: tuple[str, ...]
     notes: tuple[str, ...]
     attack: Attack | None = None
@@ -80,7 +80,7 @@ class Reproduction:
     maps: tuple[Explained, ...] = ()
 
 
-def plan_of(what: str) -> Plan:
+def plan_of(what: str) -> TablePlan:
     """The plan of a table or figure.
 
     Raises:
@@ -105,12 +105,12 @@ def reproduce(what: str, study: Study) -> Reproduction:
     return Reproduction(what, plan, lines, tuple(study.seen), notes, attack, scores, maps)
 
 
-def _table_1(study: Study) -> list[Line]:
-    lines = [Line(f"ChestX-ray14, {row.label}", row.figures) for row in facts.TABLE_1]
+def _table_1(study: Study) -> list[TableLine]:
+    lines = [TableLine(f"ChestX-ray14, {row.label}", row.figures) for row in facts.TABLE_1]
     return [*lines, _line(_tested(study), {}, study.here("verification"))]
 
 
-def _table_2(study: Study) -> list[Line]:
+def _table_2(study: Study) -> list[TableLine]:
     return [
         _line(facts.WITH, facts.TABLE_2[facts.WITH], study.here("verification", True)),
         _line(facts.WITHOUT, facts.TABLE_2[facts.WITHOUT], study.here("verification", False)),
@@ -118,11 +118,11 @@ def _table_2(study: Study) -> list[Line]:
     ]
 
 
-def _table_3(study: Study) -> list[Line]:
+def _table_3(study: Study) -> list[TableLine]:
     own = study.experiment.cohort.name == "chestxray14"
     size = study.settings.size
     others = [width for width in facts.TABLE_3 if isinstance(width, int) and not (own and width == size)]
-    lines = [Line(f"ChestX-ray14, {width}²", facts.TABLE_3[width]) for width in others]
+    lines = [TableLine(f"ChestX-ray14, {width}²", facts.TABLE_3[width]) for width in others]
     lines.append(_line(_tested(study), facts.TABLE_3.get(size, {}) if own else {}, study.here("retrieval")))
     for name in ELSEWHERE:
         found = study.elsewhere("retrieval", name)
@@ -130,24 +130,24 @@ def _table_3(study: Study) -> list[Line]:
     return lines
 
 
-def _table_4(study: Study) -> list[Line]:
+def _table_4(study: Study) -> list[TableLine]:
     return [
         _line(facts.WITH, facts.TABLE_4[facts.WITH], study.here("retrieval", True)),
         _line(facts.WITHOUT, facts.TABLE_4[facts.WITHOUT], study.here("retrieval", False)),
     ]
 
 
-def _figure_2(study: Study) -> list[Line]:
+def _figure_2(study: Study) -> list[TableLine]:
     found = _metrics(study)
     return [
-        Line("area under the curve", {"value": facts.BEST.figures["auc"]}, {"value": found.auc}),
-        Line("equal error rate", {}, {"value": found.eer}),
-        Line("TPR at 1 % FPR", {}, {"value": found.tpr_at_fpr_1}),
-        Line("TPR at 0.1 % FPR", {}, {"value": found.tpr_at_fpr_01}),
+        TableLine("area under the curve", {"value": facts.BEST.figures["auc"]}, {"value": found.auc}),
+        TableLine("equal error rate", {}, {"value": found.eer}),
+        TableLine("TPR at 1 % FPR", {}, {"value": found.tpr_at_fpr_1}),
+        TableLine("TPR at 0.1 % FPR", {}, {"value": found.tpr_at_fpr_01}),
     ]
 
 
-def _figure_3(study: Study) -> list[Line]:
+def _figure_3(study: Study) -> list[TableLine]:
     found = _metrics(study)
     return [
         _confusion("threshold 0.5", found.at_half, facts.confusion(facts.BEST)),
@@ -155,26 +155,26 @@ def _figure_3(study: Study) -> list[Line]:
     ]
 
 
-def _figure_4(study: Study) -> list[Line]:
+def _figure_4(study: Study) -> list[TableLine]:
     lines = []
     for name, by in (_metrics(study).strata or {}).items():
         words = name.replace("_", " ")
         if by.missing:
-            lines.append(Line(words, {}, None, by.missing))
+            lines.append(TableLine(words, {}, None, by.missing))
         for stratum in by.strata:
             stated = facts.FIGURE_4_AGE_GAP.get(stratum.name) if name == "age_gap" else None
             cells: dict[str, Cell] = {key: getattr(stratum, key) for key in _RATES}
-            lines.append(Line(f"{words}: {stratum.name}", {"at_half": stated} if stated else {}, cells))
+            lines.append(TableLine(f"{words}: {stratum.name}", {"at_half": stated} if stated else {}, cells))
     return lines
 
 
-def _figure_6(study: Study) -> list[Line]:
+def _figure_6(study: Study) -> list[TableLine]:
     lines = []
     for pair in study.explained:
         truth = "one patient" if pair.same else "two patients"
         seen = pair.views[0]
         cells: dict[str, Cell] = {"score": seen.attention.score, "threshold": seen.threshold}
-        lines.append(Line(f"{pair.why} ({truth}): {pair.image_a} and {pair.image_b}", {}, cells))
+        lines.append(TableLine(f"{pair.why} ({truth}): {pair.image_a} and {pair.image_b}", {}, cells))
     return lines
 
 
@@ -184,14 +184,14 @@ def _metrics(study: Study) -> VerificationMetrics:
     return found
 
 
-def _confusion(label: str, decision: Decision | None, published: Mapping[str, str]) -> Line:
+def _confusion(label: str, decision: Decision | None, published: Mapping[str, str]) -> TableLine:
     if decision is None:
-        return Line(label, published, None, "there is no such threshold")
-    return Line(label, published, {name: getattr(decision, name) for name in _COUNTS})
+        return TableLine(label, published, None, "there is no such threshold")
+    return TableLine(label, published, {name: getattr(decision, name) for name in _COUNTS})
 
 
-def _line(label: str, published: Mapping[str, str], found: Mapping[str, Cell] | str) -> Line:
-    return Line(label, published, None, found) if isinstance(found, str) else Line(label, published, found)
+def _line(label: str, published: Mapping[str, str], found: Mapping[str, Cell] | str) -> TableLine:
+    return TableLine(label, published, None, found) if isinstance(found, str) else TableLine(label, published, found)
 
 
 def _tested(study: Study) -> str:
@@ -224,12 +224,12 @@ _COUNTS = {
 }
 _RATES = {"at_half": "TPR at 0.5", "calibrated": "TPR at 1 % FPR", "pairs": "genuine pairs", "patients": "patients"}
 
-PLANS: Mapping[str, Plan] = {
-    "table1": Plan("Table 1: verification", "verification", _VERIFIED, _table_1),
-    "table2": Plan("Table 2: verification without fine-tuning", "verification", _VERIFIED, _table_2),
-    "table3": Plan("Table 3: retrieval", "retrieval", _RANKED, _table_3),
-    "table4": Plan("Table 4: retrieval with and without foreign material", "retrieval", _RANKED, _table_4),
-    "fig2": Plan(
+PLANS: Mapping[str, TablePlan] = {
+    "table1": TablePlan("Table 1: verification", "verification", _VERIFIED, _table_1),
+    "table2": TablePlan("Table 2: verification without fine-tuning", "verification", _VERIFIED, _table_2),
+    "table3": TablePlan("Table 3: retrieval", "retrieval", _RANKED, _table_3),
+    "table4": TablePlan("Table 4: retrieval with and without foreign material", "retrieval", _RANKED, _table_4),
+    "fig2": TablePlan(
         "Figure 2: ROC curve of verification",
         "verification",
         {"value": "this run"},
@@ -238,7 +238,7 @@ PLANS: Mapping[str, Plan] = {
         note="published: the last row of their Table 1; the curves themselves are not stated as numbers",
         drawn="attack",
     ),
-    "fig3": Plan(
+    "fig3": TablePlan(
         "Figure 3: confusion matrix of verification",
         "verification",
         _COUNTS,
@@ -246,7 +246,7 @@ PLANS: Mapping[str, Plan] = {
         note="published: what recall and specificity in the last row of their Table 1 come to with 50,000 pairs each",
         drawn="attack",
     ),
-    "fig4": Plan(
+    "fig4": TablePlan(
         "Figure 4: true positive rates by what lies between two visits",
         "verification",
         _RATES,
@@ -255,7 +255,7 @@ PLANS: Mapping[str, Plan] = {
         note="published: pairs under one year and twelve years apart; the last stratum here has longer gaps too",
         drawn="attack",
     ),
-    "fig6": Plan(
+    "fig6": TablePlan(
         "Figures 6 and 7: what verification looks at, at the first convolution and at one half-way",
         "verification",
         {"score": "score", "threshold": "threshold for 1 % false positives on validation pairs"},

@@ -1,0 +1,88 @@
+"""What every cached training has in common: its files, what decides it, and what the record keeps of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from reidbench.files import content_digest
+from reidbench.networks.history import Training
+from reidbench.records.schema import TrainingInfo
+from reidbench.settings import Settings
+from reidbench.source_version import code_version, source_digest
+from reidbench.steps.cache import Step, StepCache, hyperparameters
+
+WEIGHTS = "weights.safetensors"
+TRAINING = "training.json"
+CHECKPOINTS = "checkpoints"
+
+Model = TypeVar("Model")
+
+
+def training_key(model: Any, settings: Settings, *code: str) -> dict[str, Any]:
+    """What decides a training beside its data: hyperparameters, seed, code, and the arithmetic's own versions.
+
+    Args:
+        model: a pydantic model of hyperparameters with a ``name``.
+        code: modules and packages whose code carries the training out.
+    """
+    return {
+        "name": model.name,
+        "options": hyperparameters(model),
+        "source": source_digest(type(model)),
+        "code": code_version(*code),
+        "seed": settings.seed,
+        "device": settings.device.type,
+        "torch": torch.__version__,
+    }
+
+
+def cached_training(
+    cache: StepCache,
+    kind: str,
+    key: Mapping[str, Any],
+    fit: Callable[[Path], tuple[Model, Training]],
+    save: Callable[[Model, Path], None],
+) -> Step:
+    """A training as a cached step: weights in ``WEIGHTS``, what is known of the training in ``TRAINING``.
+
+    Callers read the weights back from the step's folder, so that a cached run and a new one go the same way.
+
+    Args:
+        kind, key: of the step.
+        fit: trains; it is given a folder for checkpoints, which holds those of an interrupted training, and is removed
+            when the training is done.
+        save: writes the trained model to a path. Files of its own go beside that path.
+    """
+
+    def make(folder: Path) -> None:
+        model, training = fit(folder / CHECKPOINTS)
+        save(model, folder / WEIGHTS)
+        (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+    return cache.run(kind, key, make)
+
+
+def save_network(network: nn.Module, path: Path) -> None:
+    """Writes a network's weights (safetensors)."""
+    save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def read_training(step: Step) -> Training:
+    """What a finished training left of itself."""
+    return Training(**json.loads((step.path / TRAINING).read_text()))
+
+
+def training_info(step: Step, *, warm: bool = False) -> TrainingInfo:
+    """What the record keeps of a finished training; ``warm``: it went on from weights of another one."""
+    checkpoint = content_digest(step.path / WEIGHTS)
+    return TrainingInfo(**asdict(read_training(step)), checkpoint_sha256=checkpoint, warm_start=warm)

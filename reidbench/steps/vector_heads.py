@@ -1,0 +1,60 @@
+"""The attacker on published vectors as a cached step: a siamese head trained once for a published model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.attackers.base import Training
+from reidbench.attackers.lightning_module import Siamese
+from reidbench.attackers.vectors import fit_head, load_head, save_head
+from reidbench.progress import Progress
+from reidbench.records.schema import TrainingInfo
+from reidbench.settings import Settings
+from reidbench.steps.cache import StepCache
+from reidbench.steps.published_model import TrainedModel
+from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedHead:
+    """A trained head, and how it was trained."""
+
+    model: Siamese
+    training: TrainingInfo
+
+
+def train_head(
+    published: TrainedModel,
+    patients: NDArray[np.int64],
+    *,
+    settings: Settings,
+    cache: StepCache,
+    progress: Progress,
+) -> TrainedHead:
+    """Trains a head on the vectors of the training patients' images, or takes it from the cache.
+
+    Args:
+        published: the model that gives the vectors.
+        patients: (N,) of the training images.
+    """
+    options = settings.vector_head
+    vectors = published.vectors("train")
+
+    def fit(checkpoints: Path) -> tuple[Siamese, Training]:
+        return fit_head(
+            options,
+            vectors,
+            patients,
+            seed=settings.seed,
+            device=settings.device,
+            work_dir=checkpoints,
+            progress=progress,
+        )
+
+    key = training_key(options, settings, "reidbench.attackers", "reidbench.networks")
+    step = cached_training(cache, options.name, {**key, "model": published.step().digest}, fit, save_head)
+    return TrainedHead(load_head(options, vectors.shape[1], step.path / WEIGHTS), training_info(step))
