@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 
@@ -89,6 +90,14 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
         # Written down, a set has another order in each process; what is drawn and cached hangs on what is written.
         if isinstance(getattr(made, option), set | frozenset):
             raise PluginError(f"{name}: option {option!r} is a set, which has no order; make it a tuple or a list")
+    return made
+
+
+def option_defaults(cls: type[BaseModel]) -> dict[str, Any]:
+    """Default values by option, as JSON types; options that are required have none and are left out."""
+    fields = {name: field for name, field in cls.model_fields.items() if not field.is_required()}
+    defaults = {name: field.get_default(call_default_factory=True, validated_data={}) for name, field in fields.items()}
+    made: dict[str, Any] = to_jsonable_python(defaults, fallback=str)
     return made
 
 

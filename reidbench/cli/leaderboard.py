@@ -66,7 +66,7 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     from reidbench.plugins import Registry
     from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_site
-    from reidbench.studies.specimens import Studio
+    from reidbench.studies.example_images import ExampleSource
 
     if site.exists() and not site.is_dir():
         raise ReidbenchError(f"--site {site}: a file of this name is in the way")
@@ -74,6 +74,6 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     progress = progress_bar(quiet)
-    studio = Studio(Registry(plugins_dir), cache_folder(), progress)
-    written = write_site(kept, site, studio, progress)
+    examples = ExampleSource(Registry(plugins_dir), cache_folder(), progress)
+    written = write_site(kept, site, examples, progress)
     typer.echo(f"{written[0]} and {len(written) - 1} more pages")

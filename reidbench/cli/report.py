@@ -38,9 +38,9 @@ def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet
     from reidbench.plugins import Registry
     from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_pages
-    from reidbench.studies.specimens import Studio
+    from reidbench.studies.example_images import ExampleSource
 
-    studio = Studio(Registry(plugins_dir), cache_folder(), progress_bar(quiet))
-    for page in write_pages(read_kept(paths), out, studio):
+    examples = ExampleSource(Registry(plugins_dir), cache_folder(), progress_bar(quiet))
+    for page in write_pages(read_kept(paths), out, examples):
         if not (err and quiet):
             typer.echo(str(page), err=err)

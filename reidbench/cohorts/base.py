@@ -111,6 +111,8 @@ class Cohort:
         labels: the columns of ``frame`` that are findings.
         revision: SHA-256 over the table and the pixels; two runs compare only where it is equal.
         notes: what a person must know of it, a line each.
+        generated: whether its patients are generated, as :attr:`Dataset.generated` says: only then may its images be
+            kept beside records.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Cohort:
     labels: tuple[str, ...]
     revision: str
     notes: tuple[str, ...] = field(default=())
+    generated: bool = False
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -90,7 +90,8 @@ def read_pixels(
     frame = source.frame.iloc[store.rows].reset_index(drop=True)
     revision = hashlib.sha256(f"{table_digest(frame)} {store.digest} {size}".encode()).hexdigest()
     frame["patient"] = remap(frame["patient_id"])
-    return Cohort(dataset.name, frame, store.pixels, source.labels, revision, tuple(notes)), unreadable
+    cohort = Cohort(dataset.name, frame, store.pixels, source.labels, revision, tuple(notes), dataset.generated)
+    return cohort, unreadable
 
 
 def _some(unreadable: dict[str, str]) -> str:

@@ -13,11 +13,12 @@ from reidbench.defenses.model import ModelDefense
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.model_track import ModelTrack
 from reidbench.progress import Progress
+from reidbench.records import examples
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, RunScores
 from reidbench.records.store import read_record, write_record
 from reidbench.settings import Chosen, Settings, dataset_options, defense_text
-from reidbench.steps.releases import Release
+from reidbench.steps.releases import Published, Release
 
 
 class Track(Protocol):
@@ -154,5 +155,8 @@ def record_run(subject: Subject, baseline: Record | None, out: Path) -> tuple[Re
     made, scores = subject.track.judge(subject.published, baseline=baseline)
     # Scores first: a record on disk says that everything behind it is there.
     digest = scores.write(out / f"{made.stem}{SUFFIX}")
+    if isinstance(subject.published, Published):
+        released = subject.published.images("test").pixels
+        examples.keep_examples(subject.published.parts["test"], released, out / f"{made.stem}{examples.SUFFIX}")
     record = made.model_copy(update={"scores_sha256": digest})
     return record, write_record(record, out)

@@ -102,6 +102,8 @@ class Published(ABC):
     name: str
     #: Determines everything drawn from here, for the keys of steps.
     key: dict[str, Any]
+    #: The originals by split.
+    parts: dict[str, Cohort]
 
     @abstractmethod
     def images(self, split: str, draw: int = PUBLISHED) -> Images:

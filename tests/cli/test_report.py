@@ -6,14 +6,22 @@ import base64
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from reidbench.cohorts.base import Cohort
+from reidbench.plugins import Registry
+from reidbench.progress import Silent
+from reidbench.records.examples import keep_examples, read_examples
 from reidbench.records.scores import SUFFIX
+from reidbench.report.figures.titles import Titles
 from reidbench.report.text.repeat import explain_command, repeat_command
-from reidbench.studies.specimens import Studio
+from reidbench.studies.example_images import ExampleSource
 
 # A picture of one white pixel.
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG6Z8xQAAAABJRU5ErkJggg==")
@@ -56,7 +64,8 @@ def test_attention_maps_are_shown_where_images_may_be(call, runs, tiny_run):
 
 def test_attention_maps_stay_where_a_release_cannot_be_made_again(call, runs, tiny_run, monkeypatch):
     stem = tiny_run["records"][1].stem
-    monkeypatch.setattr(Studio, "specimens", lambda *_: "its weights are gone")
+    monkeypatch.setattr(ExampleSource, "make", lambda *_: "its weights are gone")
+    (runs / f"{stem}.examples.webp").unlink()
     call("report", f"kept/{stem}.json", "--out=pages", "--quiet")
     page = (runs.parent / "pages" / f"{stem}.html").read_text()
     assert "No images: its weights are gone." in page
@@ -64,6 +73,50 @@ def test_attention_maps_stay_where_a_release_cannot_be_made_again(call, runs, ti
     (runs / f"{stem}.attention.png").write_bytes(PIXEL)
     call("report", f"kept/{stem}.json", "--out=pages", "--quiet")
     assert f'<img src="{stem}.attention.png"' in (runs.parent / "pages" / f"{stem}.html").read_text()
+
+
+def test_images_kept_beside_a_record_are_shown_where_it_cannot_be_made_again(call, runs, tiny_run, monkeypatch):
+    record = tiny_run["records"][1]
+    made = ExampleSource(Registry(), tiny_run["cache"], Silent()).make(record)
+    monkeypatch.setattr(ExampleSource, "make", lambda *_: "its weights are gone")
+    before, after = read_examples(runs / f"{record.stem}.examples.webp", record.dataset.size)
+    assert before.shape == after.shape == made.before.shape
+    for kept, exact in ((before, made.before), (after, made.after)):
+        # Compressed, and yet much nearer to its own image than originals and published images are to each other.
+        assert np.abs(kept.astype(int) - exact).mean() < 0.2 * np.abs(made.after.astype(int) - made.before).mean()
+    call("report", f"kept/{record.stem}.json", "--out=pages", "--quiet")
+    page = (runs.parent / "pages" / f"{record.stem}.html").read_text()
+    assert "kept when the run was made" in page
+    assert (runs.parent / "pages" / f"{record.stem}.png").is_file()
+    # Another file of that name is no reason to fail: it is passed over.
+    (runs / f"{record.stem}.examples.webp").write_bytes(PIXEL)
+    call("report", f"kept/{record.stem}.json", "--out=pages", "--quiet")
+    assert "No images: its weights are gone." in (runs.parent / "pages" / f"{record.stem}.html").read_text()
+
+
+def test_images_of_real_patients_are_never_kept_beside_a_record(tmp_path):
+    frame = pd.DataFrame({"image_id": ["a", "b"], "patient_id": ["p", "p"], "patient": [0, 0]})
+    cohort = Cohort("real", frame, np.zeros((2, 32, 32), np.uint8), (), "f" * 64)
+    keep_examples(cohort, cohort.pixels, tmp_path / "real-0.examples.webp")
+    assert not list(tmp_path.iterdir())
+    keep_examples(replace(cohort, generated=True), cohort.pixels, tmp_path / "made-0.examples.webp")
+    assert [path.name for path in tmp_path.iterdir()] == ["made-0.examples.webp"]
+
+
+def test_a_title_names_the_options_that_differ_from_the_defaults(tiny_run):
+    titles = Titles(Registry())
+
+    def of(name, **options):
+        record = tiny_run["records"][1]
+        return titles.of(
+            record.model_copy(update={"defense": record.defense.model_copy(update={"name": name, "options": options})})
+        )
+
+    assert of("gaussian_noise", sigma=0.1) == "gaussian_noise"
+    assert of("gaussian_noise", sigma=0.25) == "gaussian_noise sigma=0.25"
+    # Of an older version, with an option that is no more.
+    assert of("gaussian_noise", sigma=0.1, clip=False) == "gaussian_noise clip=False"
+    assert of("not_installed", sigma=0.1, mean=0) == "not_installed sigma=0.1 mean=0"
 
 
 def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):

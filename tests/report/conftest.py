@@ -19,7 +19,7 @@ def site_of(tiny_run):
     from reidbench.progress import Silent
     from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_site
-    from reidbench.studies.specimens import Studio
+    from reidbench.studies.example_images import ExampleSource
 
     def write(folder, made, *places):
         kept = folder / "records"
@@ -30,7 +30,9 @@ def site_of(tiny_run):
             if data["dataset"]["name"] == "chestxray14":
                 # Somebody laid maps over images of real patients there; no page may show them.
                 (kept / f"{stem}.attention.png").write_bytes(b"maps")
-        return write_site(read_kept([*places, kept]), folder / "site", Studio(Registry(), tiny_run["cache"], Silent()))
+        return write_site(
+            read_kept([*places, kept]), folder / "site", ExampleSource(Registry(), tiny_run["cache"], Silent())
+        )
 
     return write
 

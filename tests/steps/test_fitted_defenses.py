@@ -24,7 +24,7 @@ from reidbench.records.store import read_record
 from reidbench.settings import choose_defenses, make_settings
 from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import ArraySide, MechanismSide, Release
-from reidbench.studies.specimens import Studio
+from reidbench.studies.example_images import ExampleSource
 
 CPU = torch.device("cpu")
 FITS: list[dict] = []
@@ -197,16 +197,16 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     assert record.defense.fitting.history[-1]["train_loss"] > 0
     assert [attack.knowledge for attack in record.attacks] == ["informed"] * len(record.attacks)
     # Its images for a report are made again with the weights that were kept, the very ones that were published.
-    studio = Studio(registry, settings.cache, Silent())
+    examples = ExampleSource(registry, settings.cache, Silent())
     told = record.model_copy(update={"dataset": record.dataset.model_copy(update={"options": {"patients": 40}})})
-    specimens = studio.specimens(told)
+    example_images = examples.make(told)
     published = subject.published.images("test").pixels
-    assert all((image == published).all(axis=(1, 2)).any() for image in specimens.after)
-    assert (specimens.after != specimens.before).any()
+    assert all((image == published).all(axis=(1, 2)).any() for image in example_images.after)
+    assert (example_images.after != example_images.before).any()
     (weights,) = (settings.cache / "steps" / "fit").glob("*/weights.safetensors")
     weights.write_bytes(b"others")
-    assert studio.specimens(told) == "it was trained first, and its weights are no longer in the cache"
-    assert studio.may_show(told)
+    assert examples.make(told) == "it was trained first, and its weights are no longer in the cache"
+    assert examples.may_show(told)
     # Another seed is another training.
     other = Experiment(small, {}, replace(settings, seed=1), Silent())
     again = release_of(other, chosen).info()

@@ -23,9 +23,10 @@ from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.drops import HEADLINES, Find, paired_drops
 from reidbench.report.figures.formats import over_the_seeds
 from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.titles import Titles
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
-from reidbench.studies.specimens import Specimens, Studio
+from reidbench.studies.example_images import ExampleImages, ExampleSource
 
 STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"
@@ -35,13 +36,15 @@ ATTENTION = (".attention.webp", ".attention.png")
 _GAP = 4
 
 
-def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Progress | None = None) -> list[Path]:
-    """Writes a site of these records: an index, a page a leaderboard, a page a record, and what they need.
+def write_site(
+    kept: Sequence[Kept], folder: Path, examples: ExampleSource, progress: Progress | None = None
+) -> list[Path]:
+    """Writes a site of these records: an index, one page per leaderboard and per record, scripts and styles.
 
     Args:
         kept: the records, with the places they were read from; scores beside them give curves.
         folder: of the site; pages of the same name are replaced.
-        studio: makes images before and after, where they may be shown.
+        examples: gives images before and after, where they may be shown.
 
     Returns:
         The pages.
@@ -49,7 +52,7 @@ def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Pro
     Raises:
         ReidbenchError: the folder cannot be written.
     """
-    progress = progress or Silent()
+    progress, titles = progress or Silent(), Titles(examples.registry)
     made = boards([one.record for one in kept], paired_drops(kept, progress))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
     pages = _Pages(folder, root="")
@@ -64,26 +67,28 @@ def write_site(kept: Sequence[Kept], folder: Path, studio: Studio, progress: Pro
     with progress.task("pages of records", len(kept)) as advance:
         for one in kept:
             below = _Pages(folder / "records", root="../")
-            written.append(_record_page(one, kept, below, studio, board_of[one.record.id]))
+            written.append(_record_page(one, kept, below, examples, titles.of(one.record), board_of[one.record.id]))
             advance(1)
     return written
 
 
-def write_pages(kept: Sequence[Kept], folder: Path | None, studio: Studio) -> list[Path]:
+def write_pages(kept: Sequence[Kept], folder: Path | None, examples: ExampleSource) -> list[Path]:
     """Writes the page of each record, beside it or into ``folder``.
 
     Returns:
         The pages.
     """
-    written = []
+    written, titles = [], Titles(examples.registry)
     for one in kept:
         pages = _Pages(folder or one.path.parent, root="")
         pages.assets(pages.folder / ASSETS)
-        written.append(_record_page(one, kept, pages, studio, None))
+        written.append(_record_page(one, kept, pages, examples, titles.of(one.record), None))
     return written
 
 
-def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: Studio, board: Board | None) -> Path:
+def _record_page(
+    one: Kept, everything: Sequence[Kept], pages: _Pages, examples: ExampleSource, title: str, board: Board | None
+) -> Path:
     record = one.record
     copy = pages.folder / f"{record.stem}.json"
     if copy.resolve() != one.path.resolve():
@@ -91,16 +96,16 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
     baseline = next((other for other in everything if other.record.id == record.baseline_id), None)
     if baseline is None:
         baseline = one.baseline_kept()
-    found = studio.specimens(record)
+    found = examples.find(record, one.path.parent)
     image = None
-    if isinstance(found, Specimens):
+    if isinstance(found, ExampleImages):
         image = f"{record.stem}.png"
         _draw(found, pages, pages.folder / image)
     attention = None
     names = (one.path.with_name(f"{record.stem}{ending}") for ending in ATTENTION)
     beside = next((path for path in names if path.is_file()), None)
     # Maps lie over images: they are shown where images may be, made again or not.
-    showable = studio.may_show(record)
+    showable = examples.may_show(record)
     if showable and beside is not None:
         attention = beside.name
         if (pages.folder / attention).resolve() != beside.resolve():
@@ -113,11 +118,11 @@ def _record_page(one: Kept, everything: Sequence[Kept], pages: _Pages, studio: S
     return pages.write(
         f"{record.stem}.html",
         "record.html",
-        **record_context(one, baseline),
+        **record_context(one, baseline, title),
         image=image,
         attention=attention,
         showable=showable,
-        specimens=found,
+        examples=found,
         problems=controls.of(record),
         controls=_came_out(controls, record),
         board=board,
@@ -187,7 +192,7 @@ def _strict_json(value: Any, **options: Any) -> str:
     return json.dumps(value, allow_nan=False, **options)
 
 
-def _draw(found: Specimens, pages: _Pages, path: Path) -> None:
+def _draw(found: ExampleImages, pages: _Pages, path: Path) -> None:
     """Originals above, what is published of them below."""
     count, height, width = found.before.shape
     scale = max(1, 128 // width)

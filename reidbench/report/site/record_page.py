@@ -15,18 +15,19 @@ from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import membership_lines
 from reidbench.report.figures.paired import Paired
-from reidbench.report.figures.summary import defense_label, utility, worst_retrieval, worst_verification
+from reidbench.report.figures.summary import utility, worst_retrieval, worst_verification
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.text.repeat import explain_command, repeat_command
 
 
-def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
+def record_context(kept: Kept, baseline: Kept | None, title: str) -> dict[str, Any]:
     """Everything that the template ``record.html`` takes, but for images and the way back to a leaderboard.
 
     Args:
         kept: the record; its scores are read where they lie beside it.
         baseline: the undefended run with its scores, if it is at hand.
+        title: names the record in the page's title and heading.
     """
     record, other = kept.record, baseline.record if baseline else None
     scores, missing = _scores(kept)
@@ -39,7 +40,7 @@ def record_context(kept: Kept, baseline: Kept | None) -> dict[str, Any]:
     drawn = {chart.name: chart for chart in charts if chart is not None}
     return {
         "record": record,
-        "label": defense_label(record),
+        "label": title,
         "headline": _headline(kept, baseline),
         "verification_head": ladder.VERIFICATION_HEAD,
         "verification": ladder.verification_steps(record, other),

@@ -1,4 +1,4 @@
-"""A few published images beside their originals, where the images show nobody and may be shown to everybody."""
+"""Images before and after a defense, for a report: kept beside the record, or made again; generated patients only."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from reidbench.errors import ReidbenchError
 from reidbench.options import build
 from reidbench.plugins import Found, Registry
 from reidbench.progress import Progress
+from reidbench.records.examples import SUFFIX, example_rows, read_examples
 from reidbench.records.schema import Record
 from reidbench.steps.cache import StepCache
 from reidbench.steps.fitted_defenses import recall
 from reidbench.steps.releases import Release
 
-PATIENTS, EACH = 3, 2
-
 
 @dataclass(frozen=True, eq=False)
-class Specimens:
+class ExampleImages:
     """Images of the test part, two of a patient side by side.
 
     Attributes:
         before: originals, (N, H, W) uint8.
-        after: what is published of them, in the same order.
-        note: what made them, for the caption.
+        after: the published images, (N, H, W) uint8, in the same order.
+        note: where they come from, for the caption.
     """
 
     before: NDArray[np.uint8]
@@ -41,39 +40,58 @@ class Specimens:
     note: str
 
 
-class Studio:
-    """Makes specimens again from what records say; a cohort is loaded once for all of its records.
+class ExampleSource:
+    """Finds the example images of records: those kept beside a record first, else made again from what it says.
+
+    A cohort is loaded once for all of its records, and only if images are made again.
 
     Args:
         registry: where datasets and defenses come from.
         cache: the folder of the pixel stores.
+        progress: shows how far the loading of a cohort is.
     """
 
     def __init__(self, registry: Registry, cache: Path, progress: Progress) -> None:
-        self._registry = registry
+        self.registry = registry
         self._cache = cache
         self._progress = progress
         self._cohorts: dict[tuple[str, str, int], Cohort | str] = {}
 
     def may_show(self, record: Record) -> bool:
-        """Whether images that a record is about show nobody, so that a report may."""
-        return record.track != "model" and isinstance(self._cohort(record), Cohort)
+        """Whether the images behind a record show generated patients, so that a report may contain them."""
+        return record.track != "model" and self._generated(record) is True
 
-    def specimens(self, record: Record) -> Specimens | str:
-        """Before and after, the very bytes that were published; or why there are none, in a few words."""
+    def find(self, record: Record, folder: Path) -> ExampleImages | str:
+        """Images before and after the defense.
+
+        Args:
+            record: what was published.
+            folder: where the record was read from.
+
+        Returns:
+            The images kept beside the record, else those of :meth:`make`; or why there are none, in a few words.
+        """
+        if self.may_show(record):
+            kept = read_examples(folder / f"{record.stem}{SUFFIX}", record.dataset.size)
+            if kept is not None:
+                return ExampleImages(*kept, "kept when the run was made")
+        return self.make(record)
+
+    def make(self, record: Record) -> ExampleImages | str:
+        """Images before and after, equal to what was published byte by byte; or why there are none, in a few words."""
         if record.track == "model":
             return "a model is published, and no image"
         cohort = self._cohort(record)
         if isinstance(cohort, str):
             return cohort
         part = cohort.part("test")
-        rows = _rows(part)
+        rows = example_rows(part)
         before = np.asarray(part.pixels[rows])
         if record.defense.kind == "none":
-            return Specimens(before, before, "nothing was changed")
+            return ExampleImages(before, before, "nothing was changed")
         try:
-            found = self._registry.describe("defense", record.defense.name)
-            cls = self._registry.get("defense", record.defense.name)
+            found = self.registry.describe("defense", record.defense.name)
+            cls = self.registry.get("defense", record.defense.name)
             if not issubclass(cls, BaseDefense):
                 return f"{record.defense.name} is no defense here"
             defense = build("defense", cls, record.defense.options)
@@ -90,7 +108,7 @@ class Studio:
                 return f"a defense of kind {record.defense.kind} publishes no images"
         except ReidbenchError as error:
             return f"they could not be made again: {error}"
-        return Specimens(before, after, f"made again by {found.distribution} {found.version}, seed {record.seed}")
+        return ExampleImages(before, after, f"made again by {found.distribution} {found.version}, seed {record.seed}")
 
     def _recall(self, defense: FittedDefense, found: Found, cohort: Cohort, record: Record) -> FittedDefense | None:
         cache, told = StepCache(self._cache / "steps"), record.defense.fitting
@@ -108,27 +126,29 @@ class Studio:
             self._cohorts[key] = self._load(record)
         return self._cohorts[key]
 
+    def _generated(self, record: Record) -> bool | str:
+        """Whether the dataset's class says that its patients are generated; or why its class is not known."""
+        try:
+            cls = self.registry.get("dataset", record.dataset.name)
+        except ReidbenchError as error:
+            return f"the dataset could not be made again: {error}"
+        return issubclass(cls, Dataset) and cls.generated
+
     def _load(self, record: Record) -> Cohort | str:
         data = record.dataset
+        generated = self._generated(record)
+        if isinstance(generated, str):
+            return generated
+        if not generated:
+            return "images of real patients are never put into a report"
         try:
-            cls = self._registry.get("dataset", data.name)
-            if not issubclass(cls, Dataset) or not cls.generated:
-                return "images of real patients are never put into a report"
-            dataset = build("dataset", cls, data.options)
+            dataset: Dataset = build("dataset", self.registry.get("dataset", data.name), data.options)
             cohort = load_cohort(dataset, size=data.size, cache=self._cache, progress=self._progress)
         except ReidbenchError as error:
             return f"the dataset could not be made again: {error}"
         if cohort.revision != data.revision:
             return f"the {data.name} of this version is another revision than the record's"
         return cohort
-
-
-def _rows(part: Cohort) -> NDArray[np.int64]:
-    """Two images of each of the first patients that have as many."""
-    patients = part.frame["patient"].to_numpy()
-    counts = np.bincount(patients)
-    chosen = [np.flatnonzero(patients == p)[:EACH] for p in np.flatnonzero(counts >= EACH)[:PATIENTS]]
-    return np.concatenate(chosen).astype(np.int64) if chosen else np.arange(min(len(part), PATIENTS * EACH))
 
 
 def _release(defense: BaseDefense, part: Cohort, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:

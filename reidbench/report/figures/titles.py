@@ -1,0 +1,54 @@
+"""Titles of records: the defense with the options that differ from its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from reidbench.errors import ReidbenchError
+from reidbench.options import option_defaults
+from reidbench.plugins import Registry
+from reidbench.records.schema import Record
+from reidbench.report.figures.summary import defense_label
+
+
+class Titles:
+    """Names records for pages of their own, where no table says which options all of its rows share.
+
+    Args:
+        registry: the installed defenses, whose classes hold the defaults.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, Mapping[str, Any] | None] = {}
+
+    def of(self, record: Record) -> str:
+        """``jpeg quality=10``: name, and options whose value is not the default of the installed class.
+
+        All options that are set are named where the defense is not installed.
+        """
+        name, options = record.defense.name, record.defense.options
+        defaults = self._defaults(name)
+        if defaults is None:
+            return defense_label(record)
+        missing = object()
+        # An option that newer versions added is no part of the record; one that they removed has no default.
+        shown = {option: value for option, value in options.items() if defaults.get(option, missing) != value}
+        return " ".join([name, *(f"{option}={_text(value)}" for option, value in shown.items())])
+
+    def _defaults(self, name: str) -> Mapping[str, Any] | None:
+        if name not in self._known:
+            try:
+                cls: type = self._registry.get("defense", name)
+                self._known[name] = option_defaults(cls) if issubclass(cls, BaseModel) else None
+            except ReidbenchError:
+                self._known[name] = None
+        return self._known[name]
+
+
+def _text(value: object) -> str:
+    # As it is typed on the command line.
+    return "none" if value is None else str(value)
