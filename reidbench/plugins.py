@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import pluggy
 
@@ -23,12 +23,17 @@ from reidbench.files import RULE, names_files
 
 PROJECT = "reidbench"
 
+Class = TypeVar("Class")
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Hooks:
-    """The hooks that a plugin may implement; each returns a list of classes."""
+    """The hooks of a module that brings more than its entry point names: a loose file, or a package of several things.
+
+    Each returns a list of classes. An entry point that names ``module:Class`` needs none.
+    """
 
     @hookspec
     def reidbench_defenses(self) -> list[type]:  # type: ignore[empty-body]
@@ -46,6 +51,11 @@ class Hooks:
 # The entry-point group of each kind of thing, and the hook that gives it.
 GROUPS = {"defense": "reidbench", "dataset": "reidbench.datasets", "attacker": "reidbench.attackers"}
 HOOKS = {"defense": "reidbench_defenses", "dataset": "reidbench_datasets", "attacker": "reidbench_attackers"}
+BASES = {
+    "defense": "reidbench.Defense or one of its kinds",
+    "dataset": "reidbench.Dataset",
+    "attacker": "reidbench.Attacker",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Found:
     Attributes:
         kind: ``defense``, ``dataset`` or ``attacker``.
         name: what a run calls it by.
-        where: the module, or the file for a loose plugin.
+        where: ``module:Class`` or ``module`` as the entry point has it, or the file of a loose plugin.
         distribution: the installed package that brings it, or the file's name.
         version: that package's version; a loose file has the first 12 digits of its SHA-256.
     """
@@ -76,7 +86,7 @@ class Registry:
     def __init__(self, plugins_dirs: Sequence[Path] = ()) -> None:
         self._entry_points: dict[tuple[str, str], metadata.EntryPoint] = {}
         self._duplicates: dict[tuple[str, str], list[str]] = {}
-        self._modules: dict[str, ModuleType] = {}
+        self._imported: dict[str, Any] = {}
         self._loose: dict[tuple[str, str], tuple[ModuleType, type]] = {}
         self.broken: dict[str, str] = {}
         for kind, group in GROUPS.items():
@@ -125,13 +135,30 @@ class Registry:
                 rows.append(Found(k, n, str(path), path.name, _digest(path)))
         return sorted(rows, key=lambda row: (list(GROUPS).index(row.kind), row.name))
 
-    def get(self, kind: str, name: str) -> type:
+    @overload
+    def get(self, kind: str, name: str) -> type: ...
+
+    @overload
+    def get(self, kind: str, name: str, base: type[Class]) -> type[Class]: ...
+
+    def get(self, kind: str, name: str, base: type = object) -> type:
         """The class of that kind and name; imports the one plugin that brings it.
+
+        Args:
+            kind: ``defense``, ``dataset`` or ``attacker``.
+            name: as :meth:`found` lists it.
+            base: what the class must be a subclass of.
 
         Raises:
             ReidbenchError: the name is unknown (the nearest one is named).
-            PluginError: two packages claim the name, or the plugin is broken.
+            PluginError: two packages claim the name, the plugin is broken, or its class is no subclass of ``base``.
         """
+        cls = self._class(kind, name)
+        if not issubclass(cls, base):
+            raise PluginError(f"{name}: {cls.__name__} is no subclass of {BASES[kind]}")
+        return cls
+
+    def _class(self, kind: str, name: str) -> type:
         key = (kind, name)
         if key in self._loose:
             return self._loose[key][1]
@@ -145,11 +172,21 @@ class Registry:
             known = [n for k, n in [*self._entry_points, *self._loose] if k == kind]
             raise ReidbenchError(f"unknown {kind} {name!r}: {did_you_mean(name, known)}")
         entry = self._entry_points[key]
-        module = self._import(entry, name)
-        for cls in _classes(_manager(module, name), HOOKS[kind], name):
+        thing = self._import(entry, name)
+        if not isinstance(thing, ModuleType):
+            _check_class(thing, entry.value, name)
+            if thing.name != name:
+                raise PluginError(f"{name}: {entry.value} has the name {thing.name!r}, and its entry point {name!r}")
+            named: type = thing
+            return named
+        for cls in _classes(_manager(thing, name), HOOKS[kind], name):
             if cls.name == name:
-                return cls
-        raise PluginError(f"{name}: {entry.value} brings no {kind} named {name!r} from {HOOKS[kind]}()")
+                found: type = cls
+                return found
+        raise PluginError(
+            f"{name}: {entry.value} brings no {kind} named {name!r} from {HOOKS[kind]}(); an entry point may also name "
+            "the class: module:Class"
+        )
 
     def describe(self, kind: str, name: str) -> Found:
         """Where the thing of that kind and name comes from.
@@ -162,14 +199,14 @@ class Registry:
                 return row
         raise ReidbenchError(f"unknown {kind} {name!r}: {did_you_mean(name, [r.name for r in self.found(kind)])}")
 
-    def _import(self, entry: metadata.EntryPoint, name: str) -> ModuleType:
-        if entry.value not in self._modules:
+    def _import(self, entry: metadata.EntryPoint, name: str) -> Any:
+        if entry.value not in self._imported:
             try:
-                module = entry.load()
+                thing = entry.load()
             except Exception as error:
                 raise PluginError(f"{name}: cannot import {entry.value}: {_short(error)}") from error
-            self._modules[entry.value] = module
-        return self._modules[entry.value]
+            self._imported[entry.value] = thing
+        return self._imported[entry.value]
 
 
 def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
@@ -229,15 +266,19 @@ def _classes(manager: pluggy.PluginManager, hook: str, name: str) -> list[Any]:
         if not isinstance(result, list | tuple):
             raise PluginError(f"{name}: {hook}() must return a list of classes, not {type(result).__name__}")
         for cls in result:
-            named = getattr(cls, "name", None)
-            if not isinstance(cls, type) or not isinstance(named, str):
-                raise PluginError(f"{name}: {hook}() returned {cls!r}, which is no class with a `name`")
-            # Here, and not when the record of a long run is to be written.
-            if not names_files(named):
-                raise PluginError(f"{name}: the name {named!r} cannot be part of a file's name: {RULE}")
+            _check_class(cls, f"{hook}()", name)
             classes.append(cls)
     names = [cls.name for cls in classes]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise PluginError(f"{name}: {hook}() returns {', '.join(twice)} more than once")
     return classes
+
+
+def _check_class(thing: Any, where: str, name: str) -> None:
+    named = getattr(thing, "name", None)
+    if not isinstance(thing, type) or not isinstance(named, str):
+        raise PluginError(f"{name}: {where} gives {thing!r}, which is no class with a `name`")
+    # Here, and not when the record of a long run is to be written.
+    if not names_files(named):
+        raise PluginError(f"{name}: the name {named!r} cannot be part of a file's name: {RULE}")

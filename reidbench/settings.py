@@ -14,7 +14,7 @@ from reidbench.attackers.inversion import RestorerOptions
 from reidbench.attackers.vectors import VectorHeadOptions
 from reidbench.cohorts.base import Dataset
 from reidbench.defenses.base import BaseDefense
-from reidbench.errors import PluginError, ReidbenchError, did_you_mean
+from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
 from reidbench.options import build, parse_spec
 from reidbench.plugins import Found, Registry
@@ -145,17 +145,14 @@ def make_settings(
             raise ReidbenchError(f"--set {name}: no such setting; {did_you_mean(name, known)}")
     made: list[Attacker] = []
     for name in attackers:
-        cls: type[Any] = registry.get("attacker", name)
-        if issubclass(cls, Attacker):
-            cls = cls.under(preset)
-        presets: dict[str, dict[str, Any]] = getattr(cls, "presets", {})
-        if preset not in presets:
-            raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, presets)}")
+        cls = registry.get("attacker", name, Attacker).under(preset)
+        if preset not in cls.presets:
+            raise ReidbenchError(f"attacker {name!r} has no preset {preset!r}: {did_you_mean(preset, cls.presets)}")
         if devices is not None:
             if "devices" not in cls.model_fields:
                 raise ReidbenchError(f"--devices {devices}: attacker {name!r} trains on one device under {preset!r}")
             grouped[name].setdefault("devices", str(devices))
-        made.append(build("attacker", cls, {**presets[preset], **grouped[name]}))
+        made.append(build("attacker", cls, {**cls.presets[preset], **grouped[name]}))
     _check_devices(max((getattr(attacker, "devices", 1) for attacker in made), default=1), device)
     others: dict[str, Any] = {
         name: build(name, cls, {**cls.presets[preset], **grouped[name]}) for name, cls in OTHERS.items()
@@ -214,9 +211,7 @@ def choose_defenses(registry: Registry, texts: Sequence[str]) -> list[Chosen]:
     chosen = []
     for text in texts:
         spec = parse_spec(text)
-        cls = registry.get("defense", spec.name)
-        if not issubclass(cls, BaseDefense):
-            raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Defense or one of its kinds")
+        cls = registry.get("defense", spec.name, BaseDefense)
         points: dict[str, dict[str, Any]] = cls.operating_points
         found = registry.describe("defense", spec.name)
         if spec.point is None:
@@ -244,9 +239,7 @@ def choose_dataset(registry: Registry, text: str | None, root: Path | None, opti
     spec = parse_spec(text or DEFAULT_DATASET)
     if spec.point is not None:
         raise ReidbenchError(f"dataset {text}: {spec.point!r} is no option=value")
-    cls = registry.get("dataset", spec.name)
-    if not issubclass(cls, Dataset):
-        raise PluginError(f"{spec.name}: {cls.__name__} is no subclass of reidbench.Dataset")
+    cls = registry.get("dataset", spec.name, Dataset)
     options = dict(spec.options)
     if root is not None:
         if "root" not in cls.model_fields:

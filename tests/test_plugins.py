@@ -9,7 +9,8 @@ import textwrap
 
 import pytest
 
-from reidbench import PluginError, ReidbenchError
+from reidbench import Attacker, Dataset, PluginError, ReidbenchError
+from reidbench.defenses.base import BaseDefense
 from reidbench.plugins import GROUPS, Registry
 from reidbench.source_version import source_digest
 
@@ -136,7 +137,76 @@ def test_the_digest_of_a_class_follows_its_bases_and_its_packages_helpers(tmp_pa
     (package / "other.py").write_text("X = 2\n")
     assert source_digest(thing) == before, "a module that it doesn't use"
     for name in ("thing", "base", "_helper"):
-        (package / f"{name}.py").write_text(files[name] + "# changed\n")
+        (package / f"{name}.py").write_text(files[name] + "CHANGED = True\n")
         assert source_digest(thing) != before, name
         (package / f"{name}.py").write_text(files[name])
     assert source_digest(thing) == before
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a package with these entry points: its metadata and module on the path."""
+
+    def install(text: str, points: str) -> None:
+        name = f"pointed_{len(list(tmp_path.iterdir()))}"
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(points.replace("MODULE", name))
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return install
+
+
+def test_an_entry_point_names_a_class_or_a_module_with_a_hook(installed):
+    installed(
+        GOOD.replace("@hookimpl\ndef reidbench_defenses():\n    return [Halve]", ""),
+        "[reidbench]\nhalve = MODULE:Halve\n",
+    )
+    installed(GOOD.replace("halve", "half"), "[reidbench]\nhalf = MODULE\n")
+    registry = Registry()
+    for name in ("halve", "half"):
+        assert registry.get("defense", name).name == name
+        assert registry.describe("defense", name).version == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("points", "what"),
+    [
+        ("[reidbench]\nmine = MODULE:Missing\n", "mine: cannot import .*: AttributeError"),
+        ("[reidbench]\nmine = MODULE:Halve\n", "mine: .*:Halve has the name 'halve', and its entry point 'mine'"),
+        ("[reidbench]\nmine = MODULE:reidbench_defenses\n", "mine: .*, which is no class with a `name`"),
+        ("[reidbench]\nmine = MODULE\n", r"mine: .* brings no defense named 'mine' .*module:Class"),
+    ],
+)
+def test_an_entry_point_that_gives_no_such_class_is_refused(installed, points, what):
+    installed(GOOD, points)
+    with pytest.raises(PluginError, match=what):
+        Registry().get("defense", "mine")
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "what"),
+    [
+        ("defense", BaseDefense, "odd: Odd is no subclass of reidbench.Defense or one of its kinds"),
+        ("dataset", Dataset, "odd: Odd is no subclass of reidbench.Dataset"),
+        ("attacker", Attacker, "odd: Odd is no subclass of reidbench.Attacker"),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(loose, kind, base, what):
+    text = f"""
+        from reidbench import hookimpl
+
+        class Odd:
+            name = "odd"
+
+        @hookimpl
+        def reidbench_{kind}s():
+            return [Odd]
+    """
+    registry = Registry([loose("odd", text)])
+    assert registry.get(kind, "odd").name == "odd"
+    with pytest.raises(PluginError) as caught:
+        registry.get(kind, "odd", base)
+    assert str(caught.value) == what

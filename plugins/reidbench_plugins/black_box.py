@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from pydantic import field_validator, model_validator
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 Region = tuple[float, float, float, float]
 
@@ -79,9 +79,3 @@ def _pixels(start: float, extent: float, length: int) -> slice:
     # Rounded to a millionth of a pixel first, so that 0.1 of 30 pixels are three and not four.
     first = math.floor(round(start * length, 6))
     return slice(first, max(first + 1, math.ceil(round((start + extent) * length, 6))))
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [BlackBox]

@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 
 class Blackout(Defense):
@@ -17,9 +17,3 @@ class Blackout(Defense):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns constant images: (B, 1, H, W)."""
         return torch.full_like(images, self.value)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Blackout]

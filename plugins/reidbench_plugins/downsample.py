@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from reidbench import Defense, Field, ReidbenchError, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReidbenchError, ReleaseRandom
 
 
 class Downsample(Defense):
@@ -37,9 +37,3 @@ class Downsample(Defense):
         small = (round(height * self.size / shorter), round(width * self.size / shorter))
         reduced = F.interpolate(images, small, mode="area")
         return F.interpolate(reduced, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Downsample]

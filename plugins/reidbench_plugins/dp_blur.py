@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Field, ReleaseRandom, hookimpl
+from reidbench import Field, ReleaseRandom
 from reidbench_plugins._blur import gaussian
 from reidbench_plugins.dp_pix import DPPix
 
@@ -28,9 +28,3 @@ class DPBlur(DPPix):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns smoothed noisy mosaics: (B, 1, H, W)."""
         return gaussian(super().transform(images, rng=rng), self.sigma).clamp(0, 1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [DPBlur]

@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, Privacy, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, Privacy, ReleaseRandom
 from reidbench_plugins._cells import cell_means, cell_sizes, fill_cells
 
 
@@ -43,9 +43,3 @@ class DPPix(Defense):
         whole = self.epsilon * height * width / self.m
         unit = f"{protected}; epsilon is {whole:,.6g} for a whole {height}×{width} image"
         return Privacy(self.epsilon, 0.0, unit, whole_image_epsilon=whole, whole_image_delta=0.0)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [DPPix]

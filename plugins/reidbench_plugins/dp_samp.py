@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from reidbench import Defense, Field, Privacy, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, Privacy, ReleaseRandom
 
 
 class DPSamp(Defense):
@@ -57,9 +57,3 @@ class DPSamp(Defense):
         whole = self.epsilon * samples / self.m
         unit = f"{protected}; epsilon is {whole:,.6g} for a whole {height}×{width} image"
         return Privacy(self.epsilon, 0.0, unit, whole_image_epsilon=whole, whole_image_delta=0.0)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [DPSamp]

@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, Privacy, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, Privacy, ReleaseRandom
 
 
 class DPSnow(Defense):
@@ -33,9 +33,3 @@ class DPSnow(Defense):
         whole = 1 - self.share ** (height * width)
         unit = f"a pixel; delta is {whole:,.6g} for a whole {height}×{width} image"
         return Privacy(0.0, 1 - self.share, unit, whole_image_epsilon=0.0, whole_image_delta=whole)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [DPSnow]

@@ -17,7 +17,6 @@ from reidbench import (
     ModelDefense,
     Privacy,
     Progress,
-    hookimpl,
 )
 from reidbench_plugins._diagnosis import DiagnosticNetwork
 from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for
@@ -152,9 +151,3 @@ class DpTraining(ModelDefense):
         ((noise, rate, steps),) = training.accountant.history
         made = replace(training.plan, noise_multiplier=noise, sample_rate=rate)
         return guarantee(made, steps, delta, UNIT)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [DpTraining]

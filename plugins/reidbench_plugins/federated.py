@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError, hookimpl
+from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError
 from reidbench_plugins._diagnosis import DiagnosticNetwork
 from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for, seed_of
 
@@ -198,9 +198,3 @@ def at_site(train: LabelledImages, rows: NDArray[np.bool_], population: int) -> 
 def mean_of(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """The mean of the sites' weights, each with an equal say: how many patients a site has is not public."""
     return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Federated]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import nn
 
-from reidbench import Field, hookimpl
+from reidbench import Field
 from reidbench_plugins._adversaries import PUBLISHED, AdversarialDefense
 from reidbench_plugins._unet import UNet
 
@@ -81,9 +81,3 @@ def _identity(images: torch.Tensor) -> torch.Tensor:
 
 def _smooth(flow: torch.Tensor, beyond: str) -> torch.Tensor:
     return gaussian_blur2d(flow, (KERNEL, KERNEL), (SIGMA, SIGMA), border_type=beyond)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [FlowField]

@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 from reidbench_plugins._blur import gaussian
 
 
@@ -27,9 +27,3 @@ class GaussianBlur(Defense):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns blurred images: (B, 1, H, W)."""
         return gaussian(images, self.sigma).clamp(0, 1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [GaussianBlur]

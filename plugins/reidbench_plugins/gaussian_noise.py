@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 
 class GaussianNoise(Defense):
@@ -27,9 +27,3 @@ class GaussianNoise(Defense):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns noisy images: (B, 1, H, W)."""
         return (images + self.sigma * rng.normal_like(images)).clamp(0, 1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [GaussianNoise]

@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, ReleaseRandom, hookimpl
+from reidbench import Defense, ReleaseRandom
 
 
 class Identity(Defense):
@@ -17,9 +17,3 @@ class Identity(Defense):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns the images unchanged: (B, 1, H, W)."""
         return images
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Identity]

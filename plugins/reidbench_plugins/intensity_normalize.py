@@ -5,7 +5,7 @@ from typing import Literal
 import kornia.enhance
 import torch
 
-from reidbench import Defense, Field, ReidbenchError, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReidbenchError, ReleaseRandom
 
 
 class IntensityNormalize(Defense):
@@ -58,9 +58,3 @@ class IntensityNormalize(Defense):
 def _ranked(levels: torch.Tensor, percentile: float) -> torch.Tensor:
     # A level that occurs, by nearest rank: (B,) of (B, H·W).
     return levels.kthvalue(1 + round(percentile / 100 * (levels.shape[1] - 1)), dim=1).values
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [IntensityNormalize]

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 
 class Jpeg(Defense):
@@ -38,9 +38,3 @@ class Jpeg(Defense):
         file = io.BytesIO()
         Image.fromarray(levels).save(file, "JPEG", quality=self.quality)
         return np.asarray(Image.open(file))
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Jpeg]

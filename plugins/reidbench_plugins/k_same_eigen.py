@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from reidbench import CohortDefense, Field, hookimpl
+from reidbench import CohortDefense, Field
 from reidbench_plugins._patients import Patients
 
 # The basis is found on so many patients at most, and on so many numbers (half a GiB), spread over the cohort.
@@ -72,9 +72,3 @@ def _means(people: Patients, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
     for row, number in enumerate(numbers):
         images[row] = people.mean(number).ravel()
     return images
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [KSameEigen]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from reidbench import CohortDefense, Field, hookimpl
+from reidbench import CohortDefense, Field
 from reidbench_plugins._patients import Patients
 
 # Patients are compared in mean images of at most so many pixels a side.
@@ -56,9 +56,3 @@ def _thumbnails(people: Patients) -> NDArray[np.float32]:
         mean = torch.from_numpy(people.mean(number))
         rows[number] = F.adaptive_avg_pool2d(mean[None], size).flatten().numpy()
     return rows
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [KSamePixel]

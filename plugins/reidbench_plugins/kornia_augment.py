@@ -9,7 +9,7 @@ import torch
 from kornia.augmentation import AugmentationBase2D
 from pydantic import JsonValue, field_validator, model_validator
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 # Two shapes, since a crop could happen to fit one of them; neither is square.
 PROBES = ((40, 56), (48, 80))
@@ -93,9 +93,3 @@ def _augmentations() -> list[str]:
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [KorniaAugment]

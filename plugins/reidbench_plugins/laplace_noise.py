@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, Privacy, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, Privacy, ReleaseRandom
 
 
 class LaplaceNoise(Defense):
@@ -35,9 +35,3 @@ class LaplaceNoise(Defense):
         whole = epsilon * height * width
         unit = f"a pixel; epsilon is {whole:,.6g} for a whole {height}×{width} image"
         return Privacy(epsilon, 0.0, unit, whole_image_epsilon=whole, whole_image_delta=0.0)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [LaplaceNoise]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import field_validator
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 # Windows are unfolded to kernel² copies of the image; this many numbers at a time (a quarter GiB) bound the memory.
 WINDOWS = 2**26
@@ -43,9 +43,3 @@ class MedianBlur(Defense):
         at_once = max(1, WINDOWS // (self.kernel**2 * padded.shape[-2] * padded.shape[-1]))
         blurred = [kornia.filters.median_blur(part, self.kernel) for part in padded.split(at_once)]
         return torch.cat(blurred)[..., margin : margin + height, margin : margin + width]
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [MedianBlur]

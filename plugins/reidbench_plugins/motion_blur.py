@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import field_validator
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 
 class MotionBlur(Defense):
@@ -44,9 +44,3 @@ class MotionBlur(Defense):
         for row, column in kernel.nonzero().tolist():
             blurred += padded[..., row : row + height, column : column + width] * float(kernel[row, column])
         return blurred.clamp(0, 1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [MotionBlur]

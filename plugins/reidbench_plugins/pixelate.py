@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 from reidbench_plugins._cells import cell_means, fill_cells
 
 
@@ -27,9 +27,3 @@ class Pixelate(Defense):
         """Returns mosaics: (B, 1, H, W)."""
         height, width = images.shape[-2:]
         return fill_cells(cell_means(images, self.cell), self.cell, height, width)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Pixelate]

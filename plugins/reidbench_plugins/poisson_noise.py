@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 
 class PoissonNoise(Defense):
@@ -26,9 +26,3 @@ class PoissonNoise(Defense):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns noisy images: (B, 1, H, W)."""
         return (rng.poisson(images * self.photons) / self.photons).clamp(max=1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [PoissonNoise]

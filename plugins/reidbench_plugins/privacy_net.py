@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from reidbench import Field, hookimpl
+from reidbench import Field
 from reidbench_plugins._adversaries import PUBLISHED, AdversarialDefense
 from reidbench_plugins._unet import UNet
 
@@ -47,9 +47,3 @@ class PrivacyNet(AdversarialDefense):
         """Draws images anew: (B, 1, H, W)."""
         drawn: torch.Tensor = network(images)
         return drawn
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [PrivacyNet]

@@ -2,7 +2,7 @@
 
 import torch
 
-from reidbench import Defense, Field, ReleaseRandom, hookimpl
+from reidbench import Defense, Field, ReleaseRandom
 
 
 class Quantize(Defense):
@@ -24,9 +24,3 @@ class Quantize(Defense):
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns images of few levels: (B, 1, H, W)."""
         return (images * (self.levels - 1)).round() / (self.levels - 1)
-
-
-@hookimpl
-def reidbench_defenses() -> list[type]:
-    """The defenses of this module."""
-    return [Quantize]

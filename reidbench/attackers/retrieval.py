@@ -14,7 +14,6 @@ from reidbench.attackers.lightning_module import PairHead
 from reidbench.attackers.losses import Contrast
 from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker
-from reidbench.plugins import hookimpl
 
 
 class DistanceHead(PairHead):
@@ -52,9 +51,3 @@ class Retrieval(SiameseAttacker):
     def objective(self) -> nn.Module:
         """Supervised contrast with a cross-batch memory."""
         return Contrast(self.dimensions, self.temperature, self.memory)
-
-
-@hookimpl
-def reidbench_attackers() -> list[type]:
-    """The attacker of this module."""
-    return [Retrieval]

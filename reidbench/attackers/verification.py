@@ -17,7 +17,6 @@ from reidbench.attackers.lightning_module import PairHead
 from reidbench.attackers.losses import Contrast, PairsAndContrast
 from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker
-from reidbench.plugins import hookimpl
 
 #: Minus the sum of the head's first weights: puts unrelated images at a logit of about -3.
 START = 20.0
@@ -83,9 +82,3 @@ class Verification(SiameseAttacker):
     def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """The sigmoid of the logit: P(same) where genuine and impostor pairs are equally frequent."""
         return torch.sigmoid(torch.from_numpy(np.asarray(scores, dtype=np.float32))).numpy()
-
-
-@hookimpl
-def reidbench_attackers() -> list[type]:
-    """The attacker of this module."""
-    return [Verification]

@@ -53,7 +53,7 @@ def new_defense(name: str, folder: Path, *, single_file: bool = False, fitted: b
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as staged:
             for path, template in files.items():
-                _fill(Path(staged) / path.relative_to(folder), template, name)
+                _fill(Path(staged) / path.relative_to(folder), template, name, loose=single_file)
             (Path(staged) / target.name).replace(target)
     except OSError as error:
         raise ReidbenchError(f"{folder}: cannot be written: {error.strerror}") from error
@@ -87,10 +87,19 @@ def _class(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _fill(path: Path, template: str, name: str) -> None:
-    text = (resources.files(__name__) / f"{template}.tmpl").read_text(encoding="utf-8")
+def _fill(path: Path, template: str, name: str, *, loose: bool) -> None:
+    # A package's entry point names the class; a loose file has none, and hands its class over by a hook.
+    names = {"name": name, "cls": _class(name), "dashed": _dashed(name)}
+    hook = {
+        "hookimpl": ", hookimpl" if loose else "",
+        "hook": Template(_read("hook")).substitute(names) if loose else "",
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(Template(text).substitute(name=name, cls=_class(name), dashed=_dashed(name)), encoding="utf-8")
+    path.write_text(Template(_read(template)).substitute(names | hook), encoding="utf-8")
+
+
+def _read(template: str) -> str:
+    return (resources.files(__name__) / f"{template}.tmpl").read_text(encoding="utf-8")
 
 
 def _dashed(name: str) -> str:

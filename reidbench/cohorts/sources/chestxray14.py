@@ -13,7 +13,6 @@ from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.file_dataset import FileDataset, index_files, read_csv
 from reidbench.cohorts.splits import require_disjoint
 from reidbench.errors import ReidbenchError
-from reidbench.plugins import hookimpl
 
 # Newest first. The first's column names are those of all its forms but the ones that are not needed here.
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
@@ -111,9 +110,3 @@ class ChestXray14(FileDataset):
                 raise ReidbenchError(f"{self.name}: image {image!r} is in {split_of[image]} and in train_val_list.txt")
             split_of[image] = "train" if line < _TRAIN_LINES else "val"
         return images.map(split_of)
-
-
-@hookimpl
-def reidbench_datasets() -> list[type]:
-    """The dataset of this module."""
-    return [ChestXray14]

@@ -13,7 +13,6 @@ from reidbench.cohorts.base import Source
 from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.file_dataset import HashSplit, read_csv
 from reidbench.errors import ReidbenchError
-from reidbench.plugins import hookimpl
 
 # Where it means the same, a finding has the name that ChestX-ray14 gives it, so that classifiers can be compared.
 _FINDINGS = {
@@ -95,9 +94,3 @@ class CheXpert(HashSplit):
         """1 where said to be there, 0 where denied or not mentioned, and the uncertain as the option says."""
         values = pd.to_numeric(text, errors="coerce").fillna(0.0)
         return values.replace(-1.0, {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}[self.uncertain])
-
-
-@hookimpl
-def reidbench_datasets() -> list[type]:
-    """The dataset of this module."""
-    return [CheXpert]

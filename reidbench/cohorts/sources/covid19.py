@@ -13,7 +13,6 @@ from reidbench.cohorts.base import Source
 from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.file_dataset import HashSplit, index_files, read_csv
 from reidbench.errors import ReidbenchError
-from reidbench.plugins import hookimpl
 
 _COLUMNS = ("patientid", "offset", "sex", "age", "finding", "view", "modality", "filename")
 # Frontal views; lateral ones and CT slices are left out, as in Packhäuser et al. (2022).
@@ -84,9 +83,3 @@ class Covid19(HashSplit):
 
 def _findings(text: str) -> set[str]:
     return {part.strip() for part in _BETWEEN_FINDINGS.split(text)}
-
-
-@hookimpl
-def reidbench_datasets() -> list[type]:
-    """The dataset of this module."""
-    return [Covid19]

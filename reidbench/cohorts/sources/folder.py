@@ -16,7 +16,6 @@ from reidbench.cohorts.pixels.dicom import read_header
 from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.file_dataset import HashSplit, csv_columns, read_csv
 from reidbench.errors import ReidbenchError
-from reidbench.plugins import hookimpl
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _NUMBERS = ("follow_up", "days", "foreign_material")
@@ -224,9 +223,3 @@ def _existing(root: Path, names: pd.Series) -> list[str | None]:
 
 def _below(path: str, root: str) -> bool:
     return os.path.commonpath([path, root]) == root
-
-
-@hookimpl
-def reidbench_datasets() -> list[type]:
-    """The dataset of this module."""
-    return [Folder]

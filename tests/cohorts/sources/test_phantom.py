@@ -12,9 +12,10 @@ import pytest
 from pydantic import ValidationError
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS
-from reidbench.cohorts.sources.phantom import Phantom, reidbench_datasets
+from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.cohorts.sources.phantom.anatomy import TRAITS, anatomy
 from reidbench.cohorts.sources.phantom.table import FINDINGS
+from reidbench.plugins import Registry
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +149,8 @@ def test_options_have_bounds(wrong: dict[str, object]) -> None:
         Phantom(**wrong)  # type: ignore[arg-type]
 
 
-def test_hook_gives_the_phantom() -> None:
-    assert reidbench_datasets() == [Phantom]
+def test_its_entry_point_gives_the_phantom() -> None:
+    assert Registry().get("dataset", "phantom") is Phantom
 
 
 # Whose the images are

@@ -21,7 +21,6 @@ from reidbench.cohorts.sources.phantom.projection import FIELD, pose
 from reidbench.cohorts.sources.phantom.randomness import VERSION, generator
 from reidbench.cohorts.sources.phantom.scene import Scene
 from reidbench.cohorts.sources.phantom.table import as_drawn, table
-from reidbench.plugins import hookimpl
 
 
 class Phantom(Dataset):
@@ -101,9 +100,3 @@ class Phantom(Dataset):
         kinds[~wanted] = False
         kinds[wanted & ~kinds.any(axis=1), foreign.KINDS.index("electrodes")] = True
         return kinds
-
-
-@hookimpl
-def reidbench_datasets() -> list[type[Dataset]]:
-    """The phantom."""
-    return [Phantom]
