@@ -148,7 +148,7 @@ def installed(tmp_path, monkeypatch):
     """Installs a package with these entry points: its metadata and module on the path."""
 
     def install(text: str, points: str) -> None:
-        name = f"pointed_{len(list(tmp_path.iterdir()))}"
+        name = f"{tmp_path.name}_{len(list(tmp_path.iterdir()))}"  # No module is imported twice under one name.
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
         info = tmp_path / f"{name}-1.0.dist-info"
         info.mkdir()
