@@ -62,7 +62,7 @@ class Experiment:
         self.cohort = cohort
         self.settings = settings
         self.progress = progress
-        self.cache = StepCache(settings.cache / "steps")
+        self.cache = StepCache(settings.cache / "steps", progress.say)
         self.options = options
         self.parts = {split: cohort.part(split) for split in SPLITS}
         for split in ("train", "test"):

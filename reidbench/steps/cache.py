@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from reidbench.defenses.fingerprint import by_content
+from reidbench.errors import ReidbenchError
+from reidbench.files import content_digest
 
 DONE = "step.json"
 
@@ -39,12 +44,16 @@ class Step:
 class StepCache:
     """Results by a hash of what determines them; safe with several processes at once.
 
+    Finished files are checked whenever a step is asked for: a damaged step is made again, never read.
+
     Args:
         root: the cache's folder. It may be deleted whenever no run is going on.
+        say: gets one line for each step that was found damaged.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, say: Callable[[str], None] | None = None) -> None:
         self.root = root
+        self._say = say
 
     def run(self, kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
         """The finished step for this key, made now if it isn't there.
@@ -53,27 +62,47 @@ class StepCache:
         go on from a checkpoint. Of two processes that want the same step one makes it and the other waits.
         """
         digest, final = self._place(kind, key)
-        if (final / DONE).is_file():
-            return _finished(final, digest, fresh=False)
+        with contextlib.suppress(_Damaged):
+            if (found := _finished(final, digest)) is not None:
+                return found
         final.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(final.with_suffix(".lock")):
-            if (final / DONE).is_file():
-                return _finished(final, digest, fresh=False)
+            try:
+                # Looked at again under the lock: another process may have made or mended it.
+                if (found := _finished(final, digest)) is not None:
+                    return found
+            except _Damaged as damage:
+                if self._say is not None:
+                    self._say(f"the cached step {kind}/{digest} is damaged ({damage}) and is made again")
             partial = final.with_suffix(".partial")
             partial.mkdir(exist_ok=True)
             began = time.perf_counter()
-            make(partial)
-            record = {"kind": kind, "key": key, "seconds": time.perf_counter() - began}
-            (partial / DONE).write_text(json.dumps(record, indent=1))
-            if final.exists():  # A folder without its record: somebody deleted parts of the cache.
+            try:
+                make(partial)
+                _seal(partial, {"kind": kind, "key": key, "seconds": time.perf_counter() - began})
+            except Exception as error:
+                if _disk_is_full(partial, error):
+                    raise ReidbenchError(
+                        f"{self.root}: the disk is full; free some of it, or set REIDBENCH_CACHE to another folder; "
+                        "what is done so far is kept"
+                    ) from error
+                raise
+            if final.exists():  # Damaged, or without its record because parts of the cache were deleted.
                 shutil.rmtree(final)
             partial.replace(final)
-        return _finished(final, digest, fresh=True)
+            _to_disk(final.parent)
+        made = _finished(final, digest)
+        if made is None:
+            raise ReidbenchError(f"{final}: the cached step was removed while it was made; try again")
+        return replace(made, fresh=True)
 
     def known(self, kind: str, key: Mapping[str, Any]) -> Step | None:
-        """The finished step for this key, None where it was never made or is no longer there."""
+        """The finished step for this key, None where it was never made, is no longer there, or is damaged."""
         digest, final = self._place(kind, key)
-        return _finished(final, digest, fresh=False) if (final / DONE).is_file() else None
+        try:
+            return _finished(final, digest)
+        except _Damaged:
+            return None
 
     def _place(self, kind: str, key: Mapping[str, Any]) -> tuple[str, Path]:
         text = json.dumps(key, sort_keys=True, separators=(",", ":"))
@@ -81,9 +110,108 @@ class StepCache:
         return digest, self.root / kind / digest
 
 
-def _finished(path: Path, digest: str, *, fresh: bool) -> Step:
-    record = json.loads((path / DONE).read_text())
-    return Step(path, digest, float(record["seconds"]), fresh)
+class _Damaged(Exception):
+    """A finished step whose files are not what they were when it was finished."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a finished step, as it was when the step was finished."""
+
+    bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+def _seal(folder: Path, record: dict[str, Any]) -> None:
+    """Writes a step's record with the size, time and digest of each of its files, all of it to the disk.
+
+    Without this a power cut can leave a folder with its final name and files whose ends are zeros.
+    """
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DONE):
+        _to_disk(path)
+        status = path.stat()
+        files[path.relative_to(folder).as_posix()] = asdict(
+            _File(status.st_size, status.st_mtime_ns, content_digest(path))
+        )
+    (folder / DONE).write_text(json.dumps({**record, "files": files}, indent=1))
+    _to_disk(folder / DONE)
+    _to_disk(folder)
+
+
+def _finished(path: Path, digest: str) -> Step | None:
+    """A finished step; None where there is none.
+
+    Raises:
+        _Damaged: its record or one of its files is not what it was.
+    """
+    try:
+        record = json.loads((path / DONE).read_text())
+        seconds = float(record["seconds"])
+        files = {name: _File(**kept) for name, kept in record["files"].items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _Damaged(f"{DONE} is not readable") from error
+    for name, kept in files.items():
+        _check(path / name, kept)
+    return Step(path, digest, seconds, fresh=False)
+
+
+# Files up to this size are hashed once in each process, larger ones only where their time is not the recorded one:
+# gigabytes of pixels would cost minutes at each run.
+_HASHED_BYTES = 1 << 25
+# What this process has hashed: path, size and time.
+_HASHED: set[tuple[str, int, int]] = set()
+
+
+def _check(path: Path, kept: _File) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _Damaged(f"{path.name} is missing") from error
+    if status.st_size != kept.bytes:
+        raise _Damaged(f"{path.name} has {status.st_size:,} bytes, not {kept.bytes:,}")
+    known = (str(path), status.st_size, status.st_mtime_ns)
+    touched = status.st_mtime_ns != kept.mtime_ns
+    if known in _HASHED or not (touched or status.st_size <= _HASHED_BYTES):
+        return
+    try:
+        found = content_digest(path)
+    except OSError as error:
+        raise _Damaged(f"{path.name} cannot be read: {error.strerror}") from error
+    if found != kept.sha256:
+        raise _Damaged(f"{path.name} was changed")
+    _HASHED.add(known)
+
+
+# torch and Lightning turn the system's error into one of their own: then only the disk can tell.
+_NO_SPACE_BYTES = 1 << 16
+
+
+def _disk_is_full(folder: Path, error: BaseException) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, ReidbenchError):
+            return False
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return shutil.disk_usage(folder).free < _NO_SPACE_BYTES
+
+
+def _to_disk(path: Path) -> None:
+    """Has the system write a file's bytes, or a folder's names, to the disk now."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folder, and orders renames itself.
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        # Some network file systems cannot: the digests still tell what a power cut left.
+        pass
+    finally:
+        os.close(handle)
 
 
 def hyperparameters(model: BaseModel) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -64,12 +65,31 @@ def cached_training(
     """
 
     def make(folder: Path) -> None:
+        _drop_unreadable(folder / CHECKPOINTS)
         model, training = fit(folder / CHECKPOINTS)
         save(model, folder / WEIGHTS)
         (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
     return cache.run(kind, key, make)
+
+
+def _drop_unreadable(checkpoints: Path) -> None:
+    """Removes the checkpoints of a training if one cannot be read, such as a full disk leaves: it begins again.
+
+    The folder is the cache's own. In a folder that a user names, an unreadable checkpoint is an error. The readable
+    ones go too: without the best weights so far the same training would end elsewhere.
+    """
+    if not all(map(_is_whole, checkpoints.rglob("*.ckpt"))):
+        shutil.rmtree(checkpoints)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def save_network(network: nn.Module, path: Path) -> None:

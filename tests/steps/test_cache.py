@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from reidbench.defenses.fingerprint import by_content
+from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
+from reidbench.networks.history import Training
 from reidbench.source_version import code_version
 from reidbench.steps.cache import StepCache
+from reidbench.steps.training import cached_training
 
 
 def _write(text: str):
@@ -71,6 +80,116 @@ def test_a_step_whose_record_was_deleted_is_made_again(tmp_path):
     (step.path / "step.json").unlink()
     assert cache.run("kind", {}, _write("y")).fresh
     assert (step.path / "result.txt").read_text() == "y"
+
+
+def _array(folder):
+    np.save(folder / "vectors.npy", np.arange(4000, dtype=np.float32))
+    (folder / "training.json").write_text(json.dumps({"history": list(range(100))}))
+
+
+def _zero_the_tail(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+
+
+def _zero_the_tail_unseen(path):
+    before = path.stat()
+    _zero_the_tail(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("file", ["vectors.npy", "training.json", "step.json"])
+@pytest.mark.parametrize("damage", [_zero_the_tail, _cut, _empty, _remove])
+def test_a_damaged_step_is_made_again_with_one_line_and_never_read(tmp_path, file, damage):
+    def contents(step):
+        return {path.name: path.read_bytes() for path in step.path.iterdir() if path.name != "step.json"}
+
+    step = StepCache(tmp_path).run("vectors", {"a": 1}, _array)
+    whole = contents(step)
+    damage(step.path / file)
+    said = []
+    cache = StepCache(tmp_path, said.append)
+    assert cache.known("vectors", {"a": 1}) is None
+    again = cache.run("vectors", {"a": 1}, _array)
+    assert again.fresh
+    assert contents(again) == whole
+    # A step without its record is as one that was never made.
+    assert len(said) == (0 if (file, damage) == ("step.json", _remove) else 1)
+    assert all(step.digest in line and "made again" in line for line in said)
+    assert not cache.run("vectors", {"a": 1}, _never).fresh
+
+
+def test_a_change_that_keeps_the_time_is_seen_by_the_next_process(tmp_path):
+    step = StepCache(tmp_path).run("vectors", {"a": 1}, _array)
+    _zero_the_tail_unseen(step.path / "vectors.npy")
+    code = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from reidbench.steps.cache import StepCache
+        print(StepCache(Path(sys.argv[1])).known("vectors", {"a": 1}))
+    """)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
+
+
+def test_a_copied_or_touched_step_stays_good(tmp_path):
+    step = StepCache(tmp_path / "here").run("vectors", {"a": 1}, _array)
+    shutil.copytree(tmp_path / "here", tmp_path / "there", copy_function=shutil.copyfile)
+    assert not StepCache(tmp_path / "there").run("vectors", {"a": 1}, _never).fresh
+    (step.path / "vectors.npy").touch()
+    assert not StepCache(tmp_path / "here").run("vectors", {"a": 1}, _never).fresh
+
+
+def test_a_full_disk_is_named_and_keeps_nothing_from_working_afterwards(tmp_path):
+    def no_space(folder):
+        with Path("/dev/full").open("wb") as file:
+            file.write(bytes(100_000))
+
+    cache = StepCache(tmp_path)
+    with pytest.raises(ReidbenchError, match=f"{re.escape(str(tmp_path))}: the disk is full") as raised:
+        cache.run("kind", {}, no_space)
+    assert "\n" not in str(raised.value)
+    assert cache.run("kind", {}, _write("x")).fresh
+
+
+@pytest.mark.parametrize("left", [b"", b"PK\x03\x04 cut", None])
+def test_an_unreadable_checkpoint_makes_the_training_begin_again(tmp_path, left):
+    def fit(checkpoints):
+        checkpoints.mkdir(exist_ok=True)
+        there = {path.name for path in checkpoints.iterdir()}
+        torch.save({"w": torch.arange(1000)}, checkpoints / "last.ckpt")
+        torch.save({"w": torch.arange(1000)}, checkpoints / "best.ckpt")
+        if not there and len(asked) == 0:
+            asked.append("interrupted")
+            raise KeyboardInterrupt
+        asked.append(there)
+        return {"w": torch.zeros(1)}, Training(1, 1, 0.1, [], True)
+
+    def save(model, path):
+        torch.save(model, path)
+
+    asked = []
+    cache = StepCache(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        cached_training(cache, "kind", {}, fit, save)
+    (last,) = tmp_path.glob("kind/*.partial/checkpoints/last.ckpt")
+    if left is not None:
+        last.write_bytes(left)
+    assert cached_training(cache, "kind", {}, fit, save).fresh
+    # The good ones are gone on with; with a bad one among them the training is as if never begun.
+    assert asked[1] == ({"last.ckpt", "best.ckpt"} if left is None else set())
 
 
 PROCESS = """
