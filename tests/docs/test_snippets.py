@@ -83,26 +83,39 @@ def shell(fresh):
     return run
 
 
-@pytest.mark.parametrize("name", ["writing-a-defense.md", "regression-in-ci.md"])
-def test_every_snippet_of_the_page_runs_and_prints_what_is_shown(shell, tmp_path, name):
-    page = ROOT / "docs" / name
+def play(page: Path, shell, folder: Path, language: str | None = None) -> int:
+    """Writes a page's files, runs its commands in order and compares the output shown; the number of commands."""
     output, ran = "", 0
     for snippet in snippets(page):
-        where = f"{name} line {snippet.line}"
+        where = f"{page.name} line {snippet.line}"
         if snippet.title is not None:
-            path = tmp_path / snippet.title
+            path = folder / snippet.title
             path.parent.mkdir(exist_ok=True)
             path.write_text(snippet.text)
         elif snippet.language == "text":
             for line in snippet.text.splitlines():
                 assert line.removesuffix("…") in output, f"{where}: {line!r} is not in:\n{output}"
-        else:
-            assert snippet.language == "bash", f"{where}: neither a file, nor bash, nor output"
-            done = shell(snippet.text, tmp_path)
+        elif snippet.language == "bash":
+            done = shell(snippet.text, folder)
             output = done.stdout
             assert done.returncode == 0, f"{where}:\n{output}"
             ran += 1
-    assert ran > 3
+        else:
+            assert snippet.language == language, f"{where}: neither a file, nor bash, nor output"
+    return ran
+
+
+@pytest.mark.parametrize("name", ["writing-a-defense.md", "regression-in-ci.md"])
+def test_every_snippet_of_the_page_runs_and_prints_what_is_shown(shell, tmp_path, name):
+    assert play(ROOT / "docs" / name, shell, tmp_path) > 3
+
+
+def test_the_readmes_plugin_keeps_the_contract_and_runs(shell, tmp_path):
+    # Its other commands, in `sh`, set up, test or need a download.
+    assert play(ROOT / "README.md", shell, tmp_path, language="sh") == 1
+    assert sorted(path.name for path in (tmp_path / "runs").glob("fade-*.json"))
+    (plugin,) = (snippet for snippet in snippets(ROOT / "README.md") if snippet.title)
+    assert len([line for line in plugin.text.splitlines() if line.strip()]) <= 12
 
 
 def test_the_workflow_fails_a_pull_request_that_makes_a_defense_weaker(shell, tmp_path):

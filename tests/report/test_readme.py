@@ -1,8 +1,9 @@
-"""The README's tables are typed by hand: every figure in them must be what the committed records say."""
+"""The tables of the README and of docs/results.md are typed by hand: their figures must be those of the committed records."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,20 @@ from reidbench.report.figures.summary import utility, worst_retrieval, worst_ver
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text("utf-8")
 RECORDS = sorted((ROOT / "leaderboards" / "records").glob("*.json"))
 
 
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, its head first."""
+    below = page.split(f"\n## {heading}\n")[1].split("\n\n|", 1)[1].split("\n\n")[0]
+    head, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in below.splitlines())
+    return [head, *lines]
+
+
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading."""
-    below = README.split(f"\n## {heading}\n")[1].split("\n\n|", 1)[1].split("\n\n")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in below.splitlines()[2:]]
+    """The cells of the first table under a heading of docs/results.md, without its head."""
+    return table(RESULTS, heading)[1:]
 
 
 def numbers(text: str) -> list[str]:
@@ -33,7 +41,7 @@ def records() -> list[Record]:
 
 
 def chosen(records: list[Record], dataset: str, label: str) -> Record:
-    """The record of seed 0 that a label names: ``dp_pix`` b 8, ε 0.3 a pixel."""
+    """The record of seed 0 that a label names: ``dp_pix`` b 8, ε 0.3 per pixel."""
     (name, *_) = re.findall(r"`(\w+)`", label) or ["undefended"]
     options = {k.replace("ε", "epsilon"): float(v) for k, v in re.findall(r"(\w+) (\d+(?:\.\d+)?)", label)}
     found = [
@@ -53,7 +61,7 @@ def only(record: Record, knowledge: str) -> Record:
 
 BOARDS = [
     *(("phantom", row) for row in rows("What the leaderboard says")),
-    *(("chestxray14", row) for row in rows("The same on real X-rays")),
+    *(("chestxray14", row) for row in rows("Defenses on real X-rays")),
 ]
 
 
@@ -68,6 +76,40 @@ def test_a_boards_rows(dataset, row, records):
         worst_retrieval(record),
     ]
     assert told == [f"{worst.value:.3f}" for worst in figures] + [f"{utility(record, 'release').value:.3f}"]
+
+
+HEAD, *LINES = table(README, "Results")
+
+
+@pytest.mark.parametrize("row", LINES, ids=lambda row: row[0])
+def test_the_readmes_rows(row, records):
+    record = chosen(records, "phantom", row[0])
+    figures = {
+        "AUC, ignorant attackers": worst_verification(only(record, "ignorant")),
+        "AUC, worst case": worst_verification(record),
+        "mAP@R, worst case": worst_retrieval(record),
+        "utility": utility(record, "release"),
+    }
+    assert HEAD == ["defense", *figures]
+    for cell, figure in zip(row[1:], figures.values(), strict=True):
+        assert numbers(cell)[0] == f"{figure.value:.3f}"
+
+
+def test_the_readmes_summary(records):
+    """What is said of every defense below 0.9 holds for every record of the phantom's leaderboard."""
+    sentence = README.split("every defense that lowers the worst-case")[1].split("More rows")[0]
+    bound, most, undefended = map(float, numbers(sentence))
+    judged = [r for r in records if (r.dataset.name, r.track, r.seed) == ("phantom", "images", 0)]
+    below = [utility(r, "release").value for r in judged if worst_verification(r).value < bound]
+    assert len(below) > 3
+    assert f"{max(below):.3f}" == f"{most:.3f}"
+    assert f"{utility(chosen(records, 'phantom', 'undefended'), 'release').value:.3f}" == f"{undefended:.3f}"
+
+
+def test_the_readme_is_short_and_counts_the_defenses():
+    assert len(README.splitlines()) < 150
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert re.findall(r"The (\d+) built-in\s", README) == [str(len(project["entry-points"]["reidbench"]))]
 
 
 @pytest.mark.parametrize("row", rows("On real X-rays"), ids=lambda row: row[0])
@@ -96,7 +138,7 @@ def test_the_x_rays_rows(row, records):
 
 
 def test_the_covid_sentence(records):
-    sentence = README.split("On `covid19` (")[1].split("\n\n")[0]
+    sentence = RESULTS.split("On `covid19` (")[1].split("\n\n")[0]
     record = chosen(records, "covid19", "`identity`")
     (auc,) = (
         attack.metrics.auc
