@@ -90,7 +90,7 @@ def test_the_readmes_rows(row, records):
         "mAP@R, worst case": worst_retrieval(record),
         "utility": utility(record, "release"),
     }
-    assert HEAD == ["defense", *figures]
+    assert ["defense", *figures] == HEAD
     for cell, figure in zip(row[1:], figures.values(), strict=True):
         assert numbers(cell)[0] == f"{figure.value:.3f}"
 
