@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/results.md are typed by hand: their figures must be those of the committed records."""
+"""The tables of the README and of docs/results.md are typed by hand: they must agree with the committed records."""
 
 from __future__ import annotations
 
