@@ -1,14 +1,26 @@
-"""Files: safe names, and digests of content."""
+"""Files: written whole or not at all, safe names, and digests of content."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import json
+import os
 import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
+
+from reidbench.errors import ReidbenchError
 
 #: What a name may hold, in words.
 RULE = "letters, digits, _, . and - only, no . or - first"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+#: A file that is being written; no pattern for results matches it.
+_BEING_WRITTEN = ".reidbench-{}.tmp"
 
 
 def names_files(text: str) -> bool:
@@ -23,3 +35,93 @@ def content_digest(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False, make_folder: bool = True) -> Iterator[BinaryIO]:
+    """Opens a stream whose content becomes the file ``path`` when the block ends, in place of one that is there.
+
+    It is written to a temporary file in the same folder. When the block raises, the temporary file is removed and
+    ``path`` stays as it was. The file's mode is that of any new file: 0644 under the usual umask.
+
+    Args:
+        make_folder: makes the folder where it is missing.
+        durable: returns only once the content has reached the disk, so that a power cut leaves no empty file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # Not the final name with an ending: that might become too long, or match a pattern for finished files.
+    temporary = path.parent / _BEING_WRITTEN.format(secrets.token_hex(8))
+    # Not tempfile's 0600, which would keep colleagues from reading the file.
+    handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(handle, "w+b") as stream:
+            yield stream
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def write_file(
+    path: Path,
+    content: bytes | str | Callable[[BinaryIO], object],
+    *,
+    what: str = "",
+    durable: bool = False,
+    make_folder: bool = True,
+) -> Path:
+    """Writes a file whole or not at all, as :func:`replacing` does.
+
+    Args:
+        content: bytes; a text, which is written as UTF-8; or a function that writes to a binary stream.
+        what: named in the error message, such as ``the picture``.
+        durable, make_folder: as for :func:`replacing`.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ReidbenchError: the file cannot be written, or the text has no UTF-8 form.
+    """
+    try:
+        if "\0" in str(path):
+            raise OSError(errno.EINVAL, "a name holds no null character")
+        raw = content.encode() if isinstance(content, str) else content
+        with replacing(path, durable=durable, make_folder=make_folder) as stream:
+            if isinstance(raw, bytes):
+                stream.write(raw)
+            else:
+                raw(stream)
+    except (OSError, UnicodeEncodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReidbenchError(f"{path}: {f'cannot write {what}' if what else 'cannot be written'}: {reason}") from error
+    return path
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1, durable: bool = False) -> Path:
+    """Writes a value as JSON, whole or not at all.
+
+    Raises:
+        ReidbenchError: the file cannot be written.
+    """
+    return write_file(path, json.dumps(value, indent=indent) + "\n", durable=durable)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is an entry of the folder. Not every file system takes this call, and the content is safe without it.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
