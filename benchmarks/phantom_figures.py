@@ -29,6 +29,7 @@ from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.cohorts.sources.phantom.anatomy import DRAWS, SERIES, TRAITS
 from reidbench.cohorts.sources.phantom.projection import project
 from reidbench.cohorts.sources.phantom.randomness import generator
+from reidbench.images import to_unit
 from reidbench.utility.classifier import ClassifierOptions, fit_classifier, predict
 
 CPU = torch.device("cpu")
@@ -101,7 +102,7 @@ def attack(cohort: Cohort, work_dir: Path) -> tuple[float, float]:
     frame, pixels = cohort.part("train")
 
     def side(index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-        return torch.from_numpy(pixels[index]).to(device).unsqueeze(1).float() / 255
+        return to_unit(pixels[index], device)
 
     train = Scenario(frame["patient"].to_numpy(), side, side, SIZE)
     val_frame, val_pixels = cohort.part("val")

@@ -25,6 +25,7 @@ from reidbench.attackers.verification import Verification
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.images import to_unit
 
 CPU = torch.device("cpu")
 SEED = 20_220_926
@@ -69,7 +70,7 @@ def main() -> None:
     pixels, patients = parts["train"].pixels, parts["train"].frame["patient"].to_numpy()
 
     def side(index: np.ndarray, *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-        return torch.from_numpy(pixels[index]).to(device).unsqueeze(1).float() / 255
+        return to_unit(pixels[index], device)
 
     attacker = ATTACKERS[args.attacker](weights="random", epochs=args.epochs)
     scenario = Scenario(patients=patients, probe=side, gallery=side, size=SIZE)

@@ -13,6 +13,7 @@ import torch
 
 from reidbench.attackers.base import Scenario
 from reidbench.attackers.verification import Verification
+from reidbench.images import to_unit
 
 # The seed's test in small: 25,596 images and 100,000 pairs, by 40.
 IMAGES, PAIRS, SIZE, BATCH = 640, 2500, 64, 32
@@ -26,7 +27,7 @@ def attacker(tmp_path_factory):
     patients = np.repeat(np.arange(16), 4)
 
     def side(index, *, generator, device):
-        return torch.from_numpy(images[index]).unsqueeze(1).float() / 255
+        return to_unit(images[index])
 
     made = Verification(batch_size=32, min_steps=3, max_steps=3)
     made.fit(Scenario(patients, side, side, SIZE), None, seed=0, device=CPU, work_dir=tmp_path_factory.mktemp("fit"))

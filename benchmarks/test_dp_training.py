@@ -17,7 +17,7 @@ from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from opacus.optimizers.optimizer_fast_gradient_clipping import DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
-from reidbench import LabelledImages
+from reidbench import LabelledImages, to_unit
 from reidbench.progress import Silent
 from reidbench_plugins._diagnosis import patient_losses
 from reidbench_plugins._private import Plan, Training, quiet
@@ -50,7 +50,7 @@ def gradients(mode: str | None) -> float:
     torch.manual_seed(0)
     network = DpTraining().network(SIZE, FINDINGS)
     data = patients()
-    images = torch.from_numpy(data.pixels).unsqueeze(1).float() / 255
+    images = to_unit(data.pixels)
     findings = torch.from_numpy(data.findings).float()
     best = float("inf")
     with quiet():

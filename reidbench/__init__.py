@@ -36,6 +36,9 @@ _WHERE = {
     "UnreadableImage": "reidbench.errors",
     "hookimpl": "reidbench.plugins",
     "learn": "reidbench.networks.simple_training",
+    "round_grey": "reidbench.images",
+    "to_pixels": "reidbench.images",
+    "to_unit": "reidbench.images",
     "train": "reidbench.networks.training:run",
 }
 
@@ -65,6 +68,9 @@ __all__ = [
     "__version__",
     "hookimpl",
     "learn",
+    "round_grey",
+    "to_pixels",
+    "to_unit",
     "train",
 ]
 
@@ -78,6 +84,7 @@ if TYPE_CHECKING:
     from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+    from reidbench.images import round_grey, to_pixels, to_unit
     from reidbench.networks.siamese import EmbeddingNet
     from reidbench.networks.simple_training import learn
     from reidbench.networks.training import run as train

@@ -38,9 +38,14 @@ def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
 
     Rounded to the nearest grey level, halves to the even one; values outside of [0, 1] are clipped.
     """
+    return to_uint8(images).cpu().numpy()
+
+
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
+    """:func:`to_pixels` as a tensor on the device of the images: (B, 1, H, W) in [0, 1] to (B, H, W) uint8."""
     import torch
 
-    return (images * 255).round_().clamp_(0, 255).to(torch.uint8).squeeze(1).cpu().numpy()
+    return (images * 255).round_().clamp_(0, 255).to(torch.uint8).squeeze(1)
 
 
 def to_levels(images: torch.Tensor) -> torch.Tensor:

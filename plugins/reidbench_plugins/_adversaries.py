@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from reidbench import EmbeddingNet, Field, FitData, FittedDefense, History, ReidbenchError, ReleaseRandom, train
+from reidbench import (
+    EmbeddingNet,
+    Field,
+    FitData,
+    FittedDefense,
+    History,
+    ReidbenchError,
+    ReleaseRandom,
+    to_unit,
+    train,
+)
 
 #: The training as Packhäuser et al. (2023) published it, for images of 256²; it wants a GPU.
 PUBLISHED: dict[str, Any] = {
@@ -197,7 +207,7 @@ class Adversaries(lightning.LightningModule):
         self.log(name, loss.detach(), on_epoch=True, on_step=False, batch_size=1)
 
     def _images(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        return torch.from_numpy(self._data.pixels[rows]).to(self.device).unsqueeze(1).float() / 255
+        return to_unit(self._data.pixels[rows], self.device)
 
 
 class Partners:

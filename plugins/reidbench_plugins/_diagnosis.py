@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from reidbench import LabelledImages, PublishedNetwork
+from reidbench import LabelledImages, PublishedNetwork, to_unit
 
 #: Added to an image's standard deviation: a constant image becomes zeros.
 FLAT = 0.02
@@ -105,9 +105,7 @@ class PatientImages(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """An image (1, H, W) in [0, 1], and its findings (L,), NaN where unknown."""
         rows = self._rows[patient]
         row = int(rows[torch.randint(len(rows), (1,), generator=self._generator)])
-        # A copy, since a memory-mapped store is read-only and torch warns of such arrays.
-        image = torch.from_numpy(self._pixels[row].copy()).float() / 255
-        return image[None], self._findings[row]
+        return to_unit(self._pixels[row : row + 1])[0], self._findings[row]
 
 
 def patient_losses(logits: torch.Tensor, findings: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import ReidbenchError
+from reidbench import ReidbenchError, round_grey
 
 Pixels = NDArray[np.uint8]
 
@@ -50,7 +50,7 @@ class Patients:
     def publish(self, cluster: NDArray[np.int64], image: NDArray[np.float64], out: Pixels) -> None:
         """Writes one image (H, W), in grey levels, over all rows of a cluster's patients."""
         rows = np.concatenate([self.rows[number] for number in cluster])
-        out[rows] = np.rint(image).clip(0, 255).astype(np.uint8)
+        out[rows] = round_grey(image)
 
     def clusters(self, features: NDArray[np.float32], k: int, rng: torch.Generator) -> list[NDArray[np.int64]]:
         """Groups of ``k`` patients that look alike; the last one takes what is left, fewer than 2k.

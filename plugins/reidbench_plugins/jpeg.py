@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidbench import Defense, Field, ReleaseRandom
+from reidbench import Defense, Field, ReleaseRandom, to_pixels, to_unit
 
 
 class Jpeg(Defense):
@@ -28,11 +28,11 @@ class Jpeg(Defense):
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Returns decompressed images: (B, 1, H, W)."""
-        levels = (images[:, 0] * 255).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
+        levels = to_pixels(images)
         decoded = np.empty_like(levels)
         for number, image in enumerate(levels):
             decoded[number] = self._compressed(image)
-        return (torch.from_numpy(decoded).unsqueeze(1).to(torch.float32) / 255).to(images)
+        return to_unit(decoded).to(images)
 
     def _compressed(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         file = io.BytesIO()

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Scenario, Side, Training
+from reidbench.images import map_images, to_levels, to_uint8
 from reidbench.networks import training
 from reidbench.networks.linear import LinearMap, Pairs, fit_linear, resized
 from reidbench.networks.restorer import Restorer
@@ -154,7 +155,6 @@ def fit_restorer(
     return network, Training(planned.epochs, planned.total * options.batch_size, seconds, history, learned=True)
 
 
-@torch.no_grad()
 def restore(
     network: nn.Module, images: NDArray[np.uint8], *, device: torch.device, batch_size: int = 64
 ) -> NDArray[np.uint8]:
@@ -163,21 +163,13 @@ def restore(
     Batches are filled up to one size, so that an image's result does not depend on how many there are.
     """
     network = network.to(device).eval()
-    restored = np.empty(images.shape, dtype=np.uint8)
-    for begin in range(0, len(images), batch_size):
-        rows = images[begin : begin + batch_size]
-        batch = np.zeros((batch_size, *images.shape[1:]), dtype=np.uint8)
-        batch[: len(rows)] = rows
-        found = restore_batch(network, torch.from_numpy(batch).to(device).unsqueeze(1).float() / 255)
-        pixels = (found * 255).round().to(torch.uint8).squeeze(1)
-        restored[begin : begin + len(rows)] = pixels[: len(rows)].cpu().numpy()
-    return restored
+    return map_images(lambda batch: to_uint8(network(batch).float()), images, device=device, batch_size=batch_size)
 
 
 @torch.no_grad()
 def restore_batch(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Maps released images (B, 1, H, W) in [0, 1] to restored ones, the same, in steps of 1/255 as they are kept."""
-    return (network(images).float().clamp(0, 1) * 255).round() / 255
+    return to_levels(network(images).float())
 
 
 def save_restorer(network: Restorer, path: Path) -> None:

@@ -15,8 +15,8 @@ from reidbench.conformance.finding import Finding, failed, short
 from reidbench.conformance.samples import SEED, Sample, all_kinds, textured
 from reidbench.defenses.base import Defense
 from reidbench.defenses.random import ReleaseRandom
-from reidbench.defenses.release import to_unit
 from reidbench.errors import ReidbenchError
+from reidbench.images import to_unit
 
 NAME = "gradient"
 

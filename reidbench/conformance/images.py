@@ -25,8 +25,9 @@ from reidbench.conformance.scale import SMALLEST, Scale, refusal
 from reidbench.conformance.state import Maker, check_state
 from reidbench.defenses.base import Defense
 from reidbench.defenses.random import ReleaseRandom
-from reidbench.defenses.release import TOLERANCE, draw_batch, to_unit
+from reidbench.defenses.release import TOLERANCE, draw_batch
 from reidbench.errors import PluginError, ReidbenchError
+from reidbench.images import to_unit
 
 STRUCTURE = ("exception", "shape", "device", "dtype", "no NaN", "range", "no change in place")
 

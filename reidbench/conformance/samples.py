@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench.defenses.base import BaseDefense
-from reidbench.defenses.release import release, to_pixels
+from reidbench.defenses.release import release
+from reidbench.images import to_pixels
 
 Pixels = NDArray[np.uint8]
 

@@ -16,8 +16,9 @@ from reidbench.conformance.finding import Finding, failed, first_line
 from reidbench.conformance.samples import SEED, Sample, difference, publish
 from reidbench.defenses.base import BaseDefense, Defense
 from reidbench.defenses.fitted import FittedDefense
-from reidbench.defenses.release import draw_batch, to_unit
+from reidbench.defenses.release import draw_batch
 from reidbench.errors import PluginError, ReidbenchError
+from reidbench.images import to_unit
 
 NAME = "state"
 Maker = Callable[[], BaseDefense]

@@ -14,9 +14,8 @@ from torch import nn
 
 from reidbench.defenses.base import BaseDefense, Privacy
 from reidbench.errors import PluginError, ReidbenchError
+from reidbench.images import map_images
 from reidbench.progress import Progress, Silent
-
-BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +177,6 @@ def fit_model(
     return network.eval(), fitted
 
 
-@torch.no_grad()
 def published_vectors(
     defense: ModelDefense, network: PublishedNetwork, pixels: NDArray[np.uint8], *, device: torch.device
 ) -> NDArray[np.float32]:
@@ -190,16 +188,14 @@ def published_vectors(
         PluginError: the network made another shape, or NaN.
     """
     network = network.to(device).eval()
-    parts = []
-    for begin in range(0, len(pixels), BATCH):
-        rows = pixels[begin : begin + BATCH]
-        batch = np.zeros((BATCH, *pixels.shape[1:]), dtype=np.uint8)
-        batch[: len(rows)] = rows
-        vectors = network.embed(torch.from_numpy(batch).to(device).unsqueeze(1).float() / 255)
-        if vectors.ndim != 2 or len(vectors) != BATCH:
-            raise PluginError(f"{defense.name}: embed() made shape {tuple(vectors.shape)} of {BATCH} images")
-        parts.append(vectors[: len(rows)].float().cpu().numpy())
-    found: NDArray[np.float32] = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        vectors = network.embed(images)
+        if vectors.ndim != 2 or len(vectors) != len(images):
+            raise PluginError(f"{defense.name}: embed() made shape {tuple(vectors.shape)} of {len(images)} images")
+        return vectors.float()
+
+    found: NDArray[np.float32] = map_images(embed, pixels, device=device)
     if not np.isfinite(found).all():
         raise PluginError(f"{defense.name}: embed() returned NaN or infinite values")
     return found

@@ -13,26 +13,11 @@ from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
 from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom, stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
+from reidbench.images import BATCH, to_levels, to_pixels, to_unit
 from reidbench.progress import Progress, Silent
 
-BATCH = 128
 # Floating-point dust past the range is rounded away with the pixels; more than half a grey level is a mistake.
 TOLERANCE = 0.5 / 255
-
-
-def to_unit(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """(B, H, W) uint8 to (B, 1, H, W) float32 in [0, 1]."""
-    # A copy, since a memory-mapped store is read-only and torch warns of such arrays.
-    copied = torch.from_numpy(np.array(pixels))
-    if device.type == "cuda":
-        # From pinned memory the copy is queued behind what the GPU is doing, and the CPU goes on to the next step.
-        copied = copied.pin_memory()
-    return copied.to(device, non_blocking=True).unsqueeze(1).to(torch.float32).div_(255)
-
-
-def to_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
-    """(B, 1, H, W) in [0, 1] to (B, H, W) uint8, rounded to the nearest grey level. Inverse of :func:`to_unit`."""
-    return (images * 255).round_().clamp_(0, 255).to(torch.uint8).squeeze(1).cpu().numpy()
 
 
 def release(
@@ -123,8 +108,7 @@ def apply(defense: Defense, images: torch.Tensor, rng: ReleaseRandom) -> torch.T
 
 def draw_batch(defense: Defense, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """An attacker's own run of the mechanism on a batch, rounded to grey levels as a release is."""
-    after = apply(defense, images, TrainingRandom(generator, len(images)))
-    return after.mul(255).round_().clamp_(0, 255).div_(255)
+    return to_levels(apply(defense, images, TrainingRandom(generator, len(images))))
 
 
 def _release_cohort(

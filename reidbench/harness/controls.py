@@ -9,6 +9,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.metadata import metadata_score
 from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.images import to_unit
 from reidbench.records.figures import nan_mean
 from reidbench.records.ladder import Negatives
 from reidbench.records.schema import Controls
@@ -30,7 +31,7 @@ def judge_controls(
         undefended: the attackers trained on originals.
     """
     test = parts["test"]
-    vectors: NDArray[np.float32] = test.pixels.reshape(len(test), -1).astype(np.float32) / np.float32(255)
+    vectors: NDArray[np.float32] = to_unit(test.pixels).flatten(1).numpy()
     metadata, pixels = {}, {}
     for negatives, chosen in pairs.items():
         metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)

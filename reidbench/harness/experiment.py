@@ -42,7 +42,7 @@ from reidbench.steps.restoration import Restored
 # Pairs are the same for every defense, seed and preset on a cohort: only so can runs be compared pair by pair.
 PAIR_SEED = 14
 # Where the code lies that turns what steps made into figures.
-ROOMS = ("cohorts", "metrics", "utility", "records", "settings", "steps", "harness")
+ROOMS = ("images", "cohorts", "metrics", "utility", "records", "settings", "steps", "harness")
 MAX_PAIRS = 100_000  # The seed's number of test pairs.
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from reidbench.images import BATCH, map_images
 from reidbench.networks.backbones import build_backbone
 
 
@@ -85,9 +86,8 @@ def resize(images: torch.Tensor, size: int | None) -> torch.Tensor:
     return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
-@torch.no_grad()
 def embed_images(
-    network: nn.Module, images: NDArray[np.uint8], *, device: torch.device, batch_size: int = 128
+    network: nn.Module, images: NDArray[np.uint8], *, device: torch.device, batch_size: int = BATCH
 ) -> NDArray[np.float32]:
     """Maps images (N, H, W) uint8 to vectors (N, D) in evaluation mode.
 
@@ -96,15 +96,10 @@ def embed_images(
     """
     rows, copies = _distinct(images)
     network = network.to(device).eval()
-    parts = []
-    for begin in range(0, max(len(rows), 1), batch_size):
-        chosen = rows[begin : begin + batch_size]
-        batch = np.zeros((batch_size, *images.shape[1:]), dtype=np.uint8)
-        batch[: len(chosen)] = images[chosen]
-        pixels = torch.from_numpy(batch).to(device).unsqueeze(1).float() / 255
-        parts.append(network(pixels)[: len(chosen)].float().cpu().numpy())
-    vectors: NDArray[np.float32] = np.concatenate(parts)[copies]
-    return vectors
+    vectors: NDArray[np.float32] = map_images(
+        lambda batch: network(batch).float(), images, device=device, batch_size=batch_size, rows=rows
+    )
+    return vectors[copies]
 
 
 def _distinct(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
+from reidbench.images import to_unit
 from reidbench.networks import training
 from reidbench.progress import Progress
 
@@ -41,7 +42,7 @@ class _Learner(lightning.LightningModule):
         return torch.optim.Adam(self.network.parameters(), lr=self._lr)
 
     def training_step(self, rows: NDArray[np.int64], number: int) -> torch.Tensor:
-        images = torch.from_numpy(self._pixels[rows]).to(self.device).unsqueeze(1).float() / 255
+        images = to_unit(self._pixels[rows], self.device)
         loss = self._loss(images, rows)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
         return loss

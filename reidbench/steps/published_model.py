@@ -84,7 +84,7 @@ class TrainedModel:
             "options": hyperparameters(defense),
             "distribution": [found.distribution, found.version],
             "source": source_digest(type(defense)),
-            "code": code_version("reidbench.defenses"),
+            "code": code_version("reidbench.defenses", "reidbench.images"),
             "rows": "train" if coins is None else hashlib.sha256(self._rows.tobytes()).hexdigest(),
             "seed": self._seed,
             "device": settings.device.type,

@@ -17,8 +17,9 @@ from reidbench.cohorts.base import Cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense, Privacy
 from reidbench.defenses.fingerprint import by_content
 from reidbench.defenses.fitted import FittedDefense
-from reidbench.defenses.release import draw_batch, release, to_unit
+from reidbench.defenses.release import draw_batch, release
 from reidbench.errors import PluginError, ReidbenchError
+from reidbench.images import to_unit
 from reidbench.networks.precision import in_full
 from reidbench.plugins import Found
 from reidbench.progress import Progress
@@ -188,7 +189,7 @@ class Release(Published):
             "options": by_content(self._options),
             "distribution": [found.distribution, found.version],
             "source": source_digest(type(defense)),
-            "code": code_version("reidbench.defenses"),
+            "code": code_version("reidbench.defenses", "reidbench.images"),
             "seed": seed,
             # The arithmetic's own versions: kernels round as they do, and NumPy may change what a generator gives.
             "device": device.type,

@@ -39,7 +39,7 @@ def training_key(model: Any, settings: Settings, *code: str) -> dict[str, Any]:
         "name": model.name,
         "options": hyperparameters(model),
         "source": source_digest(type(model)),
-        "code": code_version(*code),
+        "code": code_version(*code, "reidbench.images"),
         "seed": settings.seed,
         "device": settings.device.type,
         "torch": torch.__version__,

@@ -12,11 +12,11 @@ from reidbench import metrics
 from reidbench.attackers.network import NetworkAttacker
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
-from reidbench.defenses.release import to_unit
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
 from reidbench.harness.score_sources import Linked
+from reidbench.images import to_unit
 from reidbench.networks.gradcam import convolutions, first_and_middle, siamese_cam
 from reidbench.networks.siamese import Resized
 from reidbench.progress import Progress

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from reidbench.images import to_unit
 from reidbench.networks import training
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.history import Training
@@ -105,7 +106,7 @@ class _Diagnosis(lightning.LightningModule):
         """The loss of one batch; its draws follow from (seed, step)."""
         generator = torch.Generator(self.device)
         generator.manual_seed(training.seed_of(self._seed, "step", self.global_step))
-        images = torch.from_numpy(self._pixels[index]).to(self.device).unsqueeze(1).float() / 255
+        images = to_unit(self._pixels[index], self.device)
         labels = self._labels[torch.from_numpy(index)].to(self.device)
         loss = _loss(self.network(self._augmentation(images, generator)).float(), labels)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)

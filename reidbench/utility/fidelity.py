@@ -9,6 +9,8 @@ import torch
 from kornia.metrics import ssim as kornia_ssim
 from numpy.typing import NDArray
 
+from reidbench.images import to_unit
+
 WINDOW = 11  # Wang et al. (2004): an 11×11 Gaussian window.
 BATCH = 256
 
@@ -26,10 +28,7 @@ def fidelity(originals: NDArray[np.uint8], released: NDArray[np.uint8], *, devic
         return math.nan, math.nan
     similarity, squared = 0.0, 0.0
     for start in range(0, len(originals), BATCH):
-        a, b = (
-            torch.from_numpy(np.array(x[start : start + BATCH])).to(device).unsqueeze(1).float().div(255)
-            for x in (originals, released)
-        )
+        a, b = (to_unit(images[start : start + BATCH], device) for images in (originals, released))
         similarity += float(kornia_ssim(a, b, WINDOW).mean(dim=(1, 2, 3)).sum())
         squared += float((a - b).double().pow(2).sum())
     mean_squared = squared / originals.size

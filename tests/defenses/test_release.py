@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from reidbench import CohortDefense, Defense, PluginError
 from reidbench.defenses.base import BaseDefense, Privacy
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom
-from reidbench.defenses.release import draw_batch, release, to_pixels, to_unit
+from reidbench.defenses.release import draw_batch, release
+from reidbench.images import to_pixels, to_unit
 
 
 class Noise(Defense):

@@ -20,8 +20,9 @@ from reidbench.conformance.fitting import small_set
 from reidbench.conformance.gradient import check_gradient
 from reidbench.defenses.base import BaseDefense
 from reidbench.defenses.fitting import fit_defense
-from reidbench.defenses.release import draw_batch, release, to_unit
+from reidbench.defenses.release import draw_batch, release
 from reidbench.errors import PluginError
+from reidbench.images import to_unit
 
 ROOT = Path(__file__).parents[2]
 LISTED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["reidbench"]

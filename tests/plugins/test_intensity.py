@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageOps
 
 from reidbench import ReidbenchError
-from reidbench.defenses.release import to_pixels, to_unit
+from reidbench.images import to_pixels, to_unit
 from reidbench_plugins.intensity_normalize import IntensityNormalize
 from reidbench_plugins.jpeg import Jpeg
 from reidbench_plugins.quantize import Quantize

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from reidbench.cohorts.pixels.intensity import stretch
 from reidbench.errors import ReidbenchError, UnreadableImage
+from reidbench.images import round_grey
 
 #: Part of a store's key: to be raised with any change of what the functions here return.
 VERSION = 1
@@ -64,8 +65,7 @@ def squash(grey: Image.Image, size: int) -> NDArray[np.uint8]:
         grey = grey.resize((size, size), Image.Resampling.BILINEAR)
     if grey.mode == "L":
         return np.array(grey)
-    values: NDArray[np.float32] = np.clip(np.rint(np.asarray(grey)), 0, 255)
-    return values.astype(np.uint8)
+    return round_grey(np.asarray(grey))
 
 
 def _open(path: Path) -> Image.Image:

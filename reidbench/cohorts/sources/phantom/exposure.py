@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reidbench.cohorts.sources.phantom.projection import project
 from reidbench.cohorts.sources.phantom.scene import Scene
+from reidbench.images import to_pixels
 
 Array = NDArray[np.float64]
 
@@ -97,5 +98,5 @@ def render(
             visit = {name: torch.from_numpy(values[some.part]).to(device) for name, values in v.items()}
             noise = torch.from_numpy(grain[some.part]).to(device)
             grey = expose(some.lines, visit, some.pixel, noise) * _shutter(size, visit["u"])
-            out[some.part] = (grey * 255.0).round_().to(torch.uint8).cpu().numpy()
+            out[some.part] = to_pixels(grey.unsqueeze(1))
     return out
