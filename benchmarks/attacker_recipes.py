@@ -26,11 +26,11 @@ from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.attackers.verification import Verification
+from reidbench.choosing import choose_dataset
 from reidbench.cohorts.base import Cohort, remap
 from reidbench.cohorts.load import load_cohort
-from reidbench.harness.environment import cache_folder
+from reidbench.files import cache_folder
 from reidbench.plugins import Registry
-from reidbench.settings import choose_dataset
 from reidbench.steps.releases import ArraySide
 
 DEV_PATIENTS = 80

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
+from reidbench.choosing import choose_dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.metrics import bootstrap_auc_patients, effective_number
 from reidbench.plugins import Registry
-from reidbench.settings import choose_dataset
 
 # Standard deviations of a patient's likeness to itself, to others, and of each score; and what one patient adds.
 OWN = OTHER = NOISE = 0.5

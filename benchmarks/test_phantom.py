@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench.cohorts.sources.phantom import Phantom
-from reidbench.cohorts.sources.phantom.projection import FIELD, TISSUE, project
+from reidbench.cohorts.sources.phantom.pose import FIELD
+from reidbench.cohorts.sources.phantom.projection import TISSUE, project
 from reidbench.cohorts.sources.phantom.scene import APERTURE, Scene
 
 SIZE = 64

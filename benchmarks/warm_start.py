@@ -16,21 +16,15 @@ import torch
 
 from reidbench import metrics
 from reidbench.attackers.base import Attacker
+from reidbench.choosing import choose_dataset, choose_defenses, dataset_options, defense_text
 from reidbench.cli.console import Terminal
 from reidbench.cohorts.load import load_cohort
-from reidbench.harness.environment import cache_folder
+from reidbench.files import cache_folder
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
 from reidbench.plugins import Registry
 from reidbench.records import figures
-from reidbench.settings import (
-    DEFAULT_ATTACKERS,
-    choose_dataset,
-    choose_defenses,
-    dataset_options,
-    defense_text,
-    make_settings,
-)
+from reidbench.settings import DEFAULT_ATTACKERS, make_settings
 from reidbench.steps.attackers import Trained, train_attacker
 from reidbench.steps.releases import Release
 

@@ -125,3 +125,11 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def cache_folder() -> Path:
+    """The folder of the caches: ``REIDBENCH_CACHE``, or ``reidbench`` in the user's cache folder."""
+    import platformdirs
+
+    given = os.environ.get("REIDBENCH_CACHE")
+    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("reidbench"))

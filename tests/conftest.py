@@ -91,10 +91,11 @@ def tiny_run(tmp_path_factory):
     """Real records with their scores in seconds: a noise at two strengths, on a phantom of 60 patients; in process."""
     import torch
 
+    from reidbench.choosing import choose_dataset, choose_defenses
     from reidbench.harness.run import run
     from reidbench.plugins import Registry
     from reidbench.progress import Silent
-    from reidbench.settings import choose_dataset, choose_defenses, make_settings
+    from reidbench.settings import make_settings
 
     folder = tmp_path_factory.mktemp("tiny_run")
     registry = Registry([EXAMPLE])

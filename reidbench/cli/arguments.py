@@ -40,10 +40,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no noti
 
 def progress_bar(quiet: bool) -> Progress:
     """What shows progress: nothing if ``quiet``."""
-    from reidbench.cli.console import Terminal
-    from reidbench.progress import Silent
+    if quiet:
+        from reidbench.progress import Silent
 
-    return Silent() if quiet else Terminal()
+        return Silent()
+    from reidbench.cli.console import Terminal
+
+    return Terminal()
 
 
 def settings_of(
@@ -60,7 +63,8 @@ def settings_of(
     devices: int | None = None,
 ) -> Settings:
     """Settings from what was typed, all of it checked; the default attackers where none is named, and every rung."""
-    from reidbench.harness.environment import cache_folder, choose_device
+    from reidbench.files import cache_folder
+    from reidbench.harness.environment import choose_device
     from reidbench.settings import DEFAULT_ATTACKERS, make_settings
 
     return make_settings(

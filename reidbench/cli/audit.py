@@ -46,10 +46,10 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Attack a dataset as it is, and tell how well each of its test patients can be linked."""
+    from reidbench.choosing import choose_dataset
     from reidbench.plugins import Registry
     from reidbench.report.text.audit import as_csv, as_data, as_markdown, print_audit
     from reidbench.report.text.leaderboard import write
-    from reidbench.settings import choose_dataset
     from reidbench.studies.audit import audit as run_audit
 
     require_folder(out)

@@ -25,10 +25,10 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Tell what is there: images, patients, follow-ups, findings, unreadable files, duplicates."""
+    from reidbench.choosing import choose_dataset
     from reidbench.cohorts.check import check_dataset
-    from reidbench.harness.environment import cache_folder
+    from reidbench.files import cache_folder
     from reidbench.plugins import Registry
-    from reidbench.settings import choose_dataset
 
     source = choose_dataset(Registry(plugins_dir or ()), dataset, root)
     report = check_dataset(source, size=size, cache=cache_folder(), progress=progress_bar(quiet))

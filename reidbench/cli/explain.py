@@ -52,10 +52,10 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Draw siamese Grad-CAM maps of pairs before and after a defense, at the first and a middle layer."""
+    from reidbench.choosing import choose_dataset, choose_defenses
     from reidbench.errors import ReidbenchError
     from reidbench.plugins import Registry
     from reidbench.report.pictures.attention import as_data, as_text, draw_attention
-    from reidbench.settings import choose_dataset, choose_defenses
     from reidbench.studies.explain import explain as look
 
     if out.is_dir():

@@ -51,13 +51,13 @@ def check_defense(
         arguments = [name, f"--device={device}"] + ([f"--sheet={sheet.absolute()}"] if sheet else [])
         arguments += [f"--plugins-dir={folder}" for folder in plugins_dir or ()] + ["--json"] * as_json
         _check_apart(name.partition(":")[0], arguments, timeout, as_json)
+    from reidbench.choosing import choose_dataset, choose_defenses
     from reidbench.conformance import broken
     from reidbench.conformance import check_defense as check
     from reidbench.defenses.model import ModelDefense
     from reidbench.harness.environment import choose_device
     from reidbench.plugins import Registry
     from reidbench.report.pictures.before_after import draw_sheet
-    from reidbench.settings import choose_dataset, choose_defenses
 
     registry = Registry(plugins_dir or ())
     chosen = choose_defenses(registry, [name])

@@ -62,7 +62,7 @@ def leaderboard(
 
 def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quiet: bool) -> None:
     from reidbench.errors import ReidbenchError
-    from reidbench.harness.environment import cache_folder
+    from reidbench.files import cache_folder
     from reidbench.plugins import Registry
     from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_site

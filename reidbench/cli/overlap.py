@@ -52,11 +52,11 @@ def overlap(
     quiet: Quiet = False,
 ) -> None:
     """Rank patients of A and B that may be one person, with the false ones to be expected at each rank."""
+    from reidbench.choosing import choose_dataset
     from reidbench.errors import ReidbenchError
     from reidbench.plugins import Registry
     from reidbench.report.text.leaderboard import write
     from reidbench.report.text.overlap import CUTS, as_csv, as_data, as_markdown, draw_candidates, print_overlap
-    from reidbench.settings import choose_dataset
     from reidbench.studies.overlap import overlap as search
     from reidbench.studies.overlap import read_known, recovered
 

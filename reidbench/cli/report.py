@@ -34,7 +34,7 @@ def report(
 
 def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> None:
     """Writes the pages of these records and names them."""
-    from reidbench.harness.environment import cache_folder
+    from reidbench.files import cache_folder
     from reidbench.plugins import Registry
     from reidbench.report.figures.matching import read_kept
     from reidbench.report.site import write_pages

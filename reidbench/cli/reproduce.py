@@ -48,9 +48,9 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """Set a table or figure of Packhäuser et al. (2022) beside the same on your copy of the data."""
+    from reidbench.choosing import choose_dataset
     from reidbench.plugins import Registry
     from reidbench.report.text.reproduce import as_data, markdown, write
-    from reidbench.settings import choose_dataset
     from reidbench.studies.paper.data import Copies
     from reidbench.studies.paper.study import Study
     from reidbench.studies.paper.tables import plan_of

@@ -68,10 +68,10 @@ def run(
     progress = progress_bar(quiet)
     with _waiting("starting", quiet=quiet):
         # torch takes seconds to import; everything that the user typed is checked right after it.
+        from reidbench.choosing import choose_dataset, choose_defenses
         from reidbench.harness.run import run as run_all
         from reidbench.plugins import Registry
         from reidbench.records.ladder import parse_ladder
-        from reidbench.settings import choose_dataset, choose_defenses
 
     require_folder(out)
     registry = Registry(plugins_dir or ())

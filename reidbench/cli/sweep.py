@@ -50,7 +50,8 @@ def sweep(
 ) -> None:
     """Run defenses × options × seeds × presets, skip what is recorded, go on after a failure and name it at the end."""
     from reidbench.errors import ReidbenchError
-    from reidbench.harness.environment import cache_folder, choose_device
+    from reidbench.files import cache_folder
+    from reidbench.harness.environment import choose_device
     from reidbench.studies.sweep import Place, make_plan, read_plan
     from reidbench.studies.sweep import sweep as sweep_all
 

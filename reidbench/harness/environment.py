@@ -1,4 +1,4 @@
-"""Where a run took place: versions, device, commit, folders."""
+"""Where a run took place: versions, device, commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-import platformdirs
 import torch
 
 from reidbench.errors import ReidbenchError
@@ -16,12 +15,6 @@ from reidbench.records.schema import Environment, Git
 
 # What a figure may depend on.
 PACKAGES = ("torch", "torchvision", "kornia", "lightning", "pytorch-metric-learning", "numpy", "pandas", "opacus")
-
-
-def cache_folder() -> Path:
-    """``REIDBENCH_CACHE``, or the user's cache folder."""
-    given = os.environ.get("REIDBENCH_CACHE")
-    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("reidbench"))
 
 
 def choose_device(name: str) -> torch.device:

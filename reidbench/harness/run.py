@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from reidbench.choosing import Chosen, dataset_options, defense_text
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.model import ModelDefense
@@ -17,7 +18,7 @@ from reidbench.records import examples
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, RunScores
 from reidbench.records.store import read_record, write_record
-from reidbench.settings import Chosen, Settings, dataset_options, defense_text
+from reidbench.settings import Settings
 from reidbench.steps.releases import Published, Release
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from reidbench.metrics.bootstrap import bounded_tpr
 from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
@@ -110,6 +109,8 @@ def likelihood_ratios(target: ArrayLike, shadows: ArrayLike, included: ArrayLike
     Raises:
         ValueError: shapes differ, a confidence is NaN, or there is no shadow.
     """
+    from scipy import stats  # Slow to import, and needed for published models alone.
+
     values = score_vector(target, "target")
     seen = np.asarray(shadows, dtype=np.float64)
     flags = binary(included, "included")
@@ -171,6 +172,8 @@ def one_run_p_value(correct: int, guesses: int, candidates: int, epsilon: float,
     Raises:
         ValueError: a number out of its range.
     """
+    from scipy import stats
+
     if not 0 <= correct <= guesses <= candidates:
         raise ValueError(f"{correct} correct of {guesses} guesses of {candidates} candidates")
     if not (epsilon >= 0 and 0 <= delta <= 1):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reidbench import metrics
+from reidbench.choosing import dataset_options
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.splits import VALIDATION_SHARE, by_patient
@@ -21,7 +22,7 @@ from reidbench.progress import Progress
 from reidbench.records.figures import judge_ranks, rank_images
 from reidbench.records.ladder import Rung
 from reidbench.records.schema import Record, RetrievalMetrics, VerificationMetrics
-from reidbench.settings import Settings, dataset_options
+from reidbench.settings import Settings
 
 # Nothing is defended, so that every rung is this one: whoever trains on originals trains in the tested scenario.
 ONLY = (Rung("ignorant", "original-released"),)

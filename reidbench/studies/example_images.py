@@ -6,23 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from reidbench.cohorts.base import SPLITS, Cohort, Dataset
+from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
-from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
-from reidbench.defenses.fitted import FittedDefense
-from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
 from reidbench.options import build
-from reidbench.plugins import Found, Registry
+from reidbench.plugins import Registry
 from reidbench.progress import Progress
 from reidbench.records.examples import SUFFIX, example_rows, read_examples
 from reidbench.records.schema import Record
-from reidbench.steps.cache import StepCache
-from reidbench.steps.fitted_defenses import recall
-from reidbench.steps.releases import Release
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,35 +82,13 @@ class ExampleSource:
         before = np.asarray(part.pixels[rows])
         if record.defense.kind == "none":
             return ExampleImages(before, before, "nothing was changed")
-        try:
-            found = self.registry.describe("defense", record.defense.name)
-            cls = self.registry.get("defense", record.defense.name)
-            if not issubclass(cls, BaseDefense):
-                return f"{record.defense.name} is no defense here"
-            defense = build("defense", cls, record.defense.options)
-            if isinstance(defense, FittedDefense):
-                fitted = self._recall(defense, found, cohort, record)
-                if fitted is None:
-                    return "it was trained first, and its weights are no longer in the cache"
-                defense = fitted
-            if isinstance(defense, CohortDefense):
-                after = _release(defense, part, np.arange(len(part)), record.seed)[rows]
-            elif isinstance(defense, Defense):
-                after = _release(defense, part, rows, record.seed)
-            else:
-                return f"a defense of kind {record.defense.kind} publishes no images"
-        except ReidbenchError as error:
-            return f"they could not be made again: {error}"
-        return ExampleImages(before, after, f"made again by {found.distribution} {found.version}, seed {record.seed}")
+        from reidbench.studies.remake import remake  # It imports torch, which a page of kept images does without.
 
-    def _recall(self, defense: FittedDefense, found: Found, cohort: Cohort, record: Record) -> FittedDefense | None:
-        cache, told = StepCache(self._cache / "steps"), record.defense.fitting
-        there = torch.device(record.environment.device)
-        parts = {split: cohort.part(split) for split in SPLITS}
-        release = Release(defense, found, parts, seed=record.seed, cache=cache, device=there, progress=self._progress)
-        if told is None:
-            return None
-        return recall(defense, release.key, told.checkpoint_sha256, cache=cache, device=torch.device("cpu"))
+        made = remake(record, cohort, rows, self.registry, self._cache, self._progress)
+        if isinstance(made, str):
+            return made
+        after, found = made
+        return ExampleImages(before, after, f"made again by {found.distribution} {found.version}, seed {record.seed}")
 
     def _cohort(self, record: Record) -> Cohort | str:
         data = record.dataset
@@ -149,14 +120,3 @@ class ExampleSource:
         if cohort.revision != data.revision:
             return f"the {data.name} of this version is another revision than the record's"
         return cohort
-
-
-def _release(defense: BaseDefense, part: Cohort, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
-    return release(
-        defense,
-        np.asarray(part.pixels[rows]),
-        part.frame["image_id"].iloc[rows].tolist(),
-        part.frame["patient"].to_numpy()[rows],
-        seed=seed,
-        device=torch.device("cpu"),
-    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.attackers.network import NetworkAttacker
+from reidbench.choosing import Chosen, dataset_options, defense_text
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.errors import ReidbenchError, did_you_mean
@@ -22,7 +23,7 @@ from reidbench.networks.siamese import Resized
 from reidbench.progress import Progress
 from reidbench.records.figures import LOW_FPR
 from reidbench.records.ladder import Rung
-from reidbench.settings import Chosen, Settings, dataset_options, defense_text
+from reidbench.settings import Settings
 from reidbench.steps.releases import Published
 
 IGNORANT, INFORMED = Rung("ignorant", "original-released"), Rung("informed", "original-released")

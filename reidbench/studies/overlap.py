@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.attackers.base import Attacker
+from reidbench.choosing import dataset_options
 from reidbench.cohorts.base import Cohort, Dataset, remap
 from reidbench.cohorts.load import load_cohort
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
 from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
-from reidbench.settings import Settings, dataset_options
+from reidbench.settings import Settings
 from reidbench.steps.attackers import Trained, embed
 from reidbench.steps.releases import Images
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reidbench.choosing import Chosen, choose_dataset, choose_defenses, dataset_options, defense_text
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
@@ -29,15 +30,7 @@ from reidbench.progress import Progress
 from reidbench.records.ladder import parse_ladder
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
-from reidbench.settings import (
-    DEFAULT_ATTACKERS,
-    Chosen,
-    choose_dataset,
-    choose_defenses,
-    dataset_options,
-    defense_text,
-    make_settings,
-)
+from reidbench.settings import DEFAULT_ATTACKERS, make_settings
 
 State = Literal["recorded", "known", "failed"]
 

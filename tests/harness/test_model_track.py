@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from reidbench import ReidbenchError, metrics
+from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.load import load_cohort
 from reidbench.harness.model_track import _Distance
 from reidbench.harness.run import run
@@ -30,7 +31,7 @@ from reidbench.report.site.record_page import record_context
 from reidbench.report.text.leaderboard import render
 from reidbench.report.text.repeat import repeat_command
 from reidbench.report.text.terminal import print_summary
-from reidbench.settings import choose_dataset, choose_defenses, make_settings
+from reidbench.settings import make_settings
 
 DEFENSE = "dp_training:noise_multiplier=0.7,steps=12,batch_size=16,lr=0.02"
 LITTLE = {

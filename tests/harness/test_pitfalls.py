@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from reidbench import Attacker, Training
+from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.experiment import Experiment
@@ -23,7 +24,7 @@ from reidbench.progress import Silent
 from reidbench.records import figures
 from reidbench.records.ladder import Rung
 from reidbench.records.schema import DefenseInfo
-from reidbench.settings import choose_dataset, choose_defenses, make_settings
+from reidbench.settings import make_settings
 from reidbench.steps.releases import ATTACKERS_VALIDATION
 
 CPU = torch.device("cpu")

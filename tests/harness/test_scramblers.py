@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.harness.run import run
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records.ladder import Rung
-from reidbench.settings import choose_dataset, choose_defenses, make_settings
+from reidbench.settings import make_settings
 
 PLUGINS = Path(__file__).parent / "scramblers"
 SCRAMBLERS = ("pixel_order", "inversion", "quarter_turn")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from reidbench import FittedDefense, hookimpl
+from reidbench.choosing import choose_defenses
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.files import content_digest
@@ -21,7 +22,7 @@ from reidbench.plugins import Found, Registry
 from reidbench.progress import Silent
 from reidbench.records.ladder import parse_ladder
 from reidbench.records.store import read_record
-from reidbench.settings import choose_defenses, make_settings
+from reidbench.settings import make_settings
 from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import ArraySide, MechanismSide, Release
 from reidbench.studies.example_images import ExampleSource

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -58,12 +57,21 @@ def run_jobs(jobs: Iterator[Job], count: int, dataset: Dataset, workers: int | N
         yield decode_job(next(jobs))
         count -= 1
         left = (time.perf_counter() - began) * count
-        workers = joblib.cpu_count() if left > _WORTH_PROCESSES_SECONDS else 1
+        workers = _cores() if left > _WORTH_PROCESSES_SECONDS else 1
     if not parallel or workers is None or workers <= 1:
         yield from map(decode_job, jobs)
         return
+    import joblib  # Importing it takes longer than decoding a small dataset.
+
     pool = joblib.Parallel(n_jobs=min(workers, count), batch_size=1, return_as="generator_unordered")
     yield from pool(joblib.delayed(decode_job)(job) for job in jobs)
+
+
+def _cores() -> int:
+    import joblib
+
+    count: int = joblib.cpu_count()
+    return count
 
 
 def _importable(cls: type) -> bool:

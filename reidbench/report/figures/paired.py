@@ -13,7 +13,6 @@ from math import hypot, nan, sqrt
 from statistics import fmean, stdev
 
 import numpy as np
-from scipy.special import stdtrit
 
 from reidbench import metrics
 from reidbench.records.schema import Interval
@@ -122,6 +121,8 @@ def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Int
     value, low, high = (fmean(getattr(change, end) for change in changes) for end in ("value", "low", "high"))
     count = len(changes)
     if count > 1:
+        from scipy.special import stdtrit  # One seed needs no quantile.
+
         spread = stdev(change.value for change in changes) / sqrt(count)
         spread *= float(stdtrit(count - 1, (1 + level) / 2))
         low, high = value - hypot(value - low, spread), value + hypot(high - value, spread)

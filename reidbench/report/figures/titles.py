@@ -31,6 +31,8 @@ class Titles:
         All options that are set are named where the defense is not installed.
         """
         name, options = record.defense.name, record.defense.options
+        if not options:  # The class, and torch with it, is imported only for its defaults.
+            return defense_label(record)
         defaults = self._defaults(name)
         if defaults is None:
             return defense_label(record)

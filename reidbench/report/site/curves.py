@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from reidbench.metrics import QueryRanks
 
@@ -25,6 +24,8 @@ def cumulative_match(ranks: QueryRanks) -> NDArray[np.float64]:
 
 def chance_match(ranks: QueryRanks) -> NDArray[np.float64]:
     """What guessing gives: 1 − C(n − R, k) / C(n, k) for R right images among n, averaged over the probes; (K,)."""
+    from scipy.special import gammaln
+
     asked = ranks.asked
     if not asked.any():
         return np.empty(0)

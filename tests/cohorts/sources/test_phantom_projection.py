@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from reidbench.cohorts.sources.phantom.exposure import expose
-from reidbench.cohorts.sources.phantom.projection import Rays, pose, project, ray_constants
+from reidbench.cohorts.sources.phantom.pose import pose
+from reidbench.cohorts.sources.phantom.projection import Rays, project, ray_constants
 from reidbench.cohorts.sources.phantom.scene import Scene, rotation, steps
 
 SIZE = 24

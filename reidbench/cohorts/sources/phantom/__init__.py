@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,11 +14,11 @@ from reidbench.cohorts.sources.phantom import findings, foreign
 from reidbench.cohorts.sources.phantom import visit as visits
 from reidbench.cohorts.sources.phantom.anatomy import anatomy, draw
 from reidbench.cohorts.sources.phantom.body import body
-from reidbench.cohorts.sources.phantom.exposure import render
-from reidbench.cohorts.sources.phantom.projection import FIELD, pose
+from reidbench.cohorts.sources.phantom.pose import FIELD, pose
 from reidbench.cohorts.sources.phantom.randomness import VERSION, generator
 from reidbench.cohorts.sources.phantom.scene import Scene
 from reidbench.cohorts.sources.phantom.table import as_drawn, table
+from reidbench.source_version import code_version
 
 
 class Phantom(Dataset):
@@ -57,6 +55,8 @@ class Phantom(Dataset):
 
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
         """Images of the rows, (len(rows), size, size) uint8: each depends on its row alone, not on its neighbours."""
+        from reidbench.cohorts.sources.phantom.exposure import render  # It imports torch, which the table does without.
+
         if not len(rows):
             return np.empty((0, size, size), np.uint8)
         rows = as_drawn(rows, self.prefix)
@@ -86,11 +86,8 @@ class Phantom(Dataset):
         return np.stack([draw(self.seed, patient) for patient in as_drawn(rows, self.prefix)["patient_id"]])
 
     def fingerprint(self, frame: pd.DataFrame) -> str:
-        """The phantom's version and a SHA-256 of its source: pixels that other code made are not taken for these."""
-        digest = hashlib.sha256()
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            digest.update(path.read_bytes())
-        return f"phantom v{VERSION} {digest.hexdigest()}"
+        """The phantom's version and that of its code: pixels that other statements made are not taken for these."""
+        return f"phantom v{VERSION} {code_version(__name__)}"
 
     def _worn(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
         """What is seen: nothing where the table has no foreign material, electrodes where it has some not drawn."""
