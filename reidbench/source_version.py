@@ -13,6 +13,7 @@ import importlib.util
 import json
 import sys
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 
@@ -62,10 +63,25 @@ def _gather(module: ModuleType | None, files: set[Path]) -> None:
     if module is None or top in _FOREIGN or path in files or not path.is_file():
         return
     files.add(path)
-    for value in list(vars(module).values()):
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if package and isinstance(name, str) and (name == package or name.startswith(f"{package}.")):
+    if not package:
+        return
+    values = list(vars(module).values())
+    names = {
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) for value in values
+    }
+    # A number or a list that is imported does not say where it came from; the statement does.
+    for name in names | {resolve_name(source, package) for source in _imported_from(path)}:
+        if isinstance(name, str) and (name == package or name.startswith(f"{package}.")):
             _gather(sys.modules.get(name), files)
+
+
+@cache
+def _imported_from(path: Path) -> list[str]:
+    """Modules from which a file imports names as it is loaded, with leading dots where they are relative."""
+    if path.suffix != ".py":
+        return []
+    statements = ast.parse(path.read_bytes()).body
+    return ["." * one.level + (one.module or "") for one in statements if isinstance(one, ast.ImportFrom)]
 
 
 def file_version(path: Path) -> bytes:
@@ -93,11 +109,17 @@ def _form(part: object) -> object:
     Later versions have more fields, which are empty for what earlier ones can say: nothing empty is kept.
     """
     if isinstance(part, ast.AST):
-        fields = {name: _form(value) for name, value in ast.iter_fields(part)}
-        # A constant may be None, False or 0 and say so.
-        kept = {name: value for name, value in fields.items() if value not in (None, []) or name == "value"}
+        kept = {}
+        for name in part._fields:
+            form = _form(getattr(part, name, None))
+            # A constant may be None, False or 0 and say so.
+            if name == "value" or (form is not None and form != []):
+                kept[name] = form
         return [type(part).__name__, kept]
     if isinstance(part, list):
+        # Some versions end a nested format with an empty text, others do not.
+        if any(isinstance(one, ast.FormattedValue) for one in part):
+            part = [one for one in part if getattr(one, "value", None) != ""]
         # A statement that is a text alone does nothing: a docstring, or the description of an attribute.
         return [_form(one) for one in part if not _is_text(one)]
     return part if isinstance(part, str | bool | None) else f"{type(part).__name__} {part!r}"
