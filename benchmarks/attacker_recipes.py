@@ -78,7 +78,7 @@ def option(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
-    """Trains, and prints a row an attacker, a seed and a dataset."""
+    """Trains, and prints one row per attacker, random seed and dataset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("attacker", nargs="+", choices=sorted(KINDS))
     parser.add_argument("--dataset", default="chestxray14")

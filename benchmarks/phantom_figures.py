@@ -179,7 +179,7 @@ def figures(chosen: set[str]) -> None:
 
 
 def sheet(path: Path, size: int = 256) -> None:
-    """Four patients with five visits each, a row a patient."""
+    """Four patients with five visits each, one row per patient."""
     phantom = Phantom()
     frame = phantom.source().frame
     visits = frame.groupby("patient_id").size()

@@ -3,8 +3,8 @@
 python benchmarks/pretrain_phantom.py verification --out reidbench/attackers/phantom
 python benchmarks/pretrain_phantom.py retrieval --out reidbench/attackers/phantom
 
-The patients are those of a seed of their own, so that nobody whom a phantom run tests is among them, unless that run
-asks for this very seed. No real image comes near these weights.
+The patients are generated from a separate seed, so that no patient of a phantom run's test part is among them, unless
+that run sets the same seed. No real image is used for these weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Speed of the attack as a ratio to the way of the seed's published code, both measured in the same run.
+"""Speed of the attack as a ratio to the 2022 paper's published code, both measured in the same run.
 
 Run with ``pytest benchmarks --benchmark-enable``; the ratios stand in the report's extra information.
 """
@@ -15,7 +15,7 @@ from reidbench.attackers.base import Scenario
 from reidbench.attackers.verification import Verification
 from reidbench.images import to_unit
 
-# The seed's test in small: 25,596 images and 100,000 pairs, by 40.
+# The 2022 paper's test, 25,596 images and 100,000 pairs, divided by 40.
 IMAGES, PAIRS, SIZE, BATCH = 640, 2500, 64, 32
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ def attacker(tmp_path_factory):
 
 
 def two_passes_a_pair(attacker, images, first, second):
-    """Scores as the seed's code computes them: both images of every pair go through the network."""
+    """Scores as the 2022 paper's code computes them: both images of every pair go through the network."""
     model = attacker.siamese.eval()
     scores = []
     with torch.no_grad():

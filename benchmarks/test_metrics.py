@@ -51,7 +51,7 @@ def ours(benchmark, function: Callable[[], Any]) -> tuple[Any, float]:
 
 @pytest.fixture(scope="module")
 def pairs():
-    """As many pairs as the seed tests on, half genuine, from few patients with very different numbers of pairs."""
+    """As many pairs as in the 2022 paper, half genuine, from few patients with very different numbers of pairs."""
     rng = np.random.default_rng(0)
     shares = 1 / np.arange(1, 145)
     genuine = rng.choice(144, PAIRS // 2, p=shares / shares.sum())
@@ -102,7 +102,7 @@ def test_all_verification_figures(benchmark, pairs, scikit_learn_run):
 
 @pytest.mark.parametrize(("images", "patients", "most"), [(1_500, 300, 60), (25_596, PATIENTS, 184)])
 def test_retrieval(benchmark, images, patients, most):
-    """The seed's test part: 25,596 images, up to 184 a patient, 128 dimensions."""
+    """The 2022 paper's test part: 25,596 images, up to 184 per patient, 128 dimensions."""
     rng = np.random.default_rng(2)
     share = np.clip(rng.pareto(1.2, patients) + 1, None, 40)
     patient = rng.choice(patients, images, p=share / share.sum())

@@ -15,7 +15,7 @@ import pytest
 
 from reidbench.cohorts.pairing.pairs import build_pairs
 
-# The seed's largest training: 800,000 pairs from the train part of ChestX-ray14.
+# The 2022 paper's largest training: 800,000 pairs from the train part of ChestX-ray14.
 PAIRS = 800_000
 IMAGES, PATIENTS = 75_708, 24_154
 

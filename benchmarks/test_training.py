@@ -1,4 +1,4 @@
-"""Time to an AUC, as a ratio to training in the manner of the seed's published code; both in the same run.
+"""Time to an AUC, as a ratio to training in the manner of the 2022 paper's published code; both in the same run.
 
 Run with ``pytest benchmarks/test_training.py --benchmark-enable``; ratio and images per second stand in the report's
 extra information. Network and size are the same. The reference decodes two PNG files a pair, passes both images of each
@@ -27,7 +27,7 @@ from reidbench.progress import Silent
 
 SIZE, PATIENTS = 64, 250
 CPU = torch.device("cpu")
-# What the reference gets: so many pairs, in batches of the seed's 32, judged now and then.
+# What the reference gets: so many pairs, in batches of 32 as in the 2022 paper, evaluated every so many steps.
 STEPS, EVERY, BATCH = 1200, 100, 32
 
 
@@ -49,7 +49,7 @@ def auc(score_block, patients) -> float:
 
 
 def drawn_pairs(patients: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A list of pairs, half of them genuine, as the seed draws them."""
+    """A list of pairs, half of them genuine, drawn as in the 2022 paper."""
     rng = np.random.default_rng(0)
     rows = {patient: np.flatnonzero(patients == patient) for patient in np.unique(patients)}
     several = [mine for mine in rows.values() if len(mine) > 1]

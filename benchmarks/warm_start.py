@@ -30,7 +30,7 @@ from reidbench.steps.releases import Release
 
 
 def main() -> None:
-    """Trains and prints a row an attacker."""
+    """Trains and prints one row per attacker."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="phantom")
     parser.add_argument("--root", type=Path)

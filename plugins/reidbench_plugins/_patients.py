@@ -59,7 +59,7 @@ class Patients:
         in a cluster.
 
         Args:
-            features: (P, D), a row a patient; distances are Euclidean.
+            features: (P, D), one row per patient; distances are Euclidean.
             k: from 2 to P.
         """
         features = features - features.mean(axis=0)

@@ -299,7 +299,7 @@ class Training:
     def _step(self, losses: torch.Tensor) -> int:
         """One part of a batch; 1 where it was the batch's last, and the weights moved."""
         if self.accountant is None:
-            # As in a private step, the sum is divided by what is expected, not by who came.
+            # As in a private step, the sum is divided by the expected batch size, not by the actual one.
             if len(losses):
                 (losses.sum() / self.plan.batch_size).backward()
                 self.optimizer.step()
@@ -308,7 +308,7 @@ class Training:
         if len(losses):
             losses.mean().backward()
         else:
-            # Nobody came: the noise is added all the same, or the step would tell.
+            # An empty batch: the noise is added all the same, or the step would reveal that it was empty.
             for weights in self.optimizer.params:
                 weights.grad_sample = torch.zeros((0, *weights.shape), device=weights.device)
         self.optimizer.step()
@@ -373,7 +373,7 @@ def learned(history: list[dict[str, float]], findings: torch.Tensor) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps opacus's notices from whoever runs a defense: they are for who writes one."""
+    """Silences opacus's notices, which address authors of defenses and not users."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="opacus")
         warnings.filterwarnings("ignore", message="Full backward hook is firing")

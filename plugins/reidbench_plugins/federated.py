@@ -31,8 +31,8 @@ class Federated(ModelDefense):
 
     With epsilon, each site trains as dp_training does, on its own patients and its own account: since a patient is at
     one site only, the sites' guarantees don't add up. A patient is added to a site or removed from it, and all others
-    stay where they are. The sites trust nobody with their patients, whence each adds the noise that it needs alone: the
-    price is a worse network than one central training of the same epsilon gives.
+    stay where they are. There is no trusted aggregator, so each site adds the noise that its own guarantee needs: the
+    result is a worse network than one central training with the same epsilon gives.
     """
 
     # A loop of our own: Flower's simulation needs Ray, and Flower itself an older typer than the command line's. What
@@ -171,9 +171,9 @@ class _Quiet:
 
 
 def sites_of(train: LabelledImages, sites: int, seed: int) -> NDArray[np.int64]:
-    """Each image's site, (N,) from 0 to ``sites`` - 1: whoever else is there, a patient is at the same one.
+    """Each image's site, (N,) from 0 to ``sites`` - 1; a patient's site does not depend on the other patients.
 
-    A hash of seed and identifier says which. It deals patients out evenly on average only, and a site may get none
+    It is a hash of seed and identifier, which deals patients out evenly on average only, and a site may get none
     where they are few.
     """
     names = train.patients if train.identifiers is None else train.identifiers

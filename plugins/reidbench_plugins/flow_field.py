@@ -33,7 +33,7 @@ class FlowField(AdversarialDefense):
     points are trained in minutes on two CPU cores at 64². With mu = 0.01 they report a verification AUC of 57.7 ± 4.0
     after re-training (81.8 before) and a mean AUC of the findings of 76.2 (80.5).
 
-    No formal guarantee. The release is a fixed function of the image: whoever has the network can apply it.
+    No formal guarantee. The release is a fixed function of the image: anyone with the network can apply it.
     """
 
     name = "flow_field"

@@ -23,7 +23,7 @@ class PrivacyNet(AdversarialDefense):
     trained in minutes on two CPU cores at 64². They differ in the weight of the verifier's loss. Reported are a
     verification AUC of 49.8 ± 2.2 after re-training and a mean AUC of the findings of 57.5.
 
-    No formal guarantee. The release is a fixed function of the image: whoever has the network can apply it.
+    No formal guarantee. The release is a fixed function of the image: anyone with the network can apply it.
     """
 
     name = "privacy_net"

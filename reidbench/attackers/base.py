@@ -36,8 +36,8 @@ class Scenario:
     Attributes:
         patients: (N,) int64, each image's patient, 0..P-1.
         probe: gives images as the attacker holds them (for ``original-released``: originals).
-        gallery: gives images as they are published (for ``original-released``: released, a new draw a call, since
-            whoever knows the mechanism may run it on their own patients as often as they like).
+        gallery: gives images as they are published (for ``original-released``: released, with a new draw per call,
+            since a known mechanism can be run on one's own patients any number of times).
         size: width and height in pixels.
 
     An attacker makes no difference between scenarios: it always forms pairs of a probe view and a gallery view, with
@@ -118,7 +118,7 @@ class Attacker(BaseModel, ABC):
         """Scores of every probe against every gallery image, (Q, D) and (G, D) to (Q, G), equal to :meth:`score`."""
 
     def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """P(same patient) of scores, in [0, 1], same shape; for figures at a threshold such as the seed's 0.5.
+        """P(same patient) of scores, in [0, 1], same shape; for figures at a threshold such as 0.5.
 
         The default is NaN throughout: an attacker that only ranks has no probability, and figures at a threshold are
         then undefined.

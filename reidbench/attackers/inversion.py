@@ -47,7 +47,7 @@ class RestorerOptions(BaseModel):
             "precision": "bf16-mixed",
         },
     }
-    # The seed undoes no defense; its recipe is joined by the strongest restoration there is.
+    # The 2022 paper undoes no defense; its preset uses the strongest restoration.
     presets["paper"] = presets["standard"]
 
     rank: int = Field(768, ge=0, description="main directions that the linear map keeps; 0: no linear map")

@@ -35,7 +35,7 @@ class VectorHeadOptions(BaseModel):
         "quick": {},
         "standard": {"hidden": 512, "dimensions": 128, "epochs": 200, "batch_size": 512},
     }
-    # The seed attacks no vectors; its recipe is joined by the strongest head there is.
+    # The 2022 paper attacks no vectors; its preset uses the strongest head.
     presets["paper"] = presets["standard"]
 
     hidden: int = Field(128, ge=2, description="width of the hidden layer")

@@ -37,7 +37,7 @@ class Source:
     """A dataset's table before any pixel is read.
 
     Attributes:
-        frame: a row an image. Always ``image_id`` (str, unique), ``patient_id`` (any hashable), ``split`` (one of
+        frame: one row per image. Always ``image_id`` (str, unique), ``patient_id`` (any hashable), ``split`` (one of
             ``SPLITS``); where known ``sex`` (M or F), ``age`` (years), ``view`` (PA or AP), ``follow_up`` (index),
             ``days`` or ``years`` since the patient's first image, ``foreign_material`` (0 or 1), and the findings as
             0/1 columns named in ``labels``. File datasets add ``path`` (str, absolute). Unknown values are NaN.
@@ -68,7 +68,7 @@ class Dataset(BaseModel, ABC):
     chunk: ClassVar[int] = 1
     #: Whether :meth:`read` may run in several processes at once.
     parallel: ClassVar[bool] = True
-    #: Whether the images are made up and show nobody: only such images are put into reports.
+    #: Whether the images are generated and show no real patient: only such images are put into reports.
     generated: ClassVar[bool] = False
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Cohort:
 
     Attributes:
         name: the dataset's name.
-        frame: a row an image, as in :class:`Source`, train before val before test, with a fresh index 0..N-1 and
+        frame: one row per image, as in :class:`Source`, train before val before test, with a fresh index 0..N-1 and
             ``patient`` (int64): patients remapped to 0..P-1, since identifiers above 2**24 collide as float32.
         pixels: (N, S, S) uint8, memory-mapped; row i belongs to ``frame`` row i.
         labels: the columns of ``frame`` that are findings.

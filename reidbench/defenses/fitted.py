@@ -19,7 +19,7 @@ from reidbench.defenses.base import Defense
 from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress
 
-#: What a training leaves: a row an epoch, numbers by name.
+#: What a training leaves: one row per epoch, numbers by name.
 History = list[dict[str, float]]
 
 
@@ -44,8 +44,8 @@ class FitData:
 class FittedDefense(Defense):
     """Trains a network on the train split, then works on an image at a time.
 
-    Whoever runs it builds and fits it once for a release seed, keeps the weights, and hands them back to a fresh copy:
-    all that was learned lies in :attr:`network`. Options hold what decides the training.
+    The benchmark builds and fits it once per release seed, stores the weights, and loads them into a fresh instance:
+    everything that was learned must be in :attr:`network`. Everything that determines the training must be an option.
     """
 
     kind = "fitted"
@@ -75,13 +75,13 @@ class FittedDefense(Defense):
         Args:
             network: from :meth:`build`, on the CPU; where it lies afterwards does not matter.
             data: the only images that it may see.
-            seed: decides all randomness: two trainings of one seed on a CPU end with the same weights. Nobody else
-                draws from it. Torch's global generator is seeded with it as well, and given back afterwards.
+            seed: determines all randomness: two trainings with the same seed on a CPU give the same weights. No other
+                step uses this seed. Torch's global generator is seeded with it as well, and restored afterwards.
             device: where to train.
             work_dir: a folder for checkpoints; called again with the same one after a kill, it goes on where it was.
 
         Returns:
-            A row an epoch, numbers by name, for the record. They say how the training went; they are no measure of
+            One row per epoch, numbers by name, for the record. They describe the training; they are no measure of
             privacy, since the networks trained against are no attackers that judge.
 
         Raises:

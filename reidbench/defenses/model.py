@@ -29,7 +29,7 @@ class LabelledImages:
         population: how many patients the mechanism is set up for; a public number. Rates and scales follow from it, and
             not from the patients who are there: whether one more of them is there is what a guarantee keeps secret.
         identifiers: (N,) each image's patient as the dataset names them; None where there are no names but the numbers.
-            Unlike a number, a name stays the same whoever else is there.
+            Unlike a number, a name does not depend on which other patients are present.
     """
 
     pixels: NDArray[np.uint8]
@@ -46,7 +46,7 @@ class Fitted:
     Attributes:
         privacy: what is guaranteed to whom it was trained on; None where nothing is.
         epochs, images_seen: how much of it there was.
-        history: a row an epoch, numbers by name, ``epoch`` (from 1) among them.
+        history: one row per epoch, numbers by name, ``epoch`` (from 1) among them.
         learned: False when the training loss never left that of a network which knows nothing.
     """
 
@@ -148,8 +148,8 @@ def fit_model(
     """Trains the model that a defense publishes.
 
     Args:
-        seed: of weights, sampling and noise. Whoever knows it can take the noise away: what is published for good
-            needs one that nobody knows.
+        seed: of weights, sampling and noise. The noise can be computed and subtracted by anyone who knows the seed, so
+            an actual publication needs a secret one.
         work_dir: for checkpoints.
 
     Raises:

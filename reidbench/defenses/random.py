@@ -89,7 +89,7 @@ class ReleaseRandom(ABC):
         return self._poisson(rate.detach().to("cpu", torch.float32)).to(rate.device, rate.dtype)
 
     def uniform(self, batch: int, *shape: int, device: torch.device | None = None) -> torch.Tensor:
-        """Uniform numbers in [0, 1): (batch, *shape) float32, a row an image."""
+        """Uniform numbers in [0, 1): (batch, *shape) float32, one row per image."""
         return self.uniform_like(torch.empty(batch, *shape, device=device))
 
     @abstractmethod

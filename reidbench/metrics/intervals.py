@@ -135,7 +135,7 @@ def guarded_share(found: Interval, patients: float, level: float) -> Interval:
     """The interval of a share, no narrower at 0 and at 1 than so many patients allow.
 
     A resample holds no patient that the data do not hold. Where none of n was found, none is in any resample, and the
-    percentiles say [0, 0], as if nobody could ever be found. Wilson's interval ("Probable inference, the law of
+    percentiles say [0, 0], as if no patient could ever be found. Wilson's interval ("Probable inference, the law of
     succession, and statistical inference", J. Am. Stat. Assoc. 1927) goes up to z^2 / (n + z^2) there, and covers near
     0 and 1 where others fail (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical
     Science 2001). The wider of the two is taken at either side: the upper end is never below that of 0 of n, the lower

@@ -14,7 +14,7 @@ from reidbench.metrics.roc import Curve, Ranking
 from reidbench.metrics.validation import Bools, Floats, binary, score_vector
 from reidbench.metrics.verification import checked_rate
 
-#: Beyond this nobody claims anything, and no number of patients proves it.
+#: No guarantee in use is weaker than this, and no number of patients could confirm a larger value.
 MOST_EPSILON = 50.0
 
 
@@ -44,7 +44,7 @@ def bootstrap_membership(
     """Figures of a membership attack with intervals from resampling patients, each of whom is one trial.
 
     Args:
-        scores: (P,) a score a patient, higher = more likely a member.
+        scores: (P,) one score per patient, higher = more likely a member.
         member: (P,) booleans.
         fprs: false positive rates, each in [0, 1].
         runs: resamples, P of P patients each.

@@ -11,7 +11,7 @@ class Training:
 
     Attributes:
         epochs, images_seen, seconds: how much of it there was.
-        history: a row an epoch, numbers by name: ``epoch``, ``train_loss``, and ``val_…`` where there is validation.
+        history: one row per epoch, numbers by name: ``epoch``, ``train_loss``, and ``val_…`` where there is validation.
         learned: False when the training loss never left its starting value; such a network says nothing of privacy.
         kept_start: the weights that the training started from did better on validation, and were kept.
     """

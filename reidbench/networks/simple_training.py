@@ -71,7 +71,7 @@ def learn(
         work_dir: for checkpoints; called again with the same one after a kill, it goes on where it was.
 
     Returns:
-        A row an epoch: ``epoch`` (from 1), ``seconds`` and ``train_loss``.
+        One row per epoch: ``epoch`` (from 1), ``seconds`` and ``train_loss``.
     """
     steps = max(1, round(len(pixels) / batch_size))
     return training.run(

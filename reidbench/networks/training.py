@@ -119,7 +119,7 @@ def run(
         patience: stop after so many epochs without a smaller ``val_loss``, and take the weights of the best one.
 
     Returns:
-        The metrics that the module logged, a row an epoch, with ``epoch`` (from 1) and ``seconds``.
+        The metrics that the module logged, one row per epoch, with ``epoch`` (from 1) and ``seconds``.
 
     Raises:
         ReidbenchError: ``work_dir`` holds the checkpoint of another training, or one of several processes failed.
@@ -206,7 +206,7 @@ class _Keeper(Checkpoint):
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         if trainer.world_size > 1:
-            # A process of its own, which nobody has told to be quiet, until it ends.
+            # A worker process has its own loggers; they are silenced until it ends.
             self._open.enter_context(quiet())
             self._open.enter_context(in_one_order())
 
@@ -283,7 +283,7 @@ def in_one_order() -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps Lightning from speaking."""
-    # Lightning speaks through its loggers and through warnings meant for whoever writes the loop.
+    # Lightning reports through its loggers, and through warnings that address the author of a training loop.
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

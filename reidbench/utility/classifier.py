@@ -44,7 +44,7 @@ class ClassifierOptions(BaseModel):
             "precision": "bf16-mixed",
         },
     }
-    # The seed judges no diagnosis; its recipe is judged by the strongest classifier there is.
+    # The 2022 paper measures no diagnostic utility; its preset uses the strongest classifier.
     presets["paper"] = presets["standard"]
 
     backbone: str = Field("resnet_small", description="as for attackers: resnet_small, a torchvision or timm name")

@@ -1,4 +1,4 @@
-"""Batches built from blocks of a patient's images, so that nobody stands alone in a batch."""
+"""Batches built from blocks of a patient's images, so that every image has another of its patient in the batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from reidbench.attackers.paper.patients import Rows, with_several
 
 
 class BlockBatches:
-    """Row numbers in batches, the same for the same seed and epoch; each image of who has two or more, once an epoch.
+    """Row numbers in batches, determined by seed and epoch.
 
-    A patient's images, shuffled, are cut into blocks of 2 to ``block``, and shuffled blocks fill the batches one after
-    another. A block that no longer fits is cut in two, unless that left an image without another of its patient: then
-    the batch stays one or two images short. The last batch takes what is left.
+    Every image of patients with at least two images comes once per epoch. A patient's images, shuffled, are cut into
+    blocks of 2 to ``block``, and shuffled blocks fill the batches one after another. A block that no longer fits is cut
+    in two, unless that left an image without another of its patient: then the batch stays one or two images short. The
+    last batch takes what is left.
 
     Raises:
         ReidbenchError: no patient has two images, or there is only one patient.

@@ -53,7 +53,7 @@ class Distance(PairHead):
 
 
 class PaperRetrieval(PaperAttacker):
-    """Retrieval by the seed's recipe: contrastive loss, cross-batch memory, 1cycle with a frozen backbone and without.
+    """Retrieval by the 2022 paper's recipe: contrastive loss, cross-batch memory, 1cycle, first with a frozen backbone.
 
     Its network takes images of any size: they are trained on at ``size`` and embedded at ``test_size``.
     """

@@ -52,7 +52,7 @@ class SigmoidDifference(PairHead):
 
 
 class PaperVerification(PaperAttacker):
-    """Verification by the seed's recipe: a list of pairs, binary cross-entropy, early stopping."""
+    """Verification by the 2022 paper's recipe: a list of pairs, binary cross-entropy, early stopping."""
 
     name = "verification"
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}

@@ -119,7 +119,7 @@ def _repeated(codes: Rows) -> NDArray[np.bool_]:
 
 
 class _Exchange:
-    """A permutation of second images within cells, in which nobody meets themselves.
+    """A permutation of second images within cells, in which no pair shows one patient twice.
 
     Pairs are in order of cell and patient, and no patient has more than half of a cell's.
     """
@@ -139,7 +139,7 @@ class _Exchange:
         return self.b[self.source]
 
     def shift(self) -> None:
-        """A start without a patient who meets themselves: all second images of a cell move on by the longest run."""
+        """A first permutation without genuine pairs: all second images of a cell are shifted by its longest run."""
         if not len(self.a):
             return
         run = _blocks(self.cell, self.person)
@@ -150,7 +150,7 @@ class _Exchange:
         self.source = self.first + (np.arange(len(self.a)) - self.first + by[self.cell]) % self.size
 
     def mix(self) -> None:
-        """Pairs of a cell, two by two at random, exchange what they got, where nobody then meets themselves."""
+        """Exchanges second images between random pairs of a cell, where that makes no genuine pair."""
         order = self.rng.permutation(len(self.a))
         if self.cell[-1:].any():  # Several cells.
             order = order[np.argsort(self.cell[order], kind="stable")]
@@ -190,8 +190,8 @@ class _Exchange:
     def without_repeats(self) -> NDArray[np.bool_]:
         """Takes out pairs whose impostor pair still comes twice, (P,) those that stay.
 
-        A pair goes with its second image, and whoever had got that gets what the pair had got. Where that doesn't fit,
-        they go too.
+        A pair is removed together with its second image; the pair to which that image was assigned takes the image that
+        the removed pair had. Where that would make a genuine pair, it is removed too.
         """
         stays = np.ones(len(self.a), dtype=np.bool_)
         while True:
@@ -217,6 +217,6 @@ class _Exchange:
         self.source[one], self.source[other] = self.source[other], self.source[one]
 
     def _codes(self, a: Rows, b: Rows) -> Rows:
-        # A number an unordered pair.
+        # One number per unordered pair.
         codes: Rows = np.minimum(a, b) * self.count + np.maximum(a, b)
         return codes

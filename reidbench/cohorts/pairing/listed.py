@@ -15,7 +15,7 @@ _LABELS = {"1": True, "0": False, "1.0": True, "0.0": False}
 
 
 def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
-    """Reads pairs of images of a table from a file: name, tab, name, tab, 1 (same patient) or 0, a pair a line.
+    """Reads pairs of images of a table from a file: name, tab, name, tab, 1 (same patient) or 0, one pair per line.
 
     The pairs keep the order of the file. Those with a name that the table lacks, and those whose label contradicts the
     table's patients, are left out and counted in a note.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-# ChestX-ray14 was first published with ages up to 414: mistyped, of nobody.
+# The first publication of ChestX-ray14 had ages up to 414, which are typing errors.
 _OLDEST = 120
 _SEXES = {"m": "M", "male": "M", "f": "F", "female": "F"}
 _VIEWS = {"pa": "PA", "ap": "AP", "ap supine": "AP", "ap erect": "AP"}

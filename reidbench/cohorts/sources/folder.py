@@ -24,7 +24,7 @@ _NUMBERS = ("follow_up", "days", "foreign_material")
 class Folder(HashSplit):
     """Your own images: a folder with a CSV manifest, or a folder of DICOM files at any depth.
 
-    The manifest has a row an image: its path below the folder, its patient, and what else is known, under names that
+    The manifest has one row per image: its path below the folder, its patient, and what else is known, under names that
     the options give. Without one, all DICOM files are read, and PatientID is the patient. Splits are the manifest's; if
     it has none, patients are assigned by hash.
     """

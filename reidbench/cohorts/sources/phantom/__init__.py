@@ -22,7 +22,7 @@ from reidbench.source_version import code_version
 
 
 class Phantom(Dataset):
-    """A generated chest X-ray cohort: nobody's data, so that every run can be repeated by anybody."""
+    """A generated chest X-ray cohort: it contains no real patient, and every run on it can be repeated anywhere."""
 
     name: ClassVar[str] = "phantom"
     chunk: ClassVar[int] = 32

@@ -32,7 +32,7 @@ class Trait:
     lowest: float = -np.inf
 
 
-#: A number a patient.
+#: One number per patient.
 TRAITS: dict[str, Trait] = {
     # Trunk and soft tissue
     "torso_width": Trait(172, 158, 7.4, 1.0, 130),

@@ -203,7 +203,7 @@ def project(scene: Scene, zoom: Array, size: int, device: torch.device | str = "
     """
     field = FIELD * np.exp(zoom)
     points = _seen(scene.all_points(), field, size)
-    # What lies far away in all of the batch (a finding that nobody has) is left out: its chords would be 0.
+    # Bodies far away in the whole batch (a finding that no patient has) are left out: their chords would be 0.
     near = [name for name, center in scene.centers.items() if (np.abs(center[:, 0]) < 1e5).any()]
     constants = {name: ray_constants(scene.centers[name], scene.axes[name]) for name in near}
     step = max(1, _WORKING // (8 * size * (2 * points.shape[1] + 30 * size)))

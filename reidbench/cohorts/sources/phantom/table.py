@@ -77,7 +77,7 @@ def patient_rows(seed: int, patient_id: str, most: int) -> list[dict[str, object
 def table(
     seed: int, numbers: range, most: int, val: float, test: float, prefix: str = DRAWN, visits: str = "all"
 ) -> pd.DataFrame:
-    """All rows, in the order of patients and visits; splits by hash of the patient, so that adding moves nobody.
+    """All rows, in the order of patients and visits; splits by hash of the patient, so that a larger cohort moves none.
 
     Args:
         seed: of everything drawn.
