@@ -30,37 +30,37 @@ SIDE = 256
 INTRODUCTION = """\
 # Built-in defenses
 
-This page is written by `python docs/generate_defenses.py` from the classes themselves.
+This page is generated from the classes by `python docs/generate_defenses.py`.
 
-Any of them is run with `reidbench run --defense NAME`, `NAME:option=value,…`, at a named operating point with
-`NAME:mild`, or at all of its operating points with `NAME:all` (but for `published`, the authors' own settings of a
-training, which wants a GPU: `NAME:published`). Intensities are in units of the [0, 1] range, lengths in
-pixels of the image as it is attacked: the same blur or cell is a stronger defense at a lower resolution.
+Run a defense with `reidbench run --defense NAME` or `NAME:option=value,…`, at a named operating point with
+`NAME:mild`, or at all of its operating points with `NAME:all`. The exception is `NAME:published`, the settings of a
+training that its authors published, which needs a GPU and is not part of `all`. Intensities are in units of the [0, 1]
+range, lengths in pixels of the attacked image: the same blur or cell is a stronger defense at a lower resolution.
 
-Each option is bounded; a value at which a defense would do nothing is refused, or documented to change nothing. What
-is random is drawn from a stream of its own for each image, so a release has the same bytes whatever the batches.
+Every option is bounded; a value at which a defense would do nothing is refused, or documented to change nothing.
+Random numbers come from a separate stream for each image, so the bytes of a release do not depend on the batches.
 
-Guarantees are those of the mechanism in exact arithmetic; clipping to [0, 1] and rounding to eight bits come after it
-and cost nothing. **An ε belongs to its unit.** Most of these protect a pixel, or m pixels; the bound for a whole image,
-which is what a re-identification attack looks at, is stated beside it and is mostly too large to mean anything; the
-bounds of a patient's several images add up once more. The figures below are for the default options and an image of
-{side}×{side} pixels.
+Guarantees hold for the mechanism in exact arithmetic; clipping to [0, 1] and rounding to eight bits are postprocessing
+and do not weaken them. **An ε belongs to its unit.** Most of these mechanisms protect a pixel, or m pixels. The bound
+for a whole image, which is the object of a re-identification attack, is stated too and is mostly too large to be
+meaningful; the bounds of several images of a patient add up. The figures below are for the default options and an image
+of {side}×{side} pixels.
 
-And a guarantee holds only as long as nobody knows the release seed, which a benchmark's record names: release real
-images with a seed of forty random digits that you keep to yourself, and the record with it, and use each seed once. An
-image's stream is keyed by 128 bits of a hash of the seed, the defense with all its options, and the image's name. What
-differs in one of these shares no noise; two releases of one set of images with one seed, defense and options are the
-same release. But the image behind a name is in no key, nor are the set that it is published in and the images that a
-defense was fitted on: edited since, at another size, or under the same name in another dataset, an image gets the same
-noise again, which can be subtracted. The streams are NumPy's (Philox), which are not cryptographic.
+A guarantee holds only while the release seed is secret, and the record of a benchmark states the seed. To release real
+images, use a seed of forty random digits, keep the seed and the record secret, and use each seed once. The stream of an
+image is keyed by 128 bits of a hash of the seed, the defense with all its options, and the image's name. Releases that
+differ in one of these share no noise; two releases of one set of images with the same seed, defense and options are
+identical. The key does not include the pixels of the image, the set that it is published in, or the images that a
+defense was fitted on: an image that was edited, resized, or published under the same name in another dataset gets the
+same noise again, which can then be subtracted. The streams are NumPy's (Philox), which are not cryptographic.
 
-Not all that is random has so long a seed. Torch's generators take 32 bits of one on the CPU, which can all be tried.
-They draw what `kornia_augment` does, the order in which `k_same_pixel` and `k_same_eigen` take the patients, and the
-trainings of `flow_field` and `privacy_net`; none of these claims a guarantee. They draw the noise of `dp_training` and
-`federated` too, [which do](model-track.md#dp_training).
+Some random numbers come from torch's generators, which on a CPU use only 32 bits of a seed, so that all seeds can be
+tried: those of `kornia_augment`, the order of patients in `k_same_pixel` and `k_same_eigen`, and the trainings of
+`flow_field` and `privacy_net`, none of which claims a guarantee. The noise of `dp_training` and `federated`, which
+[claim one](model-track.md#dp_training), comes from them too.
 
-*Gradients* says whether a finite gradient passes from the release to the image, whatever the options, for an attacker
-or an anonymizer that trains through the defense; `reidbench check-defense` holds a defense to it.
+*Gradients* states whether a finite gradient passes from the release to the image for all options, as needed by an
+attacker or an anonymizer that trains through the defense; `reidbench check-defense` verifies it.
 """
 
 
