@@ -18,9 +18,10 @@ from opacus.optimizers.optimizer_fast_gradient_clipping import DPOptimizerFastGr
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
 from reidbench import LabelledImages, to_unit
+from reidbench.dp import quiet_opacus
 from reidbench.progress import Silent
 from reidbench_plugins._diagnosis import patient_losses
-from reidbench_plugins._private import Plan, Training, quiet
+from reidbench_plugins._private import PrivatePlan, PrivateTraining
 from reidbench_plugins.dp_training import DpTraining
 
 CPU = torch.device("cpu")
@@ -39,8 +40,8 @@ def train(mode: str | None) -> None:
     """A few whole steps of the plugin's own training: sampling, augmentation, gradient, clipping, noise, Adam."""
     defense = DpTraining()
     torch.manual_seed(0)
-    plan = Plan(1.0, BATCH, STEPS, 1e-3, 1.0 if mode else None, 1.0, grad_sample_mode=mode or "hooks")
-    training = Training(defense.network(SIZE, FINDINGS), patients(), plan, seed=0, device=CPU)
+    plan = PrivatePlan(1.0, BATCH, STEPS, 1e-3, 1.0 if mode else None, 1.0, grad_sample_mode=mode or "hooks")
+    training = PrivateTraining(defense.network(SIZE, FINDINGS), patients(), plan, seed=0, device=CPU)
     with tempfile.TemporaryDirectory() as folder:
         training.run(Path(folder), Silent())
 
@@ -53,7 +54,7 @@ def gradients(mode: str | None) -> float:
     images = to_unit(data.pixels)
     findings = torch.from_numpy(data.findings).float()
     best = float("inf")
-    with quiet():
+    with quiet_opacus():
         step = _ghost(network) if mode == "ghost" else _step(network, mode)
         for _ in range(ROUNDS):
             began = time.process_time()
@@ -63,8 +64,8 @@ def gradients(mode: str | None) -> float:
 
 
 def _step(network, mode):
-    plan = Plan(1.0, BATCH, 1, 1e-3, 1.0 if mode else None, 1.0, grad_sample_mode=mode or "hooks")
-    training = Training(network, patients(), plan, seed=0, device=CPU)
+    plan = PrivatePlan(1.0, BATCH, 1, 1e-3, 1.0 if mode else None, 1.0, grad_sample_mode=mode or "hooks")
+    training = PrivateTraining(network, patients(), plan, seed=0, device=CPU)
     return lambda images, findings: training._step(patient_losses(training.model(images), findings))
 
 
@@ -116,5 +117,5 @@ def test_no_mode_is_much_faster_than_the_one_in_use(benchmark):
     plain = gradients(None)
     seconds = {mode: gradients(mode) for mode in MODES}
     benchmark.extra_info.update({f"{mode}_to_plain": took / plain for mode, took in seconds.items()})
-    benchmark.pedantic(gradients, args=(Plan.grad_sample_mode,), rounds=1)
-    assert seconds[Plan.grad_sample_mode] < 1.5 * min(seconds.values())
+    benchmark.pedantic(gradients, args=(PrivatePlan.grad_sample_mode,), rounds=1)
+    assert seconds[PrivatePlan.grad_sample_mode] < 1.5 * min(seconds.values())

@@ -36,6 +36,8 @@ _WHERE = {
     "UnreadableImage": "reidbench.errors",
     "hookimpl": "reidbench.plugins",
     "learn": "reidbench.networks.simple_training",
+    "masked_cross_entropy": "reidbench.networks.losses",
+    "beats_frequencies": "reidbench.networks.losses",
     "round_grey": "reidbench.images",
     "to_pixels": "reidbench.images",
     "to_unit": "reidbench.images",
@@ -66,8 +68,10 @@ __all__ = [
     "Training",
     "UnreadableImage",
     "__version__",
+    "beats_frequencies",
     "hookimpl",
     "learn",
+    "masked_cross_entropy",
     "round_grey",
     "to_pixels",
     "to_unit",
@@ -85,6 +89,7 @@ if TYPE_CHECKING:
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
     from reidbench.images import round_grey, to_pixels, to_unit
+    from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
     from reidbench.networks.siamese import EmbeddingNet
     from reidbench.networks.simple_training import learn
     from reidbench.networks.training import run as train

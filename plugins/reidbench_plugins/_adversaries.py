@@ -23,6 +23,7 @@ from reidbench import (
     History,
     ReidbenchError,
     ReleaseRandom,
+    masked_cross_entropy,
     to_unit,
     train,
 )
@@ -185,7 +186,7 @@ class Adversaries(lightning.LightningModule):
         self._tell("verifier_loss", loss)
         self._step(optimizers[1], loss)
         if self.classifier is not None:
-            loss = _known(self.classifier.train()(made), labels)
+            loss = masked_cross_entropy(self.classifier.train()(made), labels)
             self._tell("classifier_loss", loss)
             self._step(optimizers[2], loss)
 
@@ -195,7 +196,7 @@ class Adversaries(lightning.LightningModule):
         recognized = F.softplus(self.verifier.eval()(made, others))
         loss = self.options.verifier_weight * _balanced(recognized, same, pairs)
         if self.classifier is not None:
-            loss = loss + self.options.classifier_weight * _known(self.classifier.eval()(made), labels)
+            loss = loss + self.options.classifier_weight * masked_cross_entropy(self.classifier.eval()(made), labels)
         return loss
 
     def _step(self, optimizer: Any, loss: torch.Tensor) -> None:
@@ -246,12 +247,6 @@ def _balanced(losses: torch.Tensor, same: torch.Tensor, pairs: torch.Tensor) -> 
     """The mean of the mean over genuine and that over impostor pairs; of one of them, where a batch has no other."""
     means = [losses[chosen].mean() for chosen in (same & pairs, ~same & pairs) if bool(chosen.any())]
     return torch.stack(means).mean() if means else losses.sum() * 0
-
-
-def _known(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    known = ~labels.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from reidbench import LabelledImages, PublishedNetwork, to_unit
+from reidbench import LabelledImages, PublishedNetwork, masked_cross_entropy, to_unit
 
 #: Added to an image's standard deviation: a constant image becomes zeros.
 FLAT = 0.02
@@ -113,9 +113,7 @@ def patient_losses(logits: torch.Tensor, findings: torch.Tensor) -> torch.Tensor
 
     No patient has a say in another's loss: nothing is averaged, paired or contrasted over the batch.
     """
-    known = ~findings.isnan()
-    losses = functional.binary_cross_entropy_with_logits(logits, findings.nan_to_num(), reduction="none")
-    return (losses * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+    return masked_cross_entropy(logits, findings, dim=1)
 
 
 def moved(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -9,19 +9,15 @@ the sampling rate and the scale of the gradient from the length of the data, whi
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from opacus.accountants import create_accountant
-from opacus.accountants.analysis.prv.prvs import PoissonSubsampledGaussianPRV
 from opacus.data_loader import wrap_collate_with_empty
 from opacus.grad_sample import AbstractGradSampleModule, wrap_model
 from opacus.optimizers import DPOptimizer
@@ -31,27 +27,15 @@ from opacus.validators import ModuleValidator
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
-from reidbench import LabelledImages, Privacy, Progress, ReidbenchError
+from reidbench import LabelledImages, Privacy, Progress, ReidbenchError, beats_frequencies, dp
 from reidbench_plugins._diagnosis import PatientImages, moved, patient_losses
 
-#: The tightest of opacus's accountants.
-ACCOUNTANT = "prv"
-#: Its error in epsilon, which it adds to what it says: opacus's own choice.
-EPSILON_ERROR = 0.01
-#: Numbers that the accountant may add up: some seconds and a gigabyte.
-MOST_CELLS = 4_000_000
-#: Noise multipliers that are tried; more than the most leaves nothing of any gradient.
-LEAST_NOISE, MOST_NOISE = 0.1, 1280.0
-#: The range between too little and enough noise is halved until it is this share of the noise.
-FINEST = 1e-4
 CHECKPOINT = "model.ckpt"
-#: A loss this close to that of the findings' frequencies means that the images told the network nothing.
-LEARNED_BELOW = 0.995
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A training.
+class PrivatePlan:
+    """How the diagnostic network is trained, with differential privacy or without.
 
     Attributes:
         sample_rate: the probability that a step takes a patient.
@@ -78,126 +62,16 @@ class Plan:
         """Steps that take every patient once on average."""
         return max(1, round(1 / self.sample_rate))
 
-
-@cache
-def noise_for(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
-    """The noise multiplier with which so many steps give (epsilon, delta), by opacus's accountant.
-
-    The halving of opacus's ``get_noise_multiplier``, which goes on for ever where no noise comes near enough to
-    epsilon, and for hours where the accountant has billions of numbers to add up; here both have an end.
-
-    Args:
-        epsilon: above 0.
-        delta: in (0, 1).
-        sample_rate: the probability that a step takes a patient, in (0, 1].
-        steps: at least 1.
-
-    Returns:
-        A multiplier from :data:`LEAST_NOISE` on, which never spends more than epsilon. It spends at most 1 % of epsilon
-        or 0.01 less than that; more than so much less only where the least noise does, or where what the accountant
-        says leaps over the rest within :data:`FINEST` of the noise, as it does where it cannot tell of less noise.
-
-    Raises:
-        ReidbenchError: no noise up to :data:`MOST_NOISE` comes down to epsilon, as far as the accountant can tell.
-    """
-    tolerance = min(0.01, epsilon / 100)
-    # Where the accountant gives up there is too little noise, or the question is beyond it at any: more noise may help.
-    low, high, reached = 0.0, 10.0, math.inf
-    while not reached <= epsilon:
-        if high >= MOST_NOISE:
-            raise _out_of_reach(epsilon, delta, sample_rate, steps)
-        high *= 2
-        reached = _spent_or_inf(high, sample_rate, steps, delta)
-    # Where the range is that narrow and the tolerance is still missed, `high` is private enough all the same.
-    while epsilon - reached > tolerance and high > LEAST_NOISE and high - low >= FINEST * high:
-        middle = max((low + high) / 2, LEAST_NOISE)
-        here = _spent_or_inf(middle, sample_rate, steps, delta)
-        if here < epsilon:
-            high, reached = middle, here
-        else:
-            low = middle
-    return high
-
-
-def _out_of_reach(epsilon: float, delta: float, sample_rate: float, steps: int) -> ReidbenchError:
-    return ReidbenchError(
-        f"epsilon={epsilon:g}, delta={delta:g}: no noise is found that reaches it in {steps} steps which take "
-        f"{sample_rate:.2g} of the patients each; give another epsilon, a larger delta, fewer steps or rounds, or a "
-        "smaller batch_size"
-    )
-
-
-def _spent_or_inf(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
-    try:
-        return spent(noise_multiplier, sample_rate, steps, delta)
-    except ReidbenchError:
-        return math.inf
-
-
-def delta_for(given: float | None, population: int) -> float:
-    """The delta that was given, or a tenth of 1 / patients.
-
-    Raises:
-        ReidbenchError: it is not below 1 / patients.
-    """
-    delta = 0.1 / population if given is None else given
-    if delta * population >= 1:
-        raise ReidbenchError(
-            f"delta={delta:g} is no less than 1 / {population} patients: publishing one of them would keep to it"
+    def guarantee(self, steps: int, delta: float, unit: str) -> Privacy | None:
+        """What so many steps of this plan spend, for the record; None without noise."""
+        if self.noise_multiplier is None:
+            return None
+        return dp.guarantee(
+            self.noise_multiplier, self.sample_rate, steps, delta, unit=unit, clipping_norm=self.max_grad_norm
         )
-    return delta
 
 
-def guarantee(plan: Plan, steps: int, delta: float, unit: str) -> Privacy | None:
-    """What so many steps of a plan spend, for the record; None without noise."""
-    if plan.noise_multiplier is None:
-        return None
-    return Privacy(
-        epsilon=spent(plan.noise_multiplier, plan.sample_rate, steps, delta),
-        delta=delta,
-        unit=unit,
-        clipping_norm=plan.max_grad_norm,
-        noise_multiplier=plan.noise_multiplier,
-        sample_rate=plan.sample_rate,
-        steps=steps,
-        accountant=ACCOUNTANT,
-    )
-
-
-@cache
-def spent(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
-    """The epsilon of so many steps at this delta, by opacus's accountant; at least 0.
-
-    Raises:
-        ReidbenchError: the accountant cannot tell, or would add up more than :data:`MOST_CELLS` numbers to.
-    """
-    accountant: Any = create_accountant(ACCOUNTANT)
-    accountant.history = [(noise_multiplier, sample_rate, steps)]
-    try:
-        with quiet():
-            # What the accountant itself starts with. It is cheap, and says how many numbers the rest would take.
-            domain = accountant._get_domain(
-                prvs=[PoissonSubsampledGaussianPRV(sample_rate, noise_multiplier)],
-                num_self_compositions=[steps],
-                eps_error=EPSILON_ERROR,
-                delta_error=delta / 1000,
-            )
-            if domain.size > MOST_CELLS:
-                raise ValueError(f"it would take {domain.size:.2g} numbers to add them up")
-            epsilon = float(accountant.get_epsilon(delta, eps_error=EPSILON_ERROR))
-            if not math.isfinite(epsilon):
-                raise ValueError(f"it comes to {epsilon}")
-    # Rounding at a tiny delta shows in any of these.
-    except (ValueError, RuntimeError, ArithmeticError, IndexError, TypeError) as error:
-        raise ReidbenchError(
-            f"noise_multiplier={noise_multiplier:g}, delta={delta:g}: the accountant cannot tell what {steps} steps "
-            f"spend that take {sample_rate:.2g} of the patients each: {error}; give more noise, a larger delta or "
-            "fewer steps"
-        ) from error
-    return max(0.0, epsilon)
-
-
-class Training:
+class PrivateTraining:
     """One training, from where its last checkpoint left it.
 
     Every epoch's draws (whom a step takes, which of their images, how it is moved, the noise) come from generators that
@@ -205,7 +79,7 @@ class Training:
     """
 
     def __init__(
-        self, network: nn.Module, train: LabelledImages, plan: Plan, *, seed: int, device: torch.device
+        self, network: nn.Module, train: LabelledImages, plan: PrivatePlan, *, seed: int, device: torch.device
     ) -> None:
         self.network = network
         self.plan = plan
@@ -227,7 +101,7 @@ class Training:
         self.accountant: Any = None
         if plan.noise_multiplier is not None:
             ModuleValidator.validate(network, strict=True)
-            with quiet():
+            with dp.quiet_opacus():
                 self.model = wrap_model(
                     network, grad_sample_mode=plan.grad_sample_mode, batch_first=True, loss_reduction="mean"
                 )
@@ -241,7 +115,7 @@ class Training:
                 loss_reduction="mean",
                 generator=self._noise,
             )
-            self.accountant = create_accountant(ACCOUNTANT)
+            self.accountant = create_accountant(dp.ACCOUNTANT)
             self.optimizer.attach_step_hook(self.accountant.get_optimizer_hook_fn(sample_rate=plan.sample_rate))
 
     def __len__(self) -> int:
@@ -253,7 +127,7 @@ class Training:
         history = self._resume(work_dir)
         done = sum(int(row["steps"]) for row in history)
         self.network.train()
-        with progress.task("training the published model", self.plan.steps) as advance, quiet():
+        with progress.task("training the published model", self.plan.steps) as advance, dp.quiet_opacus():
             advance(done)
             while done < self.plan.steps:
                 steps = min(self.plan.epoch, self.plan.steps - done)
@@ -366,19 +240,7 @@ def learned(history: list[dict[str, float]], findings: torch.Tensor) -> bool:
     Args:
         findings: (N, L) of the training images, NaN where unknown.
     """
-    rates = findings.nanmean(dim=0).clamp(1e-6, 1 - 1e-6)
-    base = float(patient_losses(torch.logit(rates).expand_as(findings), findings).mean())
-    return bool(history) and history[-1]["train_loss"] < LEARNED_BELOW * base
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences opacus's notices, which address authors of defenses and not users."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="opacus")
-        warnings.filterwarnings("ignore", message="Full backward hook is firing")
-        warnings.filterwarnings("ignore", message="Optimal order is the")
-        yield
+    return bool(history) and beats_frequencies(history[-1]["train_loss"], findings, per_image=True)
 
 
 def seed_of(*parts: object) -> int:

@@ -17,9 +17,10 @@ from reidbench import (
     ModelDefense,
     Privacy,
     Progress,
+    dp,
 )
 from reidbench_plugins._diagnosis import DiagnosticNetwork
-from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for
+from reidbench_plugins._private import PrivatePlan, PrivateTraining, learned
 
 UNIT = "a patient of the training set, added or removed"
 
@@ -113,7 +114,7 @@ class DpTraining(ModelDefense):
                 what the given noise spends.
         """
         delta, plan = self._accountable(train.population)
-        training = Training(network, train, plan, seed=seed, device=device)
+        training = PrivateTraining(network, train, plan, seed=seed, device=device)
         history = training.run(work_dir, progress)
         findings = torch.from_numpy(train.findings.astype(np.float32))
         return Fitted(
@@ -124,18 +125,18 @@ class DpTraining(ModelDefense):
             learned=learned(history, findings),
         )
 
-    def _accountable(self, population: int) -> tuple[float, Plan]:
+    def _accountable(self, population: int) -> tuple[float, PrivatePlan]:
         """δ and the plan, of which an account can be given: refused before the training, not after it."""
-        delta = delta_for(self.delta, population)
+        delta = dp.choose_delta(self.delta, population)
         plan = self._plan(min(1.0, self.batch_size / population), delta)
-        guarantee(plan, self.steps, delta, UNIT)
+        plan.guarantee(self.steps, delta, UNIT)
         return delta, plan
 
-    def _plan(self, rate: float, delta: float) -> Plan:
+    def _plan(self, rate: float, delta: float) -> PrivatePlan:
         noise = self.noise_multiplier
         if noise is None and isinstance(self.epsilon, float):
-            noise = noise_for(self.epsilon, delta, rate, self.steps)
-        return Plan(
+            noise = dp.calibrate_noise(self.epsilon, delta, rate, self.steps)
+        return PrivatePlan(
             sample_rate=rate,
             batch_size=self.batch_size,
             steps=self.steps,
@@ -144,10 +145,10 @@ class DpTraining(ModelDefense):
             max_grad_norm=self.max_grad_norm,
         )
 
-    def _privacy(self, training: Training, delta: float) -> Privacy | None:
+    def _privacy(self, training: PrivateTraining, delta: float) -> Privacy | None:
         if training.accountant is None:
             return None
         # From the account of the steps that were made, not from those that were meant.
         ((noise, rate, steps),) = training.accountant.history
         made = replace(training.plan, noise_multiplier=noise, sample_rate=rate)
-        return guarantee(made, steps, delta, UNIT)
+        return made.guarantee(steps, delta, UNIT)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError
+from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError, dp
 from reidbench_plugins._diagnosis import DiagnosticNetwork
-from reidbench_plugins._private import Plan, Training, delta_for, guarantee, learned, noise_for, seed_of
+from reidbench_plugins._private import PrivatePlan, PrivateTraining, learned, seed_of
 
 CHECKPOINT = "rounds.ckpt"
 
@@ -108,7 +108,9 @@ class Federated(ModelDefense):
                 losses, states = [], []
                 for site, part in enumerate(parts):
                     local = copy.deepcopy(network)
-                    training = Training(local, part, plan, seed=seed_of("site", seed, site, number), device=device)
+                    training = PrivateTraining(
+                        local, part, plan, seed=seed_of("site", seed, site, number), device=device
+                    )
                     made = training.run(work_dir / f"round {number} site {site}", _Quiet())
                     losses.append(made[-1]["train_loss"])
                     states.append(local.state_dict())
@@ -117,22 +119,24 @@ class Federated(ModelDefense):
                 self._save(network, history, work_dir)
                 advance(1)
         unit = "a patient of the training set, added or removed, at one of the sites"
-        privacy = guarantee(self._plan(rate, noise, self.lr), self.rounds * self.steps, delta, unit)
+        privacy = self._plan(rate, noise, self.lr).guarantee(self.rounds * self.steps, delta, unit)
         seen = round(self.rounds * self.steps * rate * len(np.unique(train.patients)))
         findings = torch.from_numpy(train.findings.astype(np.float32))
         return Fitted(privacy, self.rounds, seen, history, learned(history, findings))
 
     def _noise(self, population: int) -> tuple[float, int, float, float | None]:
         """δ, a site's patients, the rate at which a step takes one, and the noise for epsilon."""
-        delta = delta_for(self.delta, population)
+        delta = dp.choose_delta(self.delta, population)
         # As many as each site has on average: a public number, unlike how many it really has.
         share = max(1, round(population / self.sites))
         rate = min(1.0, self.batch_size / share)
-        noise = noise_for(self.epsilon, delta, rate, self.rounds * self.steps) if self.epsilon != "inf" else None
+        noise = (
+            dp.calibrate_noise(self.epsilon, delta, rate, self.rounds * self.steps) if self.epsilon != "inf" else None
+        )
         return delta, share, rate, noise
 
-    def _plan(self, rate: float, noise: float | None, lr: float) -> Plan:
-        return Plan(
+    def _plan(self, rate: float, noise: float | None, lr: float) -> PrivatePlan:
+        return PrivatePlan(
             sample_rate=rate,
             batch_size=self.batch_size,
             steps=self.steps,

@@ -84,7 +84,7 @@ class TrainedModel:
             "options": hyperparameters(defense),
             "distribution": [found.distribution, found.version],
             "source": source_digest(type(defense)),
-            "code": code_version("reidbench.defenses", "reidbench.images"),
+            "code": code_version("reidbench.defenses", "reidbench.dp", "reidbench.images", "reidbench.networks.losses"),
             "rows": "train" if coins is None else hashlib.sha256(self._rows.tobytes()).hexdigest(),
             "seed": self._seed,
             "device": settings.device.type,

@@ -12,18 +12,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from reidbench.images import to_unit
 from reidbench.networks import training
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.history import Training
+from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
 from reidbench.networks.siamese import EmbeddingNet, embed_images
 from reidbench.progress import Progress
-
-# A loss this close to that of the findings' base rates means that the images told the network nothing.
-LEARNED_BELOW = 0.995
 
 
 class ClassifierOptions(BaseModel):
@@ -108,7 +105,7 @@ class _Diagnosis(lightning.LightningModule):
         generator.manual_seed(training.seed_of(self._seed, "step", self.global_step))
         images = to_unit(self._pixels[index], self.device)
         labels = self._labels[torch.from_numpy(index)].to(self.device)
-        loss = _loss(self.network(self._augmentation(images, generator)).float(), labels)
+        loss = masked_cross_entropy(self.network(self._augmentation(images, generator)).float(), labels)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
         return loss
 
@@ -163,7 +160,7 @@ def fit_classifier(
         progress=progress,
         description=description,
     )
-    learned = history[-1]["train_loss"] < LEARNED_BELOW * _base_loss(targets)
+    learned = beats_frequencies(history[-1]["train_loss"], targets)
     seen = planned.total * options.batch_size
     return network, Training(planned.epochs, seen, time.monotonic() - began, history, learned)
 
@@ -171,14 +168,3 @@ def fit_classifier(
 def predict(network: nn.Module, pixels: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:
     """Logits (N, L) of images (N, H, W) uint8; identical images get identical ones."""
     return embed_images(network, pixels, device=device)
-
-
-def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    known = ~labels.isnan()
-    losses = functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
-
-
-def _base_loss(labels: torch.Tensor) -> float:
-    rates = labels.nanmean(dim=0).clamp(1e-6, 1 - 1e-6)
-    return float(_loss(torch.logit(rates).expand_as(labels).nan_to_num(), labels))

@@ -11,13 +11,14 @@ from opacus.accountants import PRVAccountant
 from opacus.accountants.utils import get_noise_multiplier
 from torch import nn
 
-from reidbench import LabelledImages, ReidbenchError
+from reidbench import LabelledImages, ReidbenchError, dp
 from reidbench.defenses.model import fit_model
+from reidbench.dp import FINEST, LEAST_NOISE, calibrate_noise, quiet_opacus, spent_epsilon
 from reidbench.errors import PluginError
 from reidbench.progress import Silent
 from reidbench_plugins import _private
 from reidbench_plugins._diagnosis import PatientImages, patient_losses
-from reidbench_plugins._private import FINEST, LEAST_NOISE, Plan, Training, noise_for, spent
+from reidbench_plugins._private import PrivatePlan, PrivateTraining
 from reidbench_plugins.dp_training import DpTraining
 
 CPU = torch.device("cpu")
@@ -46,15 +47,15 @@ def gradient_sum(kept: np.ndarray, clip: float, mode: str = "hooks") -> torch.Te
         network = DpTraining(**SMALL).network(24, 3)
         # The head starts at zero, where nothing behind it has a gradient.
         nn.init.normal_(network.head.weight)
-    plan = Plan(1.0, 8, 1, 0.0, 1e-9, clip, physical_batch_size=3, grad_sample_mode=mode)
-    training = Training(network, train, plan, seed=0, device=CPU)
+    plan = PrivatePlan(1.0, 8, 1, 0.0, 1e-9, clip, physical_batch_size=3, grad_sample_mode=mode)
+    training = PrivateTraining(network, train, plan, seed=0, device=CPU)
     sums = []
     training.optimizer.attach_step_hook(lambda made: sums.append([weights.summed_grad for weights in made.params]))
     training._data._rows = [rows[:1] for rows in training._data._rows]  # The same image whoever else is there.
     unmoved = pytest.MonkeyPatch()
     unmoved.setattr(_private, "moved", lambda images, generator: images)
     try:
-        with _private.quiet():
+        with quiet_opacus():
             training._epoch(0, 0, 1)
     finally:
         unmoved.undo()
@@ -96,7 +97,7 @@ def test_a_given_epsilon_is_kept_to_and_nearly_spent(tmp_path):
     _, fitted = fit(DpTraining(epsilon=1, **SMALL), tmp_path)
     assert 0.98 < fitted.privacy.epsilon <= 1
     assert fitted.privacy.delta == pytest.approx(0.1 / 12)
-    assert fitted.privacy.noise_multiplier == noise_for(1.0, 0.1 / 12, 0.5, 4)
+    assert fitted.privacy.noise_multiplier == calibrate_noise(1.0, 0.1 / 12, 0.5, 4)
 
 
 def test_the_rate_follows_from_the_public_population_and_not_from_who_is_there(tmp_path):
@@ -148,8 +149,8 @@ def test_virtual_batches_change_no_figure_but_the_rounding(tmp_path):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = DpTraining(**SMALL).network(24, 3)
-        plan = Plan(0.5, 6, 4, 1e-3, 1.0, 1.0, physical_batch_size=physical)
-        training = Training(network, patients(), plan, seed=0, device=CPU)
+        plan = PrivatePlan(0.5, 6, 4, 1e-3, 1.0, 1.0, physical_batch_size=physical)
+        training = PrivateTraining(network, patients(), plan, seed=0, device=CPU)
         training.run(tmp_path / str(physical), Silent())
         assert training.accountant.history == [(1.0, 0.5, 4)]
         return network.head.weight.detach()
@@ -160,14 +161,14 @@ def test_virtual_batches_change_no_figure_but_the_rounding(tmp_path):
 def test_a_killed_training_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     defense = DpTraining(noise_multiplier=1.0, **SMALL)
     unbroken, fitted = fit(defense, tmp_path / "whole")
-    epochs = Training._epoch
+    epochs = PrivateTraining._epoch
 
     def killed(self, number, done, steps):
         if number == 1:
             raise KeyboardInterrupt
         return epochs(self, number, done, steps)
 
-    monkeypatch.setattr(Training, "_epoch", killed)
+    monkeypatch.setattr(PrivateTraining, "_epoch", killed)
     with pytest.raises(KeyboardInterrupt):
         fit(defense, tmp_path / "broken")
     monkeypatch.undo()
@@ -220,15 +221,15 @@ def test_options_name_the_noise_once():
 def test_an_epsilon_that_no_noise_reaches_is_one_line(epsilon, delta, rate, steps):
     said = f"epsilon={epsilon:g}, delta={delta:g}: no noise .* in {steps} steps"
     with pytest.raises(ReidbenchError, match=said) as no:
-        noise_for(epsilon, delta, rate, steps)
+        calibrate_noise(epsilon, delta, rate, steps)
     assert "\n" not in str(no.value)
     assert "batch_size" in str(no.value)
 
 
 def test_where_any_noise_is_enough_it_is_the_least():
     # One step that takes a patient in a thousand, at a delta far above that: halving would go on for ever.
-    assert noise_for(8.0, 0.09, 1e-3, 1) == LEAST_NOISE
-    assert spent(LEAST_NOISE, 1e-3, 1, 0.09) == 0
+    assert calibrate_noise(8.0, 0.09, 1e-3, 1) == LEAST_NOISE
+    assert spent_epsilon(LEAST_NOISE, 1e-3, 1, 0.09) == 0
 
 
 def test_where_the_account_leaps_over_the_tolerance_the_private_side_of_it_is_taken(monkeypatch):
@@ -238,25 +239,27 @@ def test_where_the_account_leaps_over_the_tolerance_the_private_side_of_it_is_ta
             raise ReidbenchError("the accountant cannot tell")
         return 0.5
 
-    monkeypatch.setattr(_private, "spent", account)
-    noise = noise_for.__wrapped__(1.0, 1e-5, 0.1, 10)
+    monkeypatch.setattr(dp, "spent_epsilon", account)
+    noise = calibrate_noise.__wrapped__(1.0, 1e-5, 0.1, 10)
     assert 3 <= noise <= 3 * (1 + 2 * FINEST)
     # And where it can tell, and more than epsilon is spent there.
-    monkeypatch.setattr(_private, "spent", lambda noise, *_: 7.0 if noise < 3 else 0.5)
-    assert noise_for.__wrapped__(1.0, 1e-5, 0.1, 10) == noise
+    monkeypatch.setattr(dp, "spent_epsilon", lambda noise, *_: 7.0 if noise < 3 else 0.5)
+    assert calibrate_noise.__wrapped__(1.0, 1e-5, 0.1, 10) == noise
     # Nothing that is tried comes down to epsilon: that is still an error.
-    monkeypatch.setattr(_private, "spent", lambda *_: 1.1)
+    monkeypatch.setattr(dp, "spent_epsilon", lambda *_: 1.1)
     with pytest.raises(ReidbenchError, match="no noise is found"):
-        noise_for.__wrapped__(1.0, 1e-5, 0.1, 10)
+        calibrate_noise.__wrapped__(1.0, 1e-5, 0.1, 10)
 
 
 def test_the_search_for_the_noise_is_opacus_s_where_that_ends():
     wanted = {"target_epsilon": 1.0, "target_delta": 0.01, "sample_rate": 1.0, "steps": 4}
-    assert noise_for(1.0, 0.01, 1.0, 4) == get_noise_multiplier(**wanted, accountant="prv", epsilon_tolerance=0.01)
+    assert calibrate_noise(1.0, 0.01, 1.0, 4) == get_noise_multiplier(
+        **wanted, accountant="prv", epsilon_tolerance=0.01
+    )
 
 
 def test_noise_that_cannot_be_accounted_for_is_refused_before_the_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(Training, "run", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(PrivateTraining, "run", lambda *_: pytest.fail("it trained"))
     defense = DpTraining(noise_multiplier=0.1, **{**SMALL, "steps": 1_000_000})
     with pytest.raises(ReidbenchError, match=r"dp_training: noise_multiplier=0.1, .* the accountant cannot tell") as no:
         fit(defense, tmp_path)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench import LabelledImages, ReidbenchError
+from reidbench import LabelledImages, ReidbenchError, dp
 from reidbench.defenses.model import fit_model
+from reidbench.dp import spent_epsilon
 from reidbench_plugins import federated
-from reidbench_plugins._private import spent
 from reidbench_plugins.federated import Federated, at_site, mean_of, sites_of
 
 CPU = torch.device("cpu")
@@ -77,13 +77,13 @@ def test_sites_that_train_on_the_same_patients_alike_average_to_one_of_them(tmp_
 
 def test_each_site_keeps_to_the_epsilon_over_all_rounds(tmp_path, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr(federated, "noise_for", lambda *wanted: asked.append(wanted) or 3.0)
+    monkeypatch.setattr(dp, "calibrate_noise", lambda *wanted: asked.append(wanted) or 3.0)
     network, fitted = fit(Federated(sites=2, epsilon=2.0, **SMALL), tmp_path)
     privacy = fitted.privacy
     # Six patients a site, of whom a step takes half; two rounds of two steps.
     assert (privacy.sample_rate, privacy.steps) == (0.5, 4)
     assert asked == [(2.0, 0.1 / 12, 0.5, 4)]
-    assert privacy.epsilon == spent(3.0, 0.5, 4, 0.1 / 12)
+    assert privacy.epsilon == spent_epsilon(3.0, 0.5, 4, 0.1 / 12)
     assert fitted.epochs == 2
     assert all(bool(torch.isfinite(weights).all()) for weights in network.state_dict().values())
 
