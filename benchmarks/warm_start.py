@@ -24,7 +24,8 @@ from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
 from reidbench.plugins import Registry
 from reidbench.records import figures
-from reidbench.settings import DEFAULT_ATTACKERS, make_settings
+from reidbench.records.ladder import DEFAULT_ATTACKERS
+from reidbench.settings import make_settings
 from reidbench.steps.attackers import Trained, train_attacker
 from reidbench.steps.releases import Release
 

@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined
 from reidbench.defenses.base import BaseDefense
 from reidbench.plugins import Registry
 from reidbench.report.text.describe import WORKS_ON
+from reidbench.report.text.markdown import Markdown, markdown_table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "defenses.md"
@@ -158,8 +159,7 @@ def _code(names: object) -> str:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return "\n".join(markdown_table(head, ([Markdown(cell) for cell in row] for row in rows))) + "\n"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
 from reidbench.options import build
 from reidbench.plugins import Registry
-from reidbench.records.ladder import FUSION, NEGATIVES, Built, Rung, full_ladder
+from reidbench.records.ladder import DEFAULT_ATTACKERS, FUSION, NEGATIVES, OTHER_TRAININGS, Built, Rung, full_ladder
 from reidbench.records.membership import MembershipOptions
 from reidbench.utility.classifier import ClassifierOptions
 
@@ -29,14 +29,10 @@ BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
 # patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and an AUC spreads three
 # times as widely (benchmarks/interval_coverage.py). The seed caps nothing.
 PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
-DEFAULT_ATTACKERS = ("verification", "retrieval")
 # What else has hyperparameters, by the name of its field.
-OTHERS: dict[str, Any] = {
-    "classifier": ClassifierOptions,
-    "restorer": RestorerOptions,
-    "vector_head": VectorHeadOptions,
-    "membership": MembershipOptions,
-}
+OTHERS: dict[str, Any] = dict(
+    zip(OTHER_TRAININGS, (ClassifierOptions, RestorerOptions, VectorHeadOptions, MembershipOptions), strict=True)
+)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def settings_of(
     """Settings from what was typed, all of it checked; the default attackers where none is named, and every rung."""
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
-    from reidbench.settings import DEFAULT_ATTACKERS, make_settings
+    from reidbench.records.ladder import DEFAULT_ATTACKERS
+    from reidbench.settings import make_settings
 
     return make_settings(
         registry,

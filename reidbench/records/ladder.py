@@ -19,6 +19,10 @@ NEGATIVES: tuple[Built, ...] = ("random", "matched")
 
 #: The name under which the attackers' mean score is recorded.
 FUSION = "fusion"
+#: The attackers of a run that names none.
+DEFAULT_ATTACKERS = ("verification", "retrieval")
+#: What else has hyperparameters in a record, and in ``--set``.
+OTHER_TRAININGS = ("classifier", "restorer", "vector_head", "membership")
 
 
 @dataclass(frozen=True, order=True)

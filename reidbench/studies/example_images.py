@@ -67,7 +67,7 @@ class ExampleSource:
         if self.may_show(record):
             kept = read_examples(folder / f"{record.stem}{SUFFIX}", record.dataset.size)
             if kept is not None:
-                return ExampleImages(*kept, "kept when the run was made")
+                return ExampleImages(*kept, "kept beside the record")
         return self.make(record)
 
     def make(self, record: Record) -> ExampleImages | str:

@@ -27,10 +27,10 @@ from reidbench.harness.isolated import run_apart
 from reidbench.harness.run import record_run, subject_of, subject_path, undefended_images
 from reidbench.plugins import Registry
 from reidbench.progress import Progress
-from reidbench.records.ladder import parse_ladder
+from reidbench.records.ladder import DEFAULT_ATTACKERS, parse_ladder
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
-from reidbench.settings import DEFAULT_ATTACKERS, make_settings
+from reidbench.settings import make_settings
 
 State = Literal["recorded", "known", "failed"]
 

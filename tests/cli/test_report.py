@@ -86,7 +86,7 @@ def test_images_kept_beside_a_record_are_shown_where_it_cannot_be_made_again(cal
         assert np.abs(kept.astype(int) - exact).mean() < 0.2 * np.abs(made.after.astype(int) - made.before).mean()
     call("report", f"kept/{record.stem}.json", "--out=pages", "--quiet")
     page = (runs.parent / "pages" / f"{record.stem}.html").read_text()
-    assert "kept when the run was made" in page
+    assert "kept beside the record" in page
     assert (runs.parent / "pages" / f"{record.stem}.png").is_file()
     # Another file of that name is no reason to fail: it is passed over.
     (runs / f"{record.stem}.examples.webp").write_bytes(PIXEL)

@@ -14,6 +14,7 @@ from reidbench.records.scores import RunScores, attack_key
 from reidbench.records.store import read_record
 from reidbench.report.figures.matching import key_of
 from reidbench.report.pictures import roc
+from reidbench.report.text import roc as roc_text
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
@@ -43,7 +44,7 @@ def test_the_curve_is_that_of_the_stored_scores(judged, tmp_path):
     fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
     last = np.append(fpr[1:] != fpr[:-1], True)
     assert points.tpr == pytest.approx(np.interp(points.fpr, fpr[last], tpr[last]))
-    table = roc.markdown(points, (0.0, 0.01, 0.1))
+    table = roc_text.markdown(points, (0.0, 0.01, 0.1))
     assert table.count("\n") == 5
     assert f"| {tpr[fpr <= 0.1].max():.3f} |" in table
     # Two of two hundred impostor pairs bound nothing; what is no number is not drawn either.
@@ -61,14 +62,14 @@ def test_the_confusion_matrix_is_that_of_scikit_learn(judged):
         (tn, fp), (fn, tp) = confusion_matrix(same, values >= decision.threshold)
         counts = (decision.true_negatives, decision.false_positives, decision.false_negatives, decision.true_positives)
         assert counts == (tn, fp, fn, tp)
-        table = roc.confusion(decision)
+        table = roc_text.confusion(decision)
         assert f"| one patient | {tp:,} | {fn:,} |" in table
         assert f"| two patients | {fp:,} | {tn:,} |" in table
 
 
 def test_a_record_older_than_the_counts_has_dashes():
     old = next(a for a in read_record(SAMPLES / "v1-gaussian_noise.json").attacks if a.task == "verification")
-    assert "| one patient | – | – |" in roc.confusion(old.metrics.calibrated)
+    assert "| one patient | – | – |" in roc_text.confusion(old.metrics.calibrated)
     assert not roc.plot_confusion({"calibrated": old.metrics.calibrated}).data
 
 

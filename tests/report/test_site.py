@@ -17,9 +17,9 @@ from reidbench.records.ladder import KNOWLEDGE
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.report.figures.formats import number
 from reidbench.report.figures.pareto import pareto_front
+from reidbench.report.pictures.plots import COLOURS
 from reidbench.report.site import curves
 from reidbench.report.site.board import boards
-from reidbench.report.site.charts import COLOURS
 
 X = "{http://www.w3.org/1999/xhtml}"
 

@@ -28,7 +28,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.records.schema import Attack
 from reidbench.report.figures.matching import Match, match
 from reidbench.report.figures.paired import LEVEL, RUNS, Paired, over_seeds
-from reidbench.report.figures.summary import Worst, headline, worst_verification
+from reidbench.report.figures.summary import headline, short_rung, worst_verification
 
 # The classifiers that the gate judges, both on the release.
 TRAINED_ON = ("originals", "release")
@@ -191,7 +191,7 @@ class _Track:
             figure,
             fmean(map(_value, old)),
             fmean(map(_value, new)),
-            (_rung(max(old, key=_value)), _rung(max(new, key=_value))),
+            (short_rung(max(old, key=_value)), short_rung(max(new, key=_value))),
             found.value,
             found.low,
             found.high,
@@ -266,7 +266,3 @@ def _value(attack: Attack) -> float:
     value = headline(attack).value
     assert value is not None
     return value
-
-
-def _rung(attack: Attack) -> str:
-    return Worst(headline(attack), attack).rung.removesuffix(", matched")

@@ -13,11 +13,10 @@ from math import isclose
 
 from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.figures.matching import key_of
-from reidbench.report.figures.summary import contradiction
+from reidbench.report.figures.summary import CHANCE_AUC, contradiction
 
 IDENTITY, BLACKOUT = "identity", "blackout"
 CONTROLS = (IDENTITY, BLACKOUT)
-CHANCE = 0.5
 # A known original against a constant: its score is the probe's alone. Matched and listed pairs need not have as many
 # impostors as genuine ones for every probe, so that such a score may lie a little off one half.
 NEAR_CHANCE = 0.05
@@ -158,11 +157,11 @@ def _at_chance(attack: Attack) -> bool:
         value, guessed = figures.map_at_r.value, figures.chance.get("map_at_r")
         return value is None or guessed is None or isclose(value, guessed, rel_tol=1e-6, abs_tol=1e-9)
     area = figures.auc
-    if area.value is None or isclose(area.value, CHANCE, abs_tol=1e-9):
+    if area.value is None or isclose(area.value, CHANCE_AUC, abs_tol=1e-9):
         return True
     # Two constants tie exactly; a probe's own score may stray, but not beyond chance.
-    within = area.low is not None and area.high is not None and area.low <= CHANCE <= area.high
-    return attack.linkage == "original-released" and (within or abs(area.value - CHANCE) <= NEAR_CHANCE)
+    within = area.low is not None and area.high is not None and area.low <= CHANCE_AUC <= area.high
+    return attack.linkage == "original-released" and (within or abs(area.value - CHANCE_AUC) <= NEAR_CHANCE)
 
 
 def _more(attacks: Sequence[Attack]) -> str:

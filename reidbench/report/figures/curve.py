@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from reidbench.report.figures.pareto import pareto_front
 
-CHANCE = 0.5
-
 
 @dataclass(frozen=True)
 class Point:

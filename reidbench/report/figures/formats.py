@@ -9,6 +9,8 @@ from reidbench.report.figures.drops import Find
 from reidbench.report.figures.rows import Row
 from reidbench.report.figures.summary import Worst
 
+#: False positive rates at which a table shows a ROC curve.
+SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)
 #: Beside a figure without an interval, where the record says why.
 UNBOUNDED = "†"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reidbench.records.membership import proved_at
-from reidbench.records.schema import Interval, Record
+from reidbench.records.schema import Record
+from reidbench.report.figures.formats import number
 from reidbench.report.figures.summary import contradiction
 
 
@@ -14,7 +15,8 @@ def membership_lines(record: Record) -> list[str]:
         return []
     audit, claimed = found.audit, record.defense.privacy
     attacks = "; ".join(
-        f"{one.attack} AUC {_number(one.auc)}, TPR {_number(one.tpr_at_fpr_1)} at 1 % FPR" for one in found.attacks
+        f"{one.attack} AUC {number(one.auc.value)}, TPR {number(one.tpr_at_fpr_1.value)} at 1 % FPR"
+        for one in found.attacks
     )
     left_out = f" ({found.unknown} without any known finding left out)" if found.unknown else ""
     _, most = proved_at(found, audit.delta)
@@ -28,7 +30,3 @@ def membership_lines(record: Record) -> list[str]:
         + ("; it can't reject the claim, whatever the model gives away" if claimed and claimed.epsilon >= most else "")
         + (f"; CLAIM CONTRADICTED: {contradicted}" if contradicted else ""),
     ]
-
-
-def _number(figure: Interval) -> str:
-    return "–" if figure.value is None else f"{figure.value:.3f}"

@@ -15,6 +15,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from reidbench import metrics
+from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.schema import Interval
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.report.figures.matching import Kept, key_of
@@ -22,7 +23,6 @@ from reidbench.report.figures.summary import diagnosed, headline, utility
 
 LEVEL = 0.95
 RUNS = 2000
-BOOTSTRAP_SEED = 20220926
 
 
 class Paired:

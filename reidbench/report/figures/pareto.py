@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-Point = tuple[float | None, float | None]
+RiskAndUtility = tuple[float | None, float | None]
 
 
-def pareto_front(points: Sequence[Point]) -> list[int]:
+def pareto_front(points: Sequence[RiskAndUtility]) -> list[int]:
     """Which points no other one beats: nowhere is less risk to be had without less utility.
 
     Args:

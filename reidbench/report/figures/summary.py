@@ -10,6 +10,8 @@ from reidbench.records.schema import Attack, Interval, Record, RetrievalMetrics,
 
 #: Impostor pairs below which a figure decides no worst case; a false positive rate of 1 % needs as many to be seen.
 ENOUGH_PAIRS = 100
+#: The AUC of guessing.
+CHANCE_AUC = 0.5
 SHORT_LINKAGE = {"original-released": "o→r", "released-released": "r→r"}
 
 
@@ -35,7 +37,12 @@ class Worst:
     def rung(self) -> str:
         """The rung in a few characters."""
         matched = ", matched" if self.attack.negatives == "matched" else ""
-        return f"{self.attack.knowledge} {SHORT_LINKAGE[self.attack.linkage]}, {self.attack.attacker}{matched}"
+        return f"{short_rung(self.attack)}{matched}"
+
+
+def short_rung(attack: Attack) -> str:
+    """``informed o→r, verification``: an attack in a few characters, without the kind of negatives."""
+    return f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}, {attack.attacker}"
 
 
 def headline(attack: Attack) -> Interval:
@@ -56,6 +63,11 @@ def worst_verification(record: Record, negatives: str | None = None) -> Worst | 
     ]
     many = [(figures, attack) for figures, attack in judged if figures.impostor >= ENOUGH_PAIRS]
     return _worst(Worst(figures.auc, attack) for figures, attack in many or judged)
+
+
+def worst_matched(record: Record) -> Worst | None:
+    """The highest AUC among impostor pairs of the same sex, age and view."""
+    return worst_verification(record, "matched")
 
 
 def worst_retrieval(record: Record) -> Worst | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from reidbench.report.figures.curve import CHANCE, Point, front, lines
+from reidbench.report.figures.curve import Point, front, lines
+from reidbench.report.figures.summary import CHANCE_AUC
 from reidbench.report.pictures.labels import Box, Places
 
 WIDTH, PANEL, HEAD, MARGIN_LEFT, MARGIN_RIGHT, FOOT = 820, 560, 44, 64, 24, 92
@@ -70,7 +71,7 @@ def _laid_out(panel: Panel, top: int) -> dict[str, Any]:
 
     grouped = lines(panel.points)
     best = [at(point) for point in front(panel.points)]
-    chance = (across(CHANCE), upward(CHANCE))
+    chance = (across(CHANCE_AUC), upward(CHANCE_AUC))
     places = Places(frame)
     places.markers += [_square(*at(point)) for point in panel.points] + [_square(*chance)]
     for found in grouped.values():
@@ -129,7 +130,7 @@ class _Axis:
     @classmethod
     def over(cls, values: Sequence[float], start: float, end: float) -> _Axis:
         """An axis that shows chance and all values, with room beside them, in steps of 0.05."""
-        low, high = min(CHANCE, *values) - 0.03, max(CHANCE + 0.1, *values) + 0.03
+        low, high = min(CHANCE_AUC, *values) - 0.03, max(CHANCE_AUC + 0.1, *values) + 0.03
         return cls(floor(low * 20) / 20, ceil(high * 20) / 20, start, end)
 
     def __call__(self, value: float) -> float:

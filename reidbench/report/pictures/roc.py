@@ -1,4 +1,4 @@
-"""ROC curves and confusion matrices from a record and the scores beside it, as the seed's Figures 2 and 3."""
+"""ROC curves and confusion matrices from a record and the scores beside it, as Figures 2 and 3 of the 2022 paper."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from reidbench.metrics import RocPoints
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.schema import Decision
 from reidbench.records.scores import RunScores
-from reidbench.report.figures.formats import number
+from reidbench.report.pictures.plots import COLOURS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 # A band needs fewer resamplings than an interval that is printed to the third digit.
 BAND_RUNS = 300
-_COLOURS = ("#1f5a96", "#c1440e", "#2e7d4f", "#7a4fa3")
 
 
 def curve(scores: RunScores, attack: str, *, runs: int = BAND_RUNS) -> RocPoints | None:
@@ -47,37 +46,6 @@ def curve(scores: RunScores, attack: str, *, runs: int = BAND_RUNS) -> RocPoints
     )
 
 
-def markdown(points: RocPoints, rates: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5)) -> str:
-    """A few points of a curve as a Markdown table: those at or next below the rates asked for.
-
-    A dash where there is no interval: none was asked for, or too few impostor pairs lie within the rate.
-    """
-    rows = []
-    for rate in rates:
-        place = points.place(rate)
-        low, high = points.low[place], points.high[place]
-        ends = "–" if np.isnan(low) else f"[{low:.2f}, {high:.2f}]"
-        rows.append(f"| {points.fpr[place]:.4f} | {points.tpr[place]:.3f} | {ends} |")
-    return "\n".join(["| FPR | TPR | 95 % over patients |", "| ---: | ---: | ---: |", *rows]) + "\n"
-
-
-def confusion(decision: Decision) -> str:
-    """The confusion matrix of one threshold as a Markdown table; a dash where a record is older than its counts."""
-
-    def count(value: int | None) -> str:
-        return "–" if value is None else f"{value:,}"
-
-    return "\n".join(
-        [
-            f"| threshold {number(decision.threshold)} | accepted | refused |",
-            "| --- | ---: | ---: |",
-            f"| one patient | {count(decision.true_positives)} | {count(decision.false_negatives)} |",
-            f"| two patients | {count(decision.false_positives)} | {count(decision.true_negatives)} |",
-            "",
-        ]
-    )
-
-
 def plot(curves: Mapping[str, RocPoints]) -> Figure:
     """Curves with their bands, on linear axes and beside it on a logarithmic one, where low rates can be seen."""
     from plotly.graph_objects import Scatter
@@ -85,7 +53,7 @@ def plot(curves: Mapping[str, RocPoints]) -> Figure:
 
     panels: Figure = make_subplots(rows=1, cols=2, subplot_titles=["ROC", "log-ROC"], shared_yaxes=True)
     for index, (name, points) in enumerate(curves.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         for column in (1, 2):
             # A logarithmic axis has no place for 0.
             shown = slice(0, None) if column == 1 else slice(1, None)

@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from reidbench.records.schema import Record
@@ -22,6 +21,7 @@ from reidbench.report.figures.summary import (
     epsilon,
     membership_auc,
     proved,
+    worst_matched,
     worst_retrieval,
     worst_verification,
 )
@@ -30,8 +30,6 @@ from reidbench.report.text.leaderboard import Group
 
 # What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
 TRACKS = {"images": "released images", "model": "published models and their vectors"}
-
-_matched = partial(worst_verification, negatives="matched")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardRow:
     """A row of the table, ready to show.
 
     Attributes:
@@ -72,7 +70,7 @@ class Board:
 
     group: Group
     track: str
-    lines: tuple[Line, ...]
+    lines: tuple[BoardRow, ...]
     controls: BoardControls
     shared: tuple[str, ...]
     chart: dict[str, Any]
@@ -139,7 +137,10 @@ MODEL_COLUMNS = (
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
     "auc": ("AUC, worst case", lambda row: (row.mean(worst_verification), row.worst(worst_verification))),
-    "matched": ("AUC, worst case on matched negatives", lambda row: (row.mean(_matched), row.worst(_matched))),
+    "matched": (
+        "AUC, worst case on matched negatives",
+        lambda row: (row.mean(worst_matched), row.worst(worst_matched)),
+    ),
     "map": ("mAP@R, worst case", lambda row: (row.mean(worst_retrieval), row.worst(worst_retrieval))),
     "tpr": ("TPR at 1 % FPR, highest", lambda row: (highest_tpr(row), None)),
 }
@@ -177,20 +178,21 @@ def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
     front = set(chart["fronts"]["auc release"])
     delta = audited_at(record for row in table for record in row.records)
     lines = tuple(
-        Line(row, tuple(_cells(row, position in front, delta)), position in front) for position, row in enumerate(table)
+        BoardRow(row, tuple(_cells(row, position in front, delta)), position in front)
+        for position, row in enumerate(table)
     )
     return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart)
 
 
 def _cells(row: Row, front: bool, delta: float) -> list[Cell]:
-    auc, matched, ranking = row.worst(worst_verification), row.worst(_matched), row.worst(worst_retrieval)
+    auc, matched, ranking = row.worst(worst_verification), row.worst(worst_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     climbed, rungs = row.climbed
     return [
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),
         _drop_cell(row, worst_verification),
-        _worst_cell(row, _matched, matched),
+        _worst_cell(row, worst_matched, matched),
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
         _drop_cell(row, worst_retrieval),

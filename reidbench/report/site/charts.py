@@ -11,10 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 
-# At least 3:1 against the light and the dark background alike (WCAG 1.4.11).
-COLOURS = ("#2f7fc1", "#d5591b", "#1d9a6c", "#b8609f", "#8567d0", "#9a7420", "#808a91", "#cc4b5c")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")
+from reidbench.report.pictures.plots import COLOURS, DASHES
 
 
 @dataclass(frozen=True)

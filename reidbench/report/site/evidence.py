@@ -11,17 +11,17 @@ import plotly.graph_objects as go
 from reidbench.metrics import RocPoints
 from reidbench.records.schema import Record, RetrievalMetrics, TrainingInfo
 from reidbench.records.scores import RunScores
-from reidbench.report.figures.formats import number
+from reidbench.report.figures.formats import SHOWN_RATES, number
 from reidbench.report.figures.matching import key_of
 from reidbench.report.figures.summary import headline, worst_retrieval, worst_verification
 from reidbench.report.pictures import roc
+from reidbench.report.pictures.plots import COLOURS, DASHES, SYMBOLS
 from reidbench.report.site import curves
-from reidbench.report.site.charts import COLOURS, DASHES, SYMBOLS, Chart, Table, band, figure, line
+from reidbench.report.site.charts import Chart, Table, band, figure, line
 from reidbench.report.site.ladder import rung_label
 
 # A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
 MOST_CURVES = 12
-SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)
 SHOWN_RANKS = (1, 5, 10, 20, 50)
 
 

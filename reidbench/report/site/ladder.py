@@ -13,7 +13,8 @@ from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.formats import number, unbounded
 from reidbench.report.figures.matching import key_of
 from reidbench.report.figures.summary import SHORT_LINKAGE, headline
-from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
+from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
+from reidbench.report.site.charts import Chart, Table, figure, plain
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,7 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
                 mode="markers",
                 name=plain(name),
                 marker={"symbol": SYMBOLS[position], "size": 9, "color": COLOURS[position]},
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "thickness": 1.5,
-                    "array": [_width(f.high, f.value) for f in figures],
-                    "arrayminus": [_width(f.value, f.low) for f in figures],
-                },
+                error_x=error_bars(figures) | {"thickness": 1.5},
             )
         )
         for attack, f in zip(attacks, figures):
@@ -163,7 +158,3 @@ def _drop(attack: Attack, baseline: Record | None) -> float | None:
 
 def _notes(attack: Attack) -> str:
     return "" if attack.learned else "training never left its starting loss"
-
-
-def _width(upper: float | None, lower: float | None) -> float:
-    return 0.0 if upper is None or lower is None else max(0.0, upper - lower)

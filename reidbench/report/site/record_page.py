@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from math import isnan
 from typing import Any
 
@@ -15,19 +14,19 @@ from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import membership_lines
 from reidbench.report.figures.paired import Paired
-from reidbench.report.figures.summary import utility, worst_retrieval, worst_verification
+from reidbench.report.figures.summary import defense_label, utility, worst_matched, worst_retrieval, worst_verification
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.text.repeat import explain_command, repeat_command
 
 
-def record_context(kept: Kept, baseline: Kept | None, title: str) -> dict[str, Any]:
+def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) -> dict[str, Any]:
     """Everything that the template ``record.html`` takes, but for images and the way back to a leaderboard.
 
     Args:
         kept: the record; its scores are read where they lie beside it.
         baseline: the undefended run with its scores, if it is at hand.
-        title: names the record in the page's title and heading.
+        title: names the record in the page's title and heading; None for the defense with all of its options.
     """
     record, other = kept.record, baseline.record if baseline else None
     scores, missing = _scores(kept)
@@ -40,7 +39,7 @@ def record_context(kept: Kept, baseline: Kept | None, title: str) -> dict[str, A
     drawn = {chart.name: chart for chart in charts if chart is not None}
     return {
         "record": record,
-        "label": title,
+        "label": title or defense_label(record),
         "headline": _headline(kept, baseline),
         "verification_head": ladder.VERIFICATION_HEAD,
         "verification": ladder.verification_steps(record, other),
@@ -92,7 +91,7 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
 
     lines = [
         worst_line("AUC, worst case", worst_verification),
-        worst_line("AUC, worst case on matched negatives", partial(worst_verification, negatives="matched")),
+        worst_line("AUC, worst case on matched negatives", worst_matched),
         worst_line("mAP@R, worst case", worst_retrieval),
     ]
     if record.track == "model":

@@ -9,18 +9,11 @@ import plotly.graph_objects as go
 from reidbench.records.schema import Attack, Interval, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.strata import THRESHOLDS, stratification_title
 from reidbench.report.figures.summary import worst_verification
-from reidbench.report.site.charts import COLOURS, SYMBOLS, Chart, Table, figure, plain
+from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
+from reidbench.report.site.charts import Chart, Table, figure, plain
 from reidbench.report.site.ladder import rung_label
-
-TITLES = {
-    "age_gap": "Years between the visits",
-    "new_finding": "Findings that came or went",
-    "view": "Views",
-    "sex": "Sex",
-    "foreign_material": "Foreign material",
-}
-THRESHOLDS = (("calibrated", "at 1 % FPR on validation pairs"), ("at_half", "at probability 0.5"))
 
 
 def strata_charts(record: Record) -> list[Chart]:
@@ -30,10 +23,10 @@ def strata_charts(record: Record) -> list[Chart]:
     for name, part in divided.items():
         if attack is None or part.missing is not None or not part.strata:
             continue
-        shown = [(field, words) for field, words in THRESHOLDS if any(_rate(s, field) for s in part.strata)]
+        shown = [(field, words) for field, words in THRESHOLDS.items() if any(_rate(s, field) for s in part.strata)]
         if not shown:
             continue
-        title = TITLES.get(name, name.replace("_", " "))
+        title = stratification_title(name)
         labels = [plain(stratum.name) for stratum in part.strata]
         traces = [_trace(part.strata, labels, field, words, i) for i, (field, words) in enumerate(shown)]
         rows = tuple(
@@ -52,7 +45,7 @@ def strata_charts(record: Record) -> list[Chart]:
                     xaxis={"type": "category"},
                     yaxis={"title": {"text": "true positive rate"}, "range": [0, 1.02]},
                 ),
-                Table(("stratum", "pairs", "patients", *(f"TPR {words}" for _, words in shown)), rows),
+                Table(("stratum", "pairs", "patients", *(f"TPR, {words}" for _, words in shown)), rows),
             )
         )
     return charts
@@ -61,7 +54,7 @@ def strata_charts(record: Record) -> list[Chart]:
 def without(record: Record) -> list[str]:
     """The strata that a record could not have, with the reason."""
     divided, _ = _divided(record)
-    return [f"{TITLES.get(name, name)}: {part.missing}" for name, part in divided.items() if part.missing]
+    return [f"{stratification_title(name)}: {part.missing}" for name, part in divided.items() if part.missing]
 
 
 def _divided(record: Record) -> tuple[dict[str, Stratification], Attack | None]:
@@ -93,14 +86,5 @@ def _trace(strata: list[StratumRates], labels: list[str], field: str, words: str
         name=words,
         mode="markers",
         marker={"symbol": SYMBOLS[position], "size": 9, "color": COLOURS[position]},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [_width(rate.high, rate.value) if rate else 0.0 for rate in rates],
-            "arrayminus": [_width(rate.value, rate.low) if rate else 0.0 for rate in rates],
-        },
+        error_y=error_bars(rates),
     )
-
-
-def _width(upper: float | None, lower: float | None) -> float:
-    return 0.0 if upper is None or lower is None else max(0.0, upper - lower)

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from reidbench.records.schema import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
-from reidbench.report.text.tables import plain_table
-from reidbench.report.text.terminal import WIDTH
+from reidbench.report.text.markdown import markdown_table
+from reidbench.report.text.tables import plain_table, report_console
 from reidbench.studies.audit import Audit
 
 
@@ -59,7 +59,7 @@ def as_markdown(audit: Audit) -> str:
         "",
         f"Preset {first.preset} at {first.dataset.size}², seed {first.seed}, by `{first.command}`.",
         "",
-        *_grid(_columns(audit), _rows(audit)),
+        *markdown_table(_columns(audit), _rows(audit)),
         "",
         "\n\n".join([*problems(audit), *_explained(audit)]),
         "",
@@ -67,7 +67,7 @@ def as_markdown(audit: Audit) -> str:
         "",
         _victims(audit),
         "",
-        *_grid(["quantile over patients", *(f"{q:g}" for q in _quantiles(audit))], _spread(audit)),
+        *markdown_table(["quantile over patients", *(f"{q:g}" for q in _quantiles(audit))], _spread(audit)),
         "",
         "Ranks begin at 1. Low quantiles of a rank, and high ones of AP@R, are the patients most at risk.",
     ]
@@ -76,10 +76,7 @@ def as_markdown(audit: Audit) -> str:
 
 def print_audit(audit: Audit, console: Console | None = None) -> None:
     """Prints the summary, at most 100 columns wide."""
-    if console is None:
-        console = Console(highlight=False)
-    if console.width > WIDTH or not console.is_terminal:
-        console.width = WIDTH
+    console = report_console(console)
     for line in scope(audit):
         console.print(line, markup=False)
     table = plain_table()
@@ -204,8 +201,3 @@ def _spread(audit: Audit) -> list[list[str]]:
     return [
         [name, *(f"{value:.3g}" if value is not None else "–" for value in row.values())] for name, row in named.items()
     ]
-
-
-def _grid(headings: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [list(headings), ["---"] * len(headings), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]

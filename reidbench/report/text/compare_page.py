@@ -8,7 +8,7 @@ from math import isfinite, isnan
 from typing import Any
 
 from reidbench.report.figures.compare import Change, Comparison
-from reidbench.report.text.markdown import plain_markdown
+from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
 
 HEADINGS = {
     "regression": "regression",
@@ -41,23 +41,24 @@ def as_markdown(comparisons: Sequence[Comparison]) -> str:
     failed = f": {len(names['regression'])} of {count}" if names["regression"] else f" in {count}"
     lines = [f"## reidbench: {title}{failed}", ""]
     for comparison in comparisons:
+        head = ("figure", "BASE", "NEW", Markdown("for the worse [interval]"), "tolerance", "verdict")
         lines += [
             f"### {plain_markdown(comparison.label)}: {HEADINGS[comparison.verdict]}",
             "",
-            "| figure | BASE | NEW | for the worse [interval] | tolerance | verdict |",
-            "| --- | --- | --- | --- | --- | --- |",
+            *markdown_table(head, map(_row, comparison.changes)),
         ]
-        for change in comparison.changes:
-            sides = [
-                f"{value:.3f}{f' ({where})' if where else ''}"
-                for value, where in zip((change.base, change.new), change.where)
-            ]
-            verdict = f"**{change.verdict}**" if change.verdict == "regression" and change.judged else _verdict(change)
-            named = [plain_markdown(text) for text in (change.figure, *sides)]
-            lines.append("| " + " | ".join([*named, _worse(change), f"{change.tolerance:g}", verdict]) + " |")
         lines += ["", f"- {_runs(comparison)}", *(f"- {plain_markdown(note)}" for note in comparison.notes), ""]
     lines += [RULE]
     return "\n".join(lines) + "\n"
+
+
+def _row(change: Change) -> list[str]:
+    sides = [
+        f"{value:.3f}{f' ({where})' if where else ''}" for value, where in zip((change.base, change.new), change.where)
+    ]
+    regressed = change.verdict == "regression" and change.judged
+    verdict = Markdown(f"**{change.verdict}**") if regressed else _verdict(change)
+    return [change.figure, *sides, Markdown(_worse(change)), f"{change.tolerance:g}", verdict]
 
 
 def as_data(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:

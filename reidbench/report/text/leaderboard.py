@@ -30,11 +30,12 @@ from reidbench.report.figures.summary import (
     epsilon,
     membership_auc,
     proved,
+    worst_matched,
     worst_retrieval,
     worst_verification,
 )
 from reidbench.report.pictures.curve_svg import Panel, draw
-from reidbench.report.text.markdown import plain_markdown
+from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
 
 #: How every page begins.
 TITLE = "# Leaderboard: "
@@ -182,10 +183,6 @@ def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
     return found
 
 
-def _matched(record: Record) -> Worst | None:
-    return worst_verification(record, "matched")
-
-
 def _panel(title: str, table: list[Row]) -> Panel:
     points, missing = [], []
     for row in table:
@@ -231,12 +228,12 @@ def _markdown(
     page: str, tables: list[tuple[Group, list[Row], BoardControls]], links: Mapping[str, str], *, figured: bool
 ) -> str:
     track = tables[0][0].track
-    lines = [f"{TITLE}{_cell(page)}", "", *INTRODUCTIONS[track], ""]
+    lines = [f"{TITLE}{plain_markdown(page)}", "", *INTRODUCTIONS[track], ""]
     if figured:
         lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
     groups = [group for group, _, _ in tables]
     for group, table, controls in tables:
-        lines += [f"## {_cell(group.title_among(groups))}", "", *_section(group, table, controls, links)]
+        lines += [f"## {plain_markdown(group.title_among(groups))}", "", *_section(group, table, controls, links)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -254,20 +251,22 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
         f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
         f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R.",
         "",
-        f"Attackers: {_cell(group.attackers)}; hyperparameters {group.hyperparameters}. {_pairs(table)}",
+        f"Attackers: {plain_markdown(group.attackers)}; hyperparameters {group.hyperparameters}. {_pairs(table)}",
         "",
-        *(line for reason in board.reasons for line in (f"**Invalid board**: {_cell(reason)}.", "")),
+        *(line for reason in board.reasons for line in (f"**Invalid board**: {plain_markdown(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
-        "| " + " | ".join(name for name, _ in columns[0]) + " |",
-        "| " + " | ".join("---" for _ in columns[0]) + " |",
+        *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
+        "",
     ]
-    lines += ["| " + " | ".join(text for _, text in row) + " |" for row in columns]
-    lines.append("")
     if same := shared_options(table):
-        lines += [f"In all of these rows: {_cell('; '.join(same))}.", ""]
+        lines += [f"In all of these rows: {plain_markdown('; '.join(same))}.", ""]
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
         lines += [UNPAIRED, ""]
-    invalid = [f"- {_cell(row.label)} is invalid: {_cell('; '.join(row.problems))}." for row in table if row.problems]
+    invalid = [
+        f"- {plain_markdown(row.label)} is invalid: {plain_markdown('; '.join(row.problems))}."
+        for row in table
+        if row.problems
+    ]
     return [*lines, *invalid, ""] if invalid else lines
 
 
@@ -277,7 +276,7 @@ def _columns(row: Row) -> list[tuple[str, str]]:
         ("utility: originals", number(row.utility("originals", "release"))),
         ("utility: release", figure(row.utility_interval("release", "release"))),
         ("SSIM", number(row.ssim())),
-        ("ε", _cell(epsilon(row.records[0]) or "")),
+        ("ε", epsilon(row.records[0]) or ""),
     ]
 
 
@@ -288,7 +287,7 @@ def _model_columns(row: Row, delta: float) -> list[tuple[str, str]]:
         *_attack_columns(row),
         ("utility", figure(row.utility_interval("originals", "originals"))),
         ("membership", number(max(found, default=None))),
-        ("ε", _cell(epsilon(row.records[0]) or "")),
+        ("ε", epsilon(row.records[0]) or ""),
         ("ε, proved", shown[1] if shown else "–"),
     ]
 
@@ -300,7 +299,7 @@ def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple
     return [
         ("front", "yes" if on_the_front else ""),
         ("rungs", f"{climbed} of {rungs}"),
-        ("seeds", ", ".join(records)),
+        ("seeds", Markdown(", ".join(records))),
         ("status", row.status),
     ]
 
@@ -326,14 +325,14 @@ def _pairs(table: list[Row]) -> str:
 def _attack_columns(row: Row) -> list[tuple[str, str]]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     return [
-        ("defense", _cell(row.label)),
+        ("defense", row.label),
         ("AUC, worst case", over_the_seeds(row, worst_verification, auc)),
         ("drop", _drop_text(row, worst_verification)),
-        ("matched", number(row.mean(_matched))),
+        ("matched", number(row.mean(worst_matched))),
         ("TPR at 1 % FPR", number(highest_tpr(row))),
         ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
         ("drop", _drop_text(row, worst_retrieval)),
-        ("by (AUC)", _cell(auc.rung) if auc else "–"),
+        ("by (AUC)", auc.rung if auc else "–"),
     ]
 
 
@@ -343,11 +342,6 @@ def _drop_text(row: Row, find: Find) -> str:
 
 def _by_negatives(figures: dict[str, float | None]) -> str:
     return ", ".join(f"{number(value)} ({negatives})" for negatives, value in figures.items())
-
-
-def _cell(text: str) -> str:
-    # Names and units come from plugins: they must not break the table or bring markup of their own.
-    return plain_markdown(text)
 
 
 CSV_COLUMNS = (
@@ -379,7 +373,7 @@ def _csv_row(group: Group, row: Row, on_the_front: bool) -> list[object]:
     return [
         group.dataset, group.revision, group.size, group.preset, group.overrides, group.attackers,
         group.hyperparameters, defense_label(row.records[0]), row.seeds, row.status, "; ".join(row.problems),
-        *_figures(row, worst_verification, auc), row.mean(_matched),
+        *_figures(row, worst_verification, auc), row.mean(worst_matched),
         highest_tpr(row), *_figures(row, worst_retrieval, ranking),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         left.value if left else None, left.low if left else None, left.high if left else None,

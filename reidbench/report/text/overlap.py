@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from reidbench.report.figures.formats import number
 from reidbench.report.pictures.save import save_picture
-from reidbench.report.text.terminal import WIDTH
+from reidbench.report.text.markdown import markdown_table
+from reidbench.report.text.tables import plain_table, report_console
 from reidbench.settings import Settings
 from reidbench.studies.overlap import Overlap, Recovered
 
@@ -79,25 +78,22 @@ def as_markdown(found: Overlap, settings: Settings, known: Sequence[Recovered]) 
         *_joined(notes(found)),
         f"Preset {settings.preset} at {settings.size}², seed {settings.seed}, by `{settings.command}`.",
         "",
-        *_grid(_cut_headings(known), _cuts(found, known)),
+        *markdown_table(_cut_headings(known), _cuts(found, known)),
         "",
         MEANING,
         "",
-        *_grid(list(_HEADINGS), _rows(found, PRINTED)),
+        *markdown_table(list(_HEADINGS), _rows(found, PRINTED)),
     ]
     return "\n".join(lines) + "\n"
 
 
 def print_overlap(found: Overlap, known: Sequence[Recovered], console: Console | None = None) -> None:
     """Prints the summary and the best candidates, at most 100 columns wide."""
-    if console is None:
-        console = Console(highlight=False)
-    if console.width > WIDTH or not console.is_terminal:
-        console.width = WIDTH
+    console = report_console(console)
     for line in notes(found):
         console.print(line, markup=False)
     for headings, rows in ((_cut_headings(known), _cuts(found, known)), (list(_HEADINGS), _rows(found, PRINTED))):
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        table = plain_table()
         for heading in headings:
             table.add_column(heading, justify="left" if heading in ("A", "B") else "right", overflow="fold")
         for row in rows:
@@ -171,11 +167,6 @@ def _cuts(found: Overlap, known: Sequence[Recovered]) -> list[list[str]]:
             [f"{k.q_value:g}", str(k.candidates), number(k.precision), number(k.recall), str(k.known)] for k in known
         ]
     return [[f"{cut:g}", str(int((found.table["q_value"] <= cut).sum()))] for cut in CUTS]
-
-
-def _grid(headings: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
 def _joined(lines: list[str]) -> list[str]:

@@ -7,12 +7,8 @@ import shlex
 from collections.abc import Container, Mapping
 from typing import Any
 
-from reidbench.records.ladder import full_ladder
+from reidbench.records.ladder import DEFAULT_ATTACKERS, OTHER_TRAININGS, full_ladder
 from reidbench.records.schema import Record
-
-# What else has hyperparameters.
-NO_ATTACKERS = ("classifier", "restorer", "vector_head", "membership")
-USUAL_ATTACKERS = ["verification", "retrieval"]
 
 
 def repeat_command(record: Record) -> str:
@@ -27,8 +23,8 @@ def repeat_command(record: Record) -> str:
     else:
         words += ["--defense", _spec(record.defense.name, record.defense.options)]
     words += _where(record)
-    attackers = [name for name in record.hyperparameters if name not in NO_ATTACKERS]
-    if attackers != USUAL_ATTACKERS and record.track == "images":
+    attackers = [name for name in record.hyperparameters if name not in OTHER_TRAININGS]
+    if tuple(attackers) != DEFAULT_ATTACKERS and record.track == "images":
         words += [word for name in attackers for word in ("--attacker", name)]
     if not record.complete:
         climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
@@ -44,7 +40,7 @@ def explain_command(record: Record, out: str) -> str:
     if record.defense.kind != "none":
         words += ["--defense", _spec(record.defense.name, record.defense.options)]
     # It takes one attacker: what was set for another is unknown to it.
-    others = {name for name in record.hyperparameters if name not in (*NO_ATTACKERS, USUAL_ATTACKERS[0])}
+    others = {name for name in record.hyperparameters if name not in (*OTHER_TRAININGS, DEFAULT_ATTACKERS[0])}
     words += [*_where(record), *_settings(record, without={"pairs", *others}), "--out", out]
     return shlex.join(words)
 

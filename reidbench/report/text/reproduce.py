@@ -10,8 +10,10 @@ from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import key_of
 from reidbench.report.pictures import roc
 from reidbench.report.pictures.attention import draw_attention
+from reidbench.report.pictures.plots import COLOURS
 from reidbench.report.text import strata
 from reidbench.report.text.leaderboard import write as write_pages
+from reidbench.report.text.markdown import Markdown, markdown_table
 from reidbench.settings import Settings
 from reidbench.studies.paper.study import Cell
 from reidbench.studies.paper.tables import Reproduction, TableLine
@@ -110,7 +112,7 @@ def _mark_published(made: Reproduction, plot: Figure) -> None:
     stated = {line.label.removeprefix("age gap: "): line.published for line in made.lines if line.published}
     if stated and plot.data and "0" in plot.data[0].x:
         rates = [float(published["at_half"]) for published in stated.values()]
-        marker = {"symbol": "diamond-open", "size": 11, "color": "#c1440e"}
+        marker = {"symbol": "diamond-open", "size": 11, "color": COLOURS[1]}
         plot.add_trace(
             Scatter(x=list(stated), y=rates, mode="markers", name="published", marker=marker, showlegend=True),
             row=1,
@@ -120,21 +122,22 @@ def _mark_published(made: Reproduction, plot: Figure) -> None:
 
 def _table(made: Reproduction) -> list[str]:
     columns, beside = made.plan.columns, made.plan.beside
-    rows = [f"| | {'published' if beside else ''} | {' | '.join(columns.values())} |"]
-    rows.append(f"| --- | --- |{' ---: |' * len(columns)}")
+    rows: list[list[str]] = []
     for line in made.lines:
         label, own = line.label, "this run"
         if beside:
-            own = line.published.get(beside, NOT_STATED)
+            own = Markdown(line.published.get(beside, NOT_STATED))
         elif line.published:
-            stated = [line.published.get(name, NOT_STATED) for name in columns]
-            rows.append(f"| {label} | published | {' | '.join(stated)} |")
+            # Figures as they are printed in the paper, such as >0.9999.
+            stated = [Markdown(line.published.get(name, NOT_STATED)) for name in columns]
+            rows.append([label, "published", *stated])
             label = ""
         if line.here is not None:
-            rows.append(f"| {label} | {own} | {' | '.join(_text(line.here.get(name)) for name in columns)} |")
+            rows.append([label, own, *(_text(line.here.get(name)) for name in columns)])
         elif line.note:
-            rows.append(f"| {label} | {own} | not measured: {line.note} |{' |' * (len(columns) - 1)}")
-    return rows
+            rows.append([label, own, f"not measured: {line.note}", *[""] * (len(columns) - 1)])
+    head = ["", "published" if beside else "", *columns.values()]
+    return markdown_table(head, rows, right=len(columns))
 
 
 def _row(line: TableLine, made: Reproduction) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -20,26 +20,18 @@ from reidbench.records.schema import (
     VerificationMetrics,
 )
 from reidbench.report.figures.formats import figure, number
-from reidbench.report.figures.summary import SHORT_LINKAGE, defense_label, worst_verification
-from reidbench.report.text.tables import plain_table
-from reidbench.report.text.terminal import WIDTH
+from reidbench.report.figures.strata import THRESHOLDS, Threshold, stratification_title
+from reidbench.report.figures.summary import defense_label, short_rung, worst_verification
+from reidbench.report.pictures.plots import COLOURS, error_bars
+from reidbench.report.text.markdown import markdown_table
+from reidbench.report.text.tables import plain_table, report_console
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-Threshold = Literal["calibrated", "at_half"]
-TITLES = {
-    "age_gap": "Years between visits",
-    "new_finding": "Findings",
-    "view": "Views",
-    "sex": "Sex",
-    "foreign_material": "Images with foreign material",
-}
-THRESHOLDS: dict[Threshold, str] = {"calibrated": "threshold for 1 % false positives", "at_half": "threshold 0.5"}
-
 
 @dataclass(frozen=True)
-class Line:
+class StratumLine:
     """One stratum of one property, at one threshold.
 
     Attributes:
@@ -72,7 +64,7 @@ def stratified_attack(record: Record, attacker: str | None = None) -> Attack | N
     return worst.attack if worst else None
 
 
-def lines(attack: Attack, threshold: Threshold = "calibrated") -> list[Line]:
+def lines(attack: Attack, threshold: Threshold = "calibrated") -> list[StratumLine]:
     """Every stratum of an attack with its rate, in order; none where the record holds no strata."""
     found = []
     for name, by in _strata(attack).items():
@@ -81,7 +73,7 @@ def lines(attack: Attack, threshold: Threshold = "calibrated") -> list[Line]:
             pairs = None
             if tpr is not None and tpr.value is not None:
                 pairs = metrics.wilson_interval(round(tpr.value * stratum.pairs), stratum.pairs)
-            found.append(Line(TITLES.get(name, name), stratum, tpr, pairs))
+            found.append(StratumLine(stratification_title(name), stratum, tpr, pairs))
     return found
 
 
@@ -90,25 +82,31 @@ def missing(attack: Attack) -> list[str]:
     said = []
     for name, by in _strata(attack).items():
         if by.missing is not None:
-            said.append(f"{TITLES.get(name, name)}: {by.missing}")
+            said.append(f"{stratification_title(name)}: {by.missing}")
         elif by.unknown:
-            said.append(f"{TITLES.get(name, name)}: unknown of {by.unknown:,} genuine pairs")
+            said.append(f"{stratification_title(name)}: unknown of {by.unknown:,} genuine pairs")
     return said
 
 
 def markdown(attack: Attack, threshold: Threshold = "calibrated") -> str:
     """The strata as a Markdown table, with what is missing below it."""
-    rows = [
-        f"| {line.by} | {line.stratum.name} | {line.stratum.pairs:,} | {line.stratum.patients:,} | {figure(line.tpr)} "
-        f"| {_between(line.tpr_pairs)} |"
-        for line in lines(attack, threshold)
-    ]
-    head = [
-        "| | stratum | genuine pairs | patients | TPR (95 % over patients) | 95 % over pairs |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    table = markdown_table(
+        ("", "stratum", "genuine pairs", "patients", "TPR (95 % over patients)", "95 % over pairs"),
+        (
+            (
+                line.by,
+                line.stratum.name,
+                f"{line.stratum.pairs:,}",
+                f"{line.stratum.patients:,}",
+                figure(line.tpr),
+                _between(line.tpr_pairs),
+            )
+            for line in lines(attack, threshold)
+        ),
+        right=4,
+    )
     said = [f"{line}." for line in missing(attack)]
-    text = [f"True positive rate, {_setting(attack, threshold)}.", "", *head, *rows, *([""] if said else []), *said]
+    text = [f"True positive rate, {_setting(attack, threshold)}.", "", *table, *([""] if said else []), *said]
     return "\n".join(text) + "\n"
 
 
@@ -124,30 +122,26 @@ def plot(attack: Attack, threshold: Threshold = "calibrated") -> Figure:
         rows=1,
         cols=len(shown),
         shared_yaxes=True,
-        subplot_titles=[TITLES.get(name, name) for name in shown],
+        subplot_titles=[stratification_title(name) for name in shown],
         column_widths=[max(4, len(by.strata)) for by in shown.values()],
         horizontal_spacing=0.03,
     )
     by_title = lines(attack, threshold)
     for column, name in enumerate(shown, start=1):
         known = [
-            line for line in by_title if line.by == TITLES.get(name, name) and line.tpr and line.tpr.value is not None
+            line
+            for line in by_title
+            if line.by == stratification_title(name) and line.tpr and line.tpr.value is not None
         ]
-        values = [_ends(line.tpr) for line in known]
         panels.add_trace(
             Scatter(
                 x=[line.stratum.name for line in known],
-                y=[value for value, _, _ in values],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [high - value for value, _, high in values],
-                    "arrayminus": [value - low for value, low, _ in values],
-                },
+                y=[line.tpr.value for line in known if line.tpr],
+                error_y=error_bars([line.tpr for line in known]),
                 customdata=[(line.stratum.pairs, line.stratum.patients) for line in known],
                 hovertemplate="%{x}: %{y:.3f}<br>%{customdata[0]:,} pairs, %{customdata[1]:,} patients<extra></extra>",
                 mode="lines+markers" if name == "age_gap" else "markers",
-                marker={"color": "#1f5a96"},
+                marker={"color": COLOURS[0]},
                 showlegend=False,
             ),
             row=1,
@@ -162,10 +156,7 @@ def plot(attack: Attack, threshold: Threshold = "calibrated") -> Figure:
 
 def print_strata(records: Sequence[Record], console: Console | None = None) -> None:
     """Prints the strata of each record's strongest attack on random negatives."""
-    if console is None:
-        console = Console(highlight=False)
-    if console.width > WIDTH or not console.is_terminal:
-        console.width = WIDTH
+    console = report_console(console)
     for record in records:
         attack = stratified_attack(record)
         if attack is None:
@@ -196,15 +187,7 @@ def _strata(attack: Attack) -> dict[str, Stratification]:
 def _setting(attack: Attack, threshold: Threshold) -> str:
     decision: Decision | None = getattr(attack.metrics, threshold)
     at = "" if decision is None else f" ({number(decision.threshold)})"
-    rung = f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}, {attack.attacker}"
-    return f"{rung}, {THRESHOLDS[threshold]}{at if threshold == 'calibrated' else ''}"
-
-
-def _ends(tpr: Interval | None) -> tuple[float, float, float]:
-    assert tpr is not None
-    assert tpr.value is not None
-    # Without an interval no bar is drawn.
-    return tpr.value, tpr.value if tpr.low is None else tpr.low, tpr.value if tpr.high is None else tpr.high
+    return f"{short_rung(attack)}, {THRESHOLDS[threshold]}{at if threshold == 'calibrated' else ''}"
 
 
 def _between(interval: metrics.Interval | None) -> str:

@@ -19,9 +19,8 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
-from reidbench.report.text.tables import plain_table
+from reidbench.report.text.tables import plain_table, report_console
 
-WIDTH = 100
 # Below this a table with intervals would lose the names of its defenses, and below that one any table would.
 WITH_INTERVALS = 96
 NARROWEST = 78
@@ -34,11 +33,7 @@ def print_summary(records: Sequence[Record], console: Console | None = None) -> 
 
 
 def _print_track(records: Sequence[Record], console: Console | None) -> None:
-    if console is None:
-        console = Console(highlight=False)
-    if console.width > WIDTH or not console.is_terminal:
-        console.width = WIDTH
-    console.width = max(console.width, NARROWEST)
+    console = report_console(console, narrowest=NARROWEST)
     wide = console.width >= WITH_INTERVALS
     first = records[0]
     data = first.dataset

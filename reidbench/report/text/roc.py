@@ -1,0 +1,40 @@
+"""Points of a ROC curve and a confusion matrix as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reidbench.metrics import RocPoints
+from reidbench.records.schema import Decision
+from reidbench.report.figures.formats import SHOWN_RATES, number
+from reidbench.report.text.markdown import markdown_table
+
+
+def markdown(points: RocPoints, rates: Sequence[float] = SHOWN_RATES) -> str:
+    """A few points of a curve: those at or next below the false positive rates asked for.
+
+    A dash where there is no interval: none was asked for, or too few impostor pairs lie within the rate.
+    """
+    rows = []
+    for rate in rates:
+        place = points.place(rate)
+        low, high = points.low[place], points.high[place]
+        ends = "–" if np.isnan(low) else f"[{low:.2f}, {high:.2f}]"
+        rows.append((f"{points.fpr[place]:.4f}", f"{points.tpr[place]:.3f}", ends))
+    return "\n".join(markdown_table(("FPR", "TPR", "95 % over patients"), rows, right=3)) + "\n"
+
+
+def confusion(decision: Decision) -> str:
+    """The confusion matrix of one threshold; a dash where a record is older than its counts."""
+
+    def count(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
+
+    rows = (
+        ("one patient", count(decision.true_positives), count(decision.false_negatives)),
+        ("two patients", count(decision.false_positives), count(decision.true_negatives)),
+    )
+    head = (f"threshold {number(decision.threshold)}", "accepted", "refused")
+    return "\n".join(markdown_table(head, rows, right=2)) + "\n"
