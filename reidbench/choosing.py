@@ -26,7 +26,7 @@ PUBLISHED_POINT = "published"
 
 @dataclass(frozen=True)
 class Chosen:
-    """A defense as it was asked for, with where it comes from."""
+    """A defense with its options, and the plugin that it comes from."""
 
     defense: BaseDefense
     found: Found
@@ -63,7 +63,7 @@ def choose_defenses(registry: Registry, texts: Sequence[str]) -> list[Chosen]:
 def choose_dataset(registry: Registry, text: str | None, root: Path | None, option: str = "--root") -> Dataset:
     """The dataset from ``name`` or ``name:option=value``; the phantom if none is named.
 
-    ``option`` is what gives the folder, for errors.
+    ``option`` is the command-line option that gives the folder, for error messages.
 
     Raises:
         ReidbenchError: the name or an option is unknown, or ``root`` is needed or not taken.
@@ -72,7 +72,7 @@ def choose_dataset(registry: Registry, text: str | None, root: Path | None, opti
 
     spec = parse_spec(text or DEFAULT_DATASET)
     if spec.point is not None:
-        raise ReidbenchError(f"dataset {text}: {spec.point!r} is no option=value")
+        raise ReidbenchError(f"dataset {text}: {spec.point!r} does not have the form option=value")
     cls = registry.get("dataset", spec.name, Dataset)
     options = dict(spec.options)
     if root is not None:
@@ -85,7 +85,7 @@ def choose_dataset(registry: Registry, text: str | None, root: Path | None, opti
 
 
 def dataset_options(dataset: Dataset) -> dict[str, Any]:
-    """A dataset's options for the record; folders are left out, since they say where, not what."""
+    """A dataset's options for the record; folders are left out, since they differ between machines."""
     return {
         name: value
         for name, value in dataset.model_dump(mode="json").items()
@@ -94,6 +94,6 @@ def dataset_options(dataset: Dataset) -> dict[str, Any]:
 
 
 def defense_text(defense: BaseDefense) -> str:
-    """Name and options for a person: ``gaussian_noise sigma=0.1``."""
+    """Name and options as text: ``gaussian_noise sigma=0.1``."""
     options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
     return f"{defense.name} {options}".strip()

@@ -1,4 +1,4 @@
-"""``name:option=value`` as people type it, and the typed object it becomes."""
+"""Parses ``name:option=value`` and makes the typed object from it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Spec:
-    """A thing's name with the options that were given for it, as text: ``gaussian_noise:sigma=0.2``.
+    """The name of a plugin with the options given for it: ``gaussian_noise:sigma=0.2``.
 
     Attributes:
-        name: what the plugin is called.
+        name: of the plugin.
         options: values by option; text where it was typed, any JSON value where it came as JSON.
         point: a named operating point (``gaussian_noise:mild``), whose options come below the given ones.
     """
@@ -34,24 +34,24 @@ def parse_spec(text: str) -> Spec:
     """Reads ``name``, ``name:option=value,…``, ``name:point``, ``name:point,option=value`` or ``name:{json}``.
 
     Raises:
-        ReidbenchError: it is none of these.
+        ReidbenchError: the text has none of these forms.
     """
     name, _, rest = text.partition(":")
     name, rest = name.strip(), rest.strip()
     if not name:
-        raise ReidbenchError(f"{text!r}: a name must stand before the colon, as in gaussian_noise:sigma=0.2")
+        raise ReidbenchError(f"{text!r}: a name is needed before the colon, as in gaussian_noise:sigma=0.2")
     if rest.startswith("{"):
         try:
             return Spec(name, json.loads(rest))
         except ValueError as error:
-            raise ReidbenchError(f"{text!r}: what follows the colon is no valid JSON: {error}") from error
+            raise ReidbenchError(f"{text!r}: the text after the colon is not valid JSON: {error}") from error
     options: dict[str, Any] = {}
     point = None
     for number, item in enumerate(part for part in rest.split(",") if part.strip()):
         key, equals, value = item.partition("=")
         if not equals:
             if number:
-                raise ReidbenchError(f"{text!r}: {item.strip()!r} is no option=value")
+                raise ReidbenchError(f"{text!r}: {item.strip()!r} does not have the form option=value")
             point = key.strip()
             continue
         if key.strip() in options:
@@ -70,7 +70,7 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
     name = getattr(cls, "name", cls.__name__)
     for option in options:
         if option not in cls.model_fields:
-            hint = did_you_mean(option, cls.model_fields) if cls.model_fields else "it takes none"
+            hint = did_you_mean(option, cls.model_fields) if cls.model_fields else "it has no options"
             raise ReidbenchError(f"{kind} {name!r} has no option {option!r}: {hint}")
     try:
         made = cls.model_validate(_read(cls, options))
@@ -109,6 +109,6 @@ def _read(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 value = json.loads(value)
             except ValueError as error:
-                raise ReidbenchError(f"option {option!r} is no valid JSON: {error}") from error
+                raise ReidbenchError(f"option {option!r} is not valid JSON: {error}") from error
         values[option] = None if value == "none" and not cls.model_fields[option].is_required() else value
     return values

@@ -1,4 +1,4 @@
-"""Everything a run is told: preset, overrides, rungs, seed, folders."""
+"""Settings of a run: preset, overrides, rungs, seed, folders."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from reidbench.records.ladder import DEFAULT_ATTACKERS, FUSION, NEGATIVES, OTHER
 from reidbench.records.membership import MembershipOptions
 from reidbench.utility.classifier import ClassifierOptions
 
-# Image sizes: the seed retrieves at up to 1024², and verifies at 256², to which its recipe reduces what it is given.
-# 64² is what two CPU cores can bear, and 128² where `standard` was measured.
+# Image sizes: the 2022 paper retrieves at up to 1024² pixels and verifies at 256², to which its recipe reduces images.
+# 64² is feasible on two CPU cores; `standard` was measured at 128².
 SIZES = {"quick": 64, "standard": 128, "paper": 1024}
-# 10,000 as the seed; the ends of a 95 % interval differ little from 2,000 on, and 24 intervals a record add up.
+# 10,000 as in the 2022 paper. The ends of a 95 % interval differ little from 2,000 on, and a record has 24 intervals.
 BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
 # The most genuine test pairs of a patient: all that twelve images make. Without a cap they grow with the square of a
 # patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and an AUC spreads three
-# times as widely (benchmarks/interval_coverage.py). The seed caps nothing.
+# times as widely (benchmarks/interval_coverage.py). The 2022 paper sets no cap.
 PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
 # What else has hyperparameters, by the name of its field.
 OTHERS: dict[str, Any] = dict(
@@ -41,22 +41,22 @@ class Settings:
 
     Attributes:
         preset: ``quick``, ``standard`` or ``paper``.
-        overrides: what was set apart from the preset, by dotted name, for the record.
+        overrides: values that replace those of the preset, by dotted name, for the record.
         size: width and height of the images in pixels.
         attackers: untrained attackers with their hyperparameters.
         classifier: the diagnostic classifier's hyperparameters.
-        restorer: those of the network that undoes a defense.
-        vector_head: those of the attacker on published vectors.
-        membership: those of the membership attacks on a published model.
+        restorer: hyperparameters of the network that undoes a defense.
+        vector_head: hyperparameters of the attacker on published vectors.
+        membership: hyperparameters of the membership attacks on a published model.
         bootstrap_runs: resamplings behind every interval.
-        pairs_per_patient: at most so many genuine pairs of a patient are judged; None for all.
-        ladder: the rungs to climb.
+        pairs_per_patient: most genuine pairs that are evaluated per patient; None for all.
+        ladder: the rungs to run.
         negatives: how impostor pairs are chosen, each a track of its own.
-        pair_list: a file of test pairs in place of built ones.
+        pair_list: a file of test pairs to use instead of generated ones.
         seed: of release, training and sampling. The test pairs do not depend on it, so that runs stay paired.
         device: where networks and defenses run.
         cache: folder of the step cache.
-        command: what was typed.
+        command: the command line, for the record.
     """
 
     preset: str
@@ -93,7 +93,7 @@ def make_settings(
     devices: int | None = None,
     command: str = "",
 ) -> Settings:
-    """Settings from a preset's name and what is set apart from it.
+    """Settings from the name of a preset and the values that replace its own.
 
     Args:
         overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name, or one of
@@ -107,9 +107,9 @@ def make_settings(
     if preset not in SIZES:
         raise ReidbenchError(f"unknown preset {preset!r}: {did_you_mean(preset, SIZES)}")
     if FUSION in attackers:
-        raise ReidbenchError(f"attacker {FUSION!r}: the name is kept for the mean of the others; choose another")
+        raise ReidbenchError(f"attacker {FUSION!r}: this name is reserved for the mean of the others; choose another")
     if size is not None and not 16 <= size <= 1024:
-        raise ReidbenchError(f"--size {size}: images are 16 to 1024 pixels wide")
+        raise ReidbenchError(f"--size {size}: the width must be 16 to 1024 pixels")
     grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, *OTHERS)}
     runs, cap = BOOTSTRAP_RUNS[preset], PAIRS_PER_PATIENT[preset]
     for name, value in (overrides or {}).items():
@@ -164,10 +164,10 @@ def make_settings(
 
 def _check_devices(wanted: int, device: torch.device) -> None:
     if wanted > 1 and device.type not in ("cpu", "cuda"):
-        raise ReidbenchError(f"--devices {wanted}: only CUDA devices and CPU processes train together, no {device}")
+        raise ReidbenchError(f"--devices {wanted}: only CUDA devices and CPU processes train together, not {device}")
     if wanted > 1 and device.type == "cuda":
         if device.index is not None:
-            raise ReidbenchError(f"--devices {wanted}: --device {device} names a single one; say cuda")
+            raise ReidbenchError(f"--devices {wanted}: --device {device} names a single one; use cuda")
         if (there := torch.cuda.device_count()) < wanted:
             raise ReidbenchError(f"--devices {wanted}: this machine has {there}")
 
@@ -178,5 +178,5 @@ def _whole_number(name: str, value: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise ReidbenchError(f"--set {name}={value}: a whole number of at least 1 is needed")
+        raise ReidbenchError(f"--set {name}={value}: the value must be a whole number of at least 1")
     return number

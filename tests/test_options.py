@@ -56,7 +56,7 @@ def test_text_becomes_typed_values():
         ({"sigma": "-1"}, "option 'sigma': input should be greater than or equal to 0, not '-1'"),
         ({"sigma": "much"}, "option 'sigma'"),
         ({"cell": "2.5"}, "option 'cell'"),
-        ({"boxes": "[[0"}, "option 'boxes' is no valid JSON"),
+        ({"boxes": "[[0"}, "option 'boxes' is not valid JSON"),
     ],
 )
 def test_a_wrong_option_is_named_with_its_reason(options, what):

@@ -1,4 +1,4 @@
-"""The command line: arguments in, calls out, progress and errors for a person. No logic of its own."""
+"""The command line: reads arguments, calls the package, prints results, progress and errors. No logic of its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main() -> None:
-    """Runs the command line; exits with 2 and one line where the user's input is wrong."""
-    # Threads that wait for each other on a core which another process has taken spin until it is given back: a training
-    # on two busy cores took eight times as long. Asleep they cost nothing. To be set before torch is imported.
+    """Runs the command line; wrong input ends with one line on standard error and exit code 2."""
+    # OpenMP threads that wait for each other spin by default. Where another process had taken their core, a training
+    # on two cores took eight times as long; sleeping threads cost nothing. Must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from reidbench.cli.app import app
@@ -25,7 +25,7 @@ def main() -> None:
     try:
         app(arguments, prog_name="reidbench")
     except BrokenPipeError:
-        # The reader of a pipe has gone (| head): nothing is wrong.
+        # The reader closed the pipe (| head), which is no error.
         sys.stderr.close()
         sys.exit(0)
     except (ReidbenchError, OSError, UnicodeDecodeError) as error:
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 def _line(error: Exception) -> str | None:
-    """What went wrong, for people; None where a traceback is of more use to them."""
+    """The error message in one line; None if a traceback is more useful."""
     if isinstance(error, UnicodeDecodeError):
-        return f"a file is no {error.encoding} text: {error.reason} at byte {error.start} ({DEBUG} shows where)"
+        return f"a file is not valid {error.encoding} text: {error.reason} at byte {error.start} ({DEBUG} shows where)"
     if not isinstance(error, OSError):
         return str(error)
     if error.filename is not None:

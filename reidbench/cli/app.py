@@ -1,4 +1,4 @@
-"""The commands. Nothing heavy is imported before a command needs it: --help must answer at once."""
+"""The commands. Slow imports are left to the command that needs them, so that --help answers at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ app.add_typer(submit.app, name="submit")
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    """Options before the command."""
+    """Options that stand before the command."""
     if version:
         from reidbench import __version__
 

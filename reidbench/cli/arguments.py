@@ -1,4 +1,4 @@
-"""Options that several commands take, and the settings they make."""
+"""Options that several commands share, and the settings made from them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ if TYPE_CHECKING:
     from reidbench.settings import Settings
 
 DatasetName = Annotated[
-    str | None, typer.Option("--dataset", help="NAME or NAME:option=value,…; the built-in phantom if left out.")
+    str | None, typer.Option("--dataset", help="NAME or NAME:option=value,…; the built-in phantom by default.")
 ]
 Root = Annotated[Path | None, typer.Option(help="The folder of the dataset.")]
 Attackers = Annotated[
-    list[str] | None, typer.Option("--attacker", help="Attackers in place of verification, retrieval.")
+    list[str] | None,
+    typer.Option("--attacker", help="Attackers instead of verification and retrieval."),
 ]
-Preset = Annotated[str, typer.Option(help="quick, standard or paper.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of training, release and sampling.")]
+Preset = Annotated[str, typer.Option(help="Sizes and budgets: quick, standard or paper.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of training, release and sampling.")]
 Size = Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="NAME=VALUE over the preset, as retrieval.epochs=5.")
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE, replaces a value of the preset: retrieval.epochs=5."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1 …")]
 Devices = Annotated[
-    int | None, typer.Option(min=1, help="GPUs, or processes on a CPU, that train an attacker together (DDP).")
+    int | None, typer.Option(min=1, help="Number of GPUs, or of CPU processes, that train one attacker together (DDP).")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse a dataset with unreadable images.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notices.")]
 
 
 def progress_bar(quiet: bool) -> Progress:
-    """What shows progress: nothing if ``quiet``."""
+    """Progress on the terminal, or none if ``quiet``."""
     if quiet:
         from reidbench.progress import Silent
 
@@ -62,7 +64,7 @@ def settings_of(
     pairs: Path | None = None,
     devices: int | None = None,
 ) -> Settings:
-    """Settings from what was typed, all of it checked; the default attackers where none is named, and every rung."""
+    """Checked settings from command-line options; the default attackers if none is named, and every rung."""
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
     from reidbench.records.ladder import DEFAULT_ATTACKERS
@@ -85,24 +87,24 @@ def settings_of(
 
 
 def require_folder(out: Path) -> None:
-    """Tries a file in the output folder: nobody should train for hours towards a place that takes none.
+    """Fails early if the output folder is not writable, by writing a temporary file into it.
 
-    A folder that is not there yet is made for the trial and taken away again: what is refused later leaves nothing.
+    A folder that does not exist is created for the trial and removed again, so that a run refused later leaves nothing.
 
     Raises:
-        ReidbenchError: it is no folder, or cannot be written.
+        ReidbenchError: it is not a folder, or not writable.
     """
     from reidbench.errors import ReidbenchError
 
     try:
         if out.exists() and not out.is_dir():
-            raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+            raise ReidbenchError(f"--out {out}: a file of this name exists")
         missing = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, prefix=".reidbench-"):
             pass
         with suppress(OSError):
-            # Another run may have put something there meanwhile.
+            # Another run may have written into it in the meantime.
             for folder in missing:
                 folder.rmdir()
     except OSError as error:
@@ -123,8 +125,8 @@ def overrides(texts: list[str]) -> dict[str, str]:
 
 
 def typed_command() -> str:
-    """What was typed, for the record."""
-    # Folders stay out of the record: they say where on this machine, not what, and a record is made to be shared.
+    """The command line, for the record; of absolute paths only the last part."""
+    # A record is made to be shared: where a folder lies on this machine is of no use to others.
     shown = []
     for argument in sys.argv[1:]:
         path = Path(argument)

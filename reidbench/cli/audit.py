@@ -1,4 +1,4 @@
-"""`reidbench audit`: how re-identifiable a dataset is as it is."""
+"""`reidbench audit`: how well patients of an undefended dataset can be re-identified."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def audit(
     root: Root = None,
     folds: Annotated[
         int | None,
-        typer.Option(help="Judge every patient: so many folds in place of the dataset's splits, a training each."),
+        typer.Option(help="Evaluate every patient by cross-validation with this number of folds, one training each."),
     ] = None,
     preset: Preset = "quick",
     seed: Seed = 0,
@@ -45,7 +45,7 @@ def audit(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Attack a dataset as it is, and tell how well each of its test patients can be linked."""
+    """Attack a dataset without a defense, and report how well the images of each test patient can be linked."""
     from reidbench.choosing import choose_dataset
     from reidbench.plugins import Registry
     from reidbench.report.text.audit import as_csv, as_data, as_markdown, print_audit

@@ -13,24 +13,28 @@ from reidbench.cli.plugins import AsJson
 
 def compare(
     base: Annotated[Path, typer.Argument(help="The record, or the folder of records, to compare with.")],
-    new: Annotated[Path, typer.Argument(help="The record or folder to judge.")],
-    max_auc_rise: Annotated[float, typer.Option(min=0, max=1, help="How far a worst-case AUC may rise.")] = 0.02,
-    max_map_rise: Annotated[float, typer.Option(min=0, max=1, help="How far the worst-case mAP@R may rise.")] = 0.02,
+    new: Annotated[Path, typer.Argument(help="The record, or the folder of records, to check for a regression.")],
+    max_auc_rise: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest accepted rise of a worst-case AUC.")
+    ] = 0.02,
+    max_map_rise: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest accepted rise of the worst-case mAP@R.")
+    ] = 0.02,
     max_utility_drop: Annotated[
-        float, typer.Option(min=0, max=1, help="How far diagnostic macro AUC may fall.")
+        float, typer.Option(min=0, max=1, help="Largest accepted fall of the diagnostic macro AUC.")
     ] = 0.02,
     every_rung: Annotated[
-        bool, typer.Option("--every-rung", help="Judge the largest rise of one rung too, not the worst cases alone.")
+        bool, typer.Option("--every-rung", help="Also check the largest rise within one rung, besides the worst cases.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail also where a change past the tolerance may be chance.")
+        bool, typer.Option("--strict", help="Fail also if a change beyond the tolerance may be due to chance.")
     ] = False,
     markdown: Annotated[
-        str | None, typer.Option(help="Write a summary for a pull request to this file; - for standard output.")
+        str | None, typer.Option(help="Write a summary for a pull request to this file (- for standard output).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Exit 1 where a defense got weaker by more than the tolerance and more than chance, 2 where none can tell."""
+    """Exit 1 if a defense got weaker beyond the tolerance and beyond chance, 2 if nothing can be compared."""
     from reidbench.errors import ReidbenchError
     from reidbench.report.figures.compare import Tolerances
     from reidbench.report.figures.compare import compare as compare_places
@@ -38,7 +42,7 @@ def compare(
     from reidbench.report.text.leaderboard import write
 
     if markdown is not None and not Path(markdown).name:
-        raise ReidbenchError(f"--markdown {markdown!r}: the name of a file is needed, or - for standard output")
+        raise ReidbenchError(f"--markdown {markdown!r}: give the name of a file, or - for standard output")
     limits = Tolerances(max_auc_rise, max_map_rise, max_utility_drop)
     comparisons = compare_places(base, new, limits, every_rung=every_rung)
     if markdown not in (None, "-"):

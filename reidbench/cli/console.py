@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: bars with the time left, and notices. Everything goes to standard error."""
+"""Progress bars with the time left, and notices, on standard error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from reidbench.progress import Advance
 
-# Where there is no terminal to redraw a bar on, a long task says how far it is this often.
+# Without a terminal no bar can be redrawn; a long task then prints a line this often.
 PLAIN_EVERY_SECONDS = 10.0
 
 
 class Terminal:
-    """Progress on standard error: bars on a terminal, a line now and then in a log file."""
+    """Progress on standard error: bars on a terminal, single lines in a log file."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)

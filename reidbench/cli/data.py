@@ -1,4 +1,4 @@
-"""`reidbench data check`: what a dataset holds."""
+"""`reidbench data check`: the contents of a dataset, and problems with its files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import typer
 from reidbench.cli.arguments import Quiet, progress_bar
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
-app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Inspect datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("check")
 def check(
     dataset: Annotated[str, typer.Argument(help="NAME or NAME:option=value,…")],
     root: Annotated[Path | None, typer.Option(help="The folder of the dataset.")] = None,
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Size to decode at, in pixels.")] = 64,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Width and height of the decoded images in pixels.")] = 64,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell what is there: images, patients, follow-ups, findings, unreadable files, duplicates."""
+    """Report images, patients, follow-ups, findings, unreadable files and duplicates of a dataset."""
     from reidbench.choosing import choose_dataset
     from reidbench.cohorts.check import check_dataset
     from reidbench.files import cache_folder

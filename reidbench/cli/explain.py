@@ -1,4 +1,4 @@
-"""`reidbench explain`: what an attacker looks at."""
+"""`reidbench explain`: attention maps of an attacker."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ from reidbench.cli.plugins import AsJson, PluginsDirs
 
 def explain(
     defense: Annotated[
-        str | None, typer.Option(help="NAME, NAME:option=value,… or NAME:point; originals alone if left out.")
+        str | None, typer.Option(help="NAME, NAME:option=value,… or NAME:point; by default only originals are drawn.")
     ] = None,
     pair: Annotated[
         str | None,
-        typer.Option(help="IMAGE_A,IMAGE_B of the test split; one recognized, one missed, one mistaken if left out."),
+        typer.Option(
+            help="IMAGE_A,IMAGE_B of the test split; by default one recognized, one missed, one falsely matched."
+        ),
     ] = None,
     dataset: DatasetName = None,
     root: Root = None,
     attacker: Annotated[str, typer.Option(help="A siamese attacker.")] = "verification",
     ignorant_only: Annotated[
-        bool, typer.Option("--ignorant-only", help="Leave out the attacker who trained against the defense.")
+        bool, typer.Option("--ignorant-only", help="Leave out the attacker that was trained against the defense.")
     ] = False,
     preset: Preset = "quick",
     seed: Seed = 0,
@@ -44,7 +46,7 @@ def explain(
     set_: Overrides = None,
     device: Device = "auto",
     out: Annotated[
-        Path, typer.Option(help="The PNG to write; a WebP, much smaller, where the name ends in .webp.")
+        Path, typer.Option(help="Picture to write: a PNG, or a much smaller WebP if the name ends in .webp.")
     ] = Path("attention.png"),
     strict: Strict = False,
     plugins_dir: PluginsDirs = None,
@@ -59,12 +61,12 @@ def explain(
     from reidbench.studies.explain import explain as look
 
     if out.is_dir():
-        raise ReidbenchError(f"--out {out}: a folder of this name is in the way; give the name of a picture")
+        raise ReidbenchError(f"--out {out}: a folder of this name exists; give the name of a picture")
     names = None
     if pair is not None:
         first, _, second = pair.partition(",")
         if not first.strip() or not second.strip():
-            raise ReidbenchError(f"--pair {pair!r}: two image names with a comma between them are needed")
+            raise ReidbenchError(f"--pair {pair!r}: give two image names separated by a comma")
         names = first.strip(), second.strip()
     registry = Registry(plugins_dir or ())
     settings = settings_of(
@@ -72,7 +74,7 @@ def explain(
     )
     chosen = choose_defenses(registry, [defense] if defense else [])
     if len(chosen) > 1:
-        raise ReidbenchError(f"{defense}: one set of options at a time, as in {chosen[0].defense.name}:option=value")
+        raise ReidbenchError(f"{defense}: give one set of options, as in {chosen[0].defense.name}:option=value")
     source = choose_dataset(registry, dataset, root)
     progress = progress_bar(quiet)
     explained = look(

@@ -14,17 +14,17 @@ from reidbench.cli.plugins import PluginsDirs
 
 def leaderboard(
     records: Annotated[
-        list[Path] | None, typer.Argument(help="Records, or folders of them; leaderboards/records if left out.")
+        list[Path] | None, typer.Argument(help="Records, or folders of records; leaderboards/records by default.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("leaderboards"),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a page differs.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a page differs.")] = False,
     site: Annotated[
-        Path | None, typer.Option(help="Write a static site into this folder, in place of the other pages.")
+        Path | None, typer.Option(help="Write a static site into this folder instead of the other pages.")
     ] = None,
     plugins_dir: PluginsDirs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records; or a site that opens from disk."""
+    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
     from reidbench.report.figures.drops import paired_drops
     from reidbench.report.figures.matching import read_kept
@@ -36,7 +36,7 @@ def leaderboard(
             raise ReidbenchError(f"{place}: no such file or folder")
     if site is not None:
         if check:
-            raise ReidbenchError("--site and --check: a site is not compared; give one of them")
+            raise ReidbenchError("--site and --check exclude each other: a site cannot be checked")
         _write_site(places, site, plugins_dir or [], quiet=quiet)
         return
     kept = read_kept(places)
@@ -51,10 +51,10 @@ def leaderboard(
             if not (out / name).is_file() or (out / name).read_text("utf-8") != text
         ]
         for name in stale:
-            typer.echo(f"{out / name} is not what the records say; run reidbench leaderboard", err=True)
+            typer.echo(f"{out / name} differs from what the records give; run reidbench leaderboard", err=True)
         left = leftover(out, pages)
         for path in left:
-            typer.echo(f"{path} is of none of these records", err=True)
+            typer.echo(f"{path} belongs to none of these records", err=True)
         raise typer.Exit(1 if stale or left else 0)
     for path in write(pages, out):
         typer.echo(str(path))
@@ -69,7 +69,7 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     from reidbench.studies.example_images import ExampleSource
 
     if site.exists() and not site.is_dir():
-        raise ReidbenchError(f"--site {site}: a file of this name is in the way")
+        raise ReidbenchError(f"--site {site}: a file of this name exists")
     kept = read_kept(places)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")

@@ -1,4 +1,4 @@
-"""`reidbench overlap`: patients that two datasets may share."""
+"""`reidbench overlap`: candidates for patients that two datasets share."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from reidbench.cli.plugins import AsJson, PluginsDirs
 
 
 def overlap(
-    a: Annotated[str, typer.Argument(help="A dataset: NAME or NAME:option=value,…")],
-    b: Annotated[str, typer.Argument(help="The other one.")],
+    a: Annotated[str, typer.Argument(help="The first dataset: NAME or NAME:option=value,…")],
+    b: Annotated[str, typer.Argument(help="The second dataset.")],
     root_a: Annotated[Path | None, typer.Option(help="The folder of A.")] = None,
     root_b: Annotated[Path | None, typer.Option(help="The folder of B.")] = None,
     train_on: Annotated[
-        str | None, typer.Option(help="NAME or NAME:option=value,… to train the attacker on, in place of A.")
+        str | None, typer.Option(help="Dataset to train the attacker on instead of A: NAME or NAME:option=value,…")
     ] = None,
     train_root: Annotated[Path | None, typer.Option(help="The folder of --train-on.")] = None,
     known: Annotated[
         Path | None,
-        typer.Option(help="A CSV with patient_a,patient_b of patients known to be shared: tells precision and recall."),
+        typer.Option(help="CSV (patient_a,patient_b) of patients known to be shared, for precision and recall."),
     ] = None,
-    top: Annotated[int, typer.Option(help="Candidates to report.")] = 1000,
+    top: Annotated[int, typer.Option(help="Number of candidates to report.")] = 1000,
     attacker: Annotated[str, typer.Option(help="The attacker.")] = "retrieval",
     preset: Preset = "quick",
     seed: Seed = 0,
@@ -51,7 +51,7 @@ def overlap(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank patients of A and B that may be one person, with the false ones to be expected at each rank."""
+    """Rank pairs of patients of A and B that may be one person, with the expected number of false ones at each rank."""
     from reidbench.choosing import choose_dataset
     from reidbench.errors import ReidbenchError
     from reidbench.plugins import Registry

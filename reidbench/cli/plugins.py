@@ -10,17 +10,17 @@ import typer
 
 PluginsDirs = Annotated[
     list[Path] | None,
-    typer.Option("--plugins-dir", help="A folder with loose plugin files (*.py); may be given several times."),
+    typer.Option("--plugins-dir", help="Folder of loose plugin files (*.py); may be given several times."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 def list_plugins(
-    kind: Annotated[str | None, typer.Argument(help="defense, dataset or attacker; all of them if left out.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="defense, dataset or attacker; all kinds by default.")] = None,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the installed defenses, datasets and attackers (nothing is imported for it)."""
+    """List the installed defenses, datasets and attackers, without importing them."""
     from reidbench.errors import ReidbenchError, did_you_mean
     from reidbench.plugins import GROUPS, Registry
 

@@ -1,4 +1,4 @@
-"""`reidbench report`: the page of one record."""
+"""`reidbench report`: one page per record."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from reidbench.cli.plugins import PluginsDirs
 
 
 def report(
-    records: Annotated[list[Path], typer.Argument(help="Records, or folders of them.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pages; beside each record if left out.")] = None,
+    records: Annotated[list[Path], typer.Argument(help="Records, or folders of records.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pages; beside each record by default.")] = None,
     plugins_dir: PluginsDirs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a record's page (figures, ladder, curves, images, provenance): it opens from disk and asks no network."""
+    """Write the page of a record: figures, ladder, curves, images, provenance. It opens from disk, offline."""
     from reidbench.errors import ReidbenchError
     from reidbench.report.figures.matching import read_kept
 
@@ -25,7 +25,7 @@ def report(
         if not place.exists():
             raise ReidbenchError(f"{place}: no such file or folder")
     if out is not None and out.exists() and not out.is_dir():
-        raise ReidbenchError(f"--out {out}: a file of this name is in the way")
+        raise ReidbenchError(f"--out {out}: a file of this name exists")
     kept = read_kept(records)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, records))}")
@@ -33,7 +33,7 @@ def report(
 
 
 def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> None:
-    """Writes the pages of these records and names them."""
+    """Writes the pages of these records and prints their names."""
     from reidbench.files import cache_folder
     from reidbench.plugins import Registry
     from reidbench.report.figures.matching import read_kept

@@ -1,4 +1,4 @@
-"""`reidbench reproduce`: the seed's tables and figures on the user's copy of the data."""
+"""`reidbench reproduce`: tables and figures of the 2022 paper on the user's copy of the data."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def reproduce(
     root_covid: Annotated[
         Path | None, typer.Option(help="The folder of the COVID-19 Image Data Collection, for table2 and table3.")
     ] = None,
-    dataset: Annotated[str, typer.Option(help="What to train on, in place of the paper's dataset.")] = "chestxray14",
-    limit: Annotated[int | None, typer.Option(help="At most so many patients of each split.")] = None,
+    dataset: Annotated[str, typer.Option(help="Dataset to train on instead of the paper's.")] = "chestxray14",
+    limit: Annotated[int | None, typer.Option(help="Use at most this number of patients of each split.")] = None,
     foreign_material: Annotated[
         Path | None,
         typer.Option(help="CSV with image_id and foreign_material (0 or 1), for table2, table4 and fig4."),
     ] = None,
-    pairs: Annotated[Path | None, typer.Option(help="Test pairs from a file, as the authors published theirs.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="File of test pairs, in the format of the authors' own.")] = None,
     preset: Preset = "quick",
     size: Size = None,
     seed: Seed = 0,
@@ -47,7 +47,7 @@ def reproduce(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Set a table or figure of Packhäuser et al. (2022) beside the same on your copy of the data."""
+    """Compute a table or figure of Packhäuser et al. (2022) on your copy of the data and show both side by side."""
     from reidbench.choosing import choose_dataset
     from reidbench.plugins import Registry
     from reidbench.report.text.reproduce import as_data, markdown, write

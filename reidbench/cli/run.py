@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 def run(
     defense: Annotated[
         list[str],
-        typer.Option(help="NAME, NAME:option=value,…, NAME:point or NAME:all; several share what can be shared."),
+        typer.Option(help="NAME, NAME:option=value,…, NAME:point or NAME:all; may be given several times."),
     ],
     dataset: DatasetName = None,
     root: Root = None,
     preset: Preset = "quick",
     seed: Seed = 0,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds, from --seed on; a record each.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Number of seeds, from --seed on; one record each.")] = 1,
     attacker: Attackers = None,
     rung: Annotated[
         list[str] | None,
-        typer.Option(help="Only these rungs, such as informed or ignorant/original-released; marks the record."),
+        typer.Option(help="Run only these rungs, such as informed or ignorant/original-released; the record says so."),
     ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(
-            help="Test pairs from a file (two image names and 1 or 0 a line, tab-separated) in place of built."
+            help="File of test pairs instead of generated ones: per line two image names and 1 or 0, tab-separated."
         ),
     ] = None,
     size: Size = None,
@@ -57,14 +57,15 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
     strict: Strict = False,
     strata: Annotated[
-        bool, typer.Option("--strata", help="Also print true positive rates by age gap, new finding, view, sex …")
+        bool,
+        typer.Option("--strata", help="Also print true positive rates by age gap, new finding, view, sex …"),
     ] = False,
-    report: Annotated[bool, typer.Option("--report", help="Write a page beside each record, for a browser.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write an HTML page beside each record.")] = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Attack a defense's release on every rung and report the drop beside the diagnostic utility that is left."""
+    """Attack the release of a defense on every rung; report re-identification and the diagnostic utility."""
     progress = progress_bar(quiet)
     with _waiting("starting", quiet=quiet):
         # torch takes seconds to import; everything that the user typed is checked right after it.

@@ -1,4 +1,4 @@
-"""`reidbench submit check`: is a record what its scores say?"""
+"""`reidbench submit check`: recomputes the figures of records from their scores."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def submit() -> None:
 
 @app.command("check")
 def check(
-    records: Annotated[list[Path], typer.Argument(help="Records, or folders of them, with the scores beside them.")],
+    records: Annotated[list[Path], typer.Argument(help="Records, or folders of records, with the scores beside them.")],
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute records' figures again from their scores.
+    """Recompute the figures of records from their scores.
 
-    Exit 0: all agree; 1: one disagrees; 2: none disagrees, and one could not be checked.
+    Exit 0: all agree; 1: at least one disagrees; 2: none disagrees, but at least one could not be checked.
     """
     from reidbench.report.figures.submission import check_submissions, exit_code, find_records, summary
 

@@ -1,4 +1,4 @@
-"""`reidbench sweep`: many runs, one after the other."""
+"""`reidbench sweep`: many runs one after the other."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ from reidbench.cli.plugins import AsJson, PluginsDirs
 def sweep(
     what: Annotated[
         list[str],
-        typer.Argument(help="Defenses (NAME, NAME:option=value,…, NAME:all), or one TOML file with the plan."),
+        typer.Argument(help="Defenses (NAME, NAME:option=value,…, NAME:all), or one TOML file that lists the runs."),
     ],
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; may be given several times.")] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="A preset; may be given several times.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Random seed; may be given several times.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="Preset; may be given several times.")] = None,
     dataset: DatasetName = None,
     root: Root = None,
     attacker: Attackers = None,
-    rung: Annotated[list[str] | None, typer.Option(help="Only these rungs; marks the records.")] = None,
+    rung: Annotated[list[str] | None, typer.Option(help="Run only these rungs; the records say so.")] = None,
     size: Size = None,
     set_: Overrides = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for each defense's run; what all share is not counted.")
+        float | None,
+        typer.Option(help="Time limit of each defense's run in seconds, without shared steps."),
     ] = None,
     device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
@@ -48,7 +49,7 @@ def sweep(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run defenses × options × seeds × presets, skip what is recorded, go on after a failure and name it at the end."""
+    """Run defenses × options × seeds × presets; skip recorded runs, continue after failures, list them at the end."""
     from reidbench.errors import ReidbenchError
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
@@ -70,7 +71,7 @@ def sweep(
     typed = {name: value for name, value in typed.items() if value not in (None, {})}
     files = [name for name in what if name.endswith(".toml")]
     if files and len(what) > 1:
-        raise ReidbenchError(f"{files[0]}: give either one file or defenses, not both")
+        raise ReidbenchError(f"{files[0]}: give either one file or defenses")
     plan = read_plan(Path(files[0]), typed) if files else make_plan({"defenses": what, **typed}, where="sweep")
     place = Place(out, cache_folder(), choose_device(device), plugins_dir or (), strict, quiet, typed_command())
     outcomes = list(sweep_all(plan, place, progress_bar(quiet)))

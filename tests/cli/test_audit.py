@@ -89,7 +89,7 @@ def test_folds_judge_every_patient_once_by_attackers_who_never_saw_them(call, tm
         (["--folds=25", "--dataset=phantom:patients=10"], "of 25: "),
         (["--dataset=fantom"], "did you mean 'phantom'?"),
         (["--preset=quik"], "did you mean 'quick'?"),
-        (["--out=taken"], "is in the way"),
+        (["--out=taken"], "of this name exists"),
         (["--set=retrieval.epoch=3"], "did you mean 'epochs'?"),
     ],
 )

@@ -151,7 +151,7 @@ def test_an_unreadable_image_is_refused_by_name_with_strict(refused, tmp_path):
 
 def test_an_output_that_is_a_file_is_refused(refused, tmp_path):
     (tmp_path / "taken").write_text("")
-    assert "is in the way" in refused("run", "--defense=identity", "--out=taken")
+    assert "of this name exists" in refused("run", "--defense=identity", "--out=taken")
 
 
 @pytest.mark.parametrize("command", [["run", "--defense=identity"], ["sweep", "identity"]])
@@ -187,7 +187,7 @@ NO_TEXT = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
     [
         (PermissionError(errno.EACCES, "Permission denied", "kept/a.json"), "kept/a.json: Permission denied"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
-        (NO_TEXT, "a file is no utf-8 text: invalid start byte at byte 0 (--debug shows where)"),
+        (NO_TEXT, "a file is not valid utf-8 text: invalid start byte at byte 0 (--debug shows where)"),
     ],
 )
 def test_what_the_machine_refuses_is_one_line_too(refused, call, monkeypatch, error, what):

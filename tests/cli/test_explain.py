@@ -132,10 +132,10 @@ def test_a_map_is_drawn_where_it_is_and_an_empty_one_changes_nothing():
         (["--pair=p00001_000,p00001_000"], "no pair"),
         (["--pair=p99999_000,p00001_000"], "has no image 'p99999_000'"),
         (["--pair=p00000_000,p00001_000"], "is in the train split"),
-        (["--defense=gaussian_noise:all"], "one set of options at a time"),
+        (["--defense=gaussian_noise:all"], "give one set of options"),
         (["--defense=gausian_noise"], "did you mean 'gaussian_noise'?"),
         (["--attacker=retreival"], "did you mean 'retrieval'?"),
-        (["--out=."], "is in the way"),
+        (["--out=."], "of this name exists"),
     ],
 )
 def test_what_an_explanation_refuses(refused, tmp_path, arguments, what):

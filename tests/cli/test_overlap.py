@@ -164,7 +164,7 @@ def test_a_third_dataset_to_learn_on_and_fewer_candidates(call, tmp_path, grey):
         ([A, B, "--known=nowhere.csv"], "--known nowhere.csv"),
         ([A, B, "--known=other.csv"], "patient_a and patient_b are needed"),
         ([A, B, "--known=stranger.csv"], "patient 'q99999' is not in phantom (B)"),
-        ([A, B, "--out=other.csv"], "is in the way"),
+        ([A, B, "--out=other.csv"], "of this name exists"),
         ([A, B, "--attacker=retreival"], "did you mean 'retrieval'?"),
     ],
 )

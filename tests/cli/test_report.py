@@ -129,8 +129,8 @@ def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):
     assert "no record in empty" in refused("leaderboard", "empty", "--site=public")
     assert "no such file or folder" in refused("report", "nowhere.json")
     (tmp_path / "taken").write_text("")
-    assert "is in the way" in refused("report", "kept", "--out=taken")
-    assert "is in the way" in refused("leaderboard", "kept", "--site=taken")
+    assert "of this name exists" in refused("report", "kept", "--out=taken")
+    assert "of this name exists" in refused("leaderboard", "kept", "--site=taken")
 
 
 def test_the_command_of_a_page_makes_the_same_record_and_report_writes_its_page(call, runs, tiny_run, tmp_path):
@@ -187,7 +187,7 @@ def test_a_summary_that_cannot_be_written_is_one_line_and_leaves_nothing(refused
     (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))
     line = refused("compare", "kept", "kept", f"--markdown={place}")
-    assert ("cannot be written" if Path(place).name else "the name of a file is needed") in line
+    assert ("cannot be written" if Path(place).name else "give the name of a file") in line
     assert sorted(tmp_path.rglob("*")) == before
 
 
