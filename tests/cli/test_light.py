@@ -93,7 +93,7 @@ def test_a_dataset_of_files_is_checked_without_torch_and_in_little_memory(import
 
 @pytest.mark.parametrize("command", ["leaderboard", "compare", "submit check"])
 def test_records_are_read_judged_and_compared_without_torch(imported, tiny_run, tmp_path, command):
-    weak, strong = (next(tiny_run["runs"].glob(f"{record.stem}.json")) for record in tiny_run["records"])
+    weak, strong = (tiny_run["runs"] / f"{record.stem}.json" for record in tiny_run["records"][-2:])
     arguments = {
         "leaderboard": [str(tiny_run["runs"]), f"--out={tmp_path}"],
         "compare": [str(weak), str(strong), "--max-utility-drop=1"],
