@@ -1,4 +1,4 @@
-"""`reidbench submit check`: recomputes the figures of records from their scores."""
+"""`reidbench submit`: recomputes the figures of records from their scores, and upgrades older records."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def check(
             typer.echo(result.to_text())
     typer.echo(json.dumps([result.to_json() for result in results], indent=1) if as_json else summary(results))
     raise typer.Exit(exit_code(results))
+
+
+@app.command("upgrade")
+def upgrade(
+    records: Annotated[list[Path], typer.Argument(help="Records, or folders of them.")],
+) -> None:
+    """Rewrite records of older versions in the newest form.
+
+    Figures, names and scores stay the same. Every record is read before the first is written.
+    """
+    from reidbench.records.store import read_record, record_paths, upgrade_record
+
+    paths = record_paths(records)
+    for path in paths:
+        read_record(path)
+    rewritten = sum(map(upgrade_record, paths))
+    typer.echo(f"{rewritten} of {len(paths)} records were rewritten, {len(paths) - rewritten} are of the newest form")

@@ -29,7 +29,7 @@ from reidbench.records.ladder import Built, Negatives, Rung, full_ladder
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, DatasetInfo, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
-from reidbench.records.strata import GenuineStrata
+from reidbench.records.strata import GenuineStrata, keep_headline_strata
 from reidbench.settings import Settings
 from reidbench.source_version import code_version
 from reidbench.steps.attackers import Trained, embed, train_attacker
@@ -120,7 +120,7 @@ class Experiment:
                 "restorer": hyperparameters(self.settings.restorer),
             },
             defense=published.info(),
-            attacks=attacks,
+            attacks=keep_headline_strata(attacks),
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
             controls=controls,
@@ -153,9 +153,7 @@ class Experiment:
             preset=self.settings.preset,
             overrides=dict(self.settings.overrides),
             bootstrap_runs=self.settings.bootstrap_runs,
-            impostors="exchanged",
             pairs_per_patient=self.settings.pairs_per_patient,
-            intervals="guarded",
             dataset=self._dataset_info(),
             **found,
         )

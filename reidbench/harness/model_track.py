@@ -36,6 +36,7 @@ from reidbench.records.membership import coins, confidence, judge_membership, un
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
+from reidbench.records.strata import keep_headline_strata
 from reidbench.source_version import code_version
 from reidbench.steps.cache import hyperparameters
 from reidbench.steps.prefetch import run_ahead
@@ -105,7 +106,7 @@ class ModelTrack:
             track="model",
             hyperparameters={model.name: hyperparameters(model) for model in self._models()},
             defense=published.info(),
-            attacks=attacks,
+            attacks=keep_headline_strata(attacks),
             complete=self.ladder == full_ladder("model"),
             utility=utility,
             membership=membership,

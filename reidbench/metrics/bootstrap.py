@@ -199,14 +199,15 @@ def bootstrap_verification_patients(
     patient_b: ArrayLike,
     *,
     fprs: Sequence[float] = LOW_RATES,
-    guarded: bool = True,
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
 ) -> VerificationIntervals:
     """AUC, EER and TPR at low false positive rates, each with its interval, in one pass over resamples of patients.
 
-    The AUC is the same, to the last digit, as `bootstrap_auc_patients` gives with the same seed.
+    The AUC is the same, to the last digit, as `bootstrap_auc_patients` gives with the same seed. A true positive rate
+    has no interval where `why_unbounded` has a reason, and none that is narrower at 0 and 1 than `guarded_share`
+    allows.
 
     Args:
         scores: (P,), higher = more alike.
@@ -214,8 +215,6 @@ def bootstrap_verification_patients(
         patient_a: (P,) patient of the first image.
         patient_b: (P,) patient of the second image.
         fprs: the false positive rates, each in [0, 1].
-        guarded: no interval of a true positive rate where `why_unbounded` has a reason, and none that is narrower at 0
-            and 1 than `guarded_share` allows; False for the bare percentiles, as older records have them.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
@@ -226,21 +225,25 @@ def bootstrap_verification_patients(
     checked(runs, level)
     rates = [checked_rate(fpr) for fpr in fprs]
     sample = _Sample.of(scores, same, patient_a, patient_b)
+    values, draws = _verification_draws(sample, rates, runs, seed)
+    auc, eer = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values[:2]))
+    # A patient weighs by its genuine pairs.
+    impostors, patients = len(sample.impostor_a), effective_number(np.bincount(sample.genuine_patient))
+    tprs = [
+        bounded_tpr(value, draws[:, 2 + i], level, fpr=rate, impostors=impostors, patients=patients)
+        for i, (rate, value) in enumerate(zip(rates, values[2:]))
+    ]
+    return VerificationIntervals(auc, eer, dict(zip(rates, tprs)))
+
+
+def _verification_draws(sample: _Sample, rates: Sequence[float], runs: int, seed: int) -> tuple[list[float], Floats]:
+    """AUC, EER and the true positive rates: as they are, (2 + R,), and in each resample of patients, (runs, 2 + R)."""
 
     def figures(curves: Sequence[Curve]) -> list[Floats]:
         curve = curves[0]
         return [curve.auc(), curve.eer(), *(curve.tpr_at(fpr) for fpr in rates)]
 
-    values, draws = _over_patients([sample], figures, runs, seed)
-    auc, eer, *tprs = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values))
-    if guarded:
-        # A patient weighs by its genuine pairs.
-        impostors, patients = len(sample.impostor_a), effective_number(np.bincount(sample.genuine_patient))
-        tprs = [
-            bounded_tpr(value, draws[:, 2 + i], level, fpr=rate, impostors=impostors, patients=patients)
-            for i, (rate, value) in enumerate(zip(rates, values[2:]))
-        ]
-    return VerificationIntervals(auc, eer, dict(zip(rates, tprs)))
+    return _over_patients([sample], figures, runs, seed)
 
 
 def bootstrap_auc_drop_patients(

@@ -94,18 +94,17 @@ def summarize_risk(
     risk: PatientRisk,
     *,
     quantiles: Sequence[float] = QUANTILES,
-    guarded: bool = True,
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
 ) -> RiskSummary:
     """The spread of risk over patients.
 
+    The interval of ``found_by_every_image`` is no narrower at 0 and 1 than `guarded_share` allows.
+
     Args:
         risk: one row a patient.
         quantiles: which, each in [0, 1].
-        guarded: an interval of ``found_by_every_image`` that is no narrower at 0 and 1 than `guarded_share` allows;
-            False for the bare percentiles, as older records have them.
         runs: resamples of patients for the intervals.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
@@ -126,7 +125,7 @@ def summarize_risk(
     return RiskSummary(
         patients=len(rows),
         map_at_r=mean(risk.map_at_r),
-        found_by_every_image=mean(risk.found_by_every_image, share=guarded),
+        found_by_every_image=mean(risk.found_by_every_image, share=True),
         best_rank=spread(risk.best_rank),
         mean_rank=spread(risk.mean_rank),
         map_at_r_quantiles=spread(risk.map_at_r),

@@ -31,15 +31,15 @@ class RetrievalSummary:
 
 
 def summarize_retrieval(
-    ranks: QueryRanks, *, guarded: bool = True, runs: int = 10_000, seed: int = 0, level: float = 0.95
+    ranks: QueryRanks, *, runs: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> RetrievalSummary:
-    """Averages what the queries found, with intervals from resampling the patients who ask.
+    """Averages what the queries found, with intervals from resampling the patients of the probes.
+
+    The interval of Precision@1 is no narrower at 0 and 1 than `guarded_share` allows for patients who weigh by their
+    probes. Graded figures, AP@R and R-Precision, have percentile intervals.
 
     Args:
         ranks: what each query found, or would find by chance.
-        guarded: an interval of Precision@1 that is no narrower at 0 and 1 than `guarded_share` allows for patients who
-            weigh by their probes; False for the bare percentiles, as older records have them. Graded figures, AP@R and
-            R-Precision, have percentiles.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
@@ -54,7 +54,7 @@ def summarize_retrieval(
     return RetrievalSummary(
         map_at_r=mean(ranks.average_precision),
         r_precision=mean(ranks.r_precision),
-        precision_at_1=mean(ranks.precision_at_1, share=guarded),
+        precision_at_1=mean(ranks.precision_at_1, share=True),
         patient_map_at_r=bootstrap_mean_patients(
             ranks.average_precision, ranks.patients, each="patient", runs=runs, seed=seed, level=level
         ),

@@ -40,7 +40,6 @@ def verification(
     validation: tuple[Scores, NDArray[np.bool_]] | None,
     runs: int,
     strata: GenuineStrata | None = None,
-    guarded: bool = True,
 ) -> schema.VerificationMetrics:
     """Judges the scores of pairs.
 
@@ -52,7 +51,6 @@ def verification(
         validation: scores and truth of validation pairs, to set a threshold on.
         runs: bootstrap resamplings.
         strata: divides the genuine pairs; None to leave that out.
-        guarded: intervals as :attr:`~reidbench.records.schema.Record.intervals` has them; False as of older records.
     """
     same = pairs.same
     # The same resamplings for every attacker on these pairs: differences between runs stay paired.
@@ -62,7 +60,6 @@ def verification(
         patients[pairs.a],
         patients[pairs.b],
         fprs=(LOW_FPR, LOWEST_FPR),
-        guarded=guarded,
         runs=runs,
         seed=BOOTSTRAP_SEED,
     )
@@ -104,25 +101,22 @@ def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int
     return metrics.rank_queries(score_block, patients, patients, images, images)
 
 
-def retrieval(ranks: metrics.QueryRanks, *, runs: int, guarded: bool = True) -> schema.RetrievalMetrics:
+def retrieval(ranks: metrics.QueryRanks, *, runs: int) -> schema.RetrievalMetrics:
     """Judges rankings, beside what guessing finds.
 
     Args:
         ranks: what each of the N images found among the others.
         runs: bootstrap resamplings.
-        guarded: as of :func:`verification`.
     """
     patients, images = ranks.patients, np.arange(len(ranks.patients))
     guessed = metrics.chance_retrieval(patients, patients, images, images)
-    return judge_ranks(ranks, guessed, runs=runs, guarded=guarded)
+    return judge_ranks(ranks, guessed, runs=runs)
 
 
-def judge_ranks(
-    ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int, guarded: bool = True
-) -> schema.RetrievalMetrics:
+def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int) -> schema.RetrievalMetrics:
     """The record's figures of what every image found, beside what guessing finds."""
-    found = metrics.summarize_retrieval(ranks, guarded=guarded, runs=runs, seed=BOOTSTRAP_SEED)
-    risk = metrics.summarize_risk(metrics.patient_risk(ranks), guarded=guarded, runs=runs, seed=BOOTSTRAP_SEED)
+    found = metrics.summarize_retrieval(ranks, runs=runs, seed=BOOTSTRAP_SEED)
+    risk = metrics.summarize_risk(metrics.patient_risk(ranks), runs=runs, seed=BOOTSTRAP_SEED)
     return schema.RetrievalMetrics(
         map_at_r=interval(found.map_at_r),
         map_at_r_patients=interval(found.patient_map_at_r),
@@ -199,11 +193,6 @@ def _decision(scores: Scores, same: NDArray[np.bool_], threshold: float) -> sche
     found = metrics.threshold_metrics(scores, same, threshold)
     return schema.Decision(
         threshold=found.threshold,
-        accuracy=found.accuracy,
-        specificity=found.specificity,
-        recall=found.recall,
-        precision=found.precision,
-        f1=found.f1,
         true_positives=found.true_positives,
         false_positives=found.false_positives,
         true_negatives=found.true_negatives,

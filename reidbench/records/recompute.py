@@ -141,11 +141,8 @@ def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
     matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
     yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
     for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
-        balanced = "exchanged" if _balanced(*scores.pairs[negatives]) else "drawn"
-        yield _Compared(("impostors",), record.impostors, balanced)
-    if record.impostors == "exchanged":
-        # Pairs that exchange are younger than the guard: whoever takes it from such a record wants narrower intervals.
-        yield _Compared(("intervals",), record.intervals, "guarded")
+        # Pairs that favour patients with many images are no pairs of this schema.
+        yield _Compared((f"pairs ({negatives}, exchanged)",), True, _balanced(*scores.pairs[negatives]))
 
 
 def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64]) -> bool:
@@ -156,7 +153,7 @@ def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64
 def _found_by(record: Record) -> Iterator[Steps]:
     """Fields that are no figures, and of which an edit shows in the figures or in the outline."""
     # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
-    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",), ("intervals",))
+    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
     for number in range(len(record.attacks)):
         yield from (("attacks", number, name) for name in ATTACK_NAMES)
     for number in range(len(_classifiers(record))):
@@ -181,14 +178,8 @@ def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationM
     if attack.task == "retrieval" and key in scores.average_precision:
         ranks = scores.query_ranks(key)
         if ranks is not None:
-            return figures.retrieval(ranks, runs=record.bootstrap_runs, guarded=_guarded(record))
+            return figures.retrieval(ranks, runs=record.bootstrap_runs)
     return None
-
-
-def _guarded(record: Record) -> bool:
-    # An old record is held to the intervals of its time: to leave them out would let whoever edits them pass. That it
-    # is old, its impostors tell: the counts hold both against each other.
-    return record.intervals == "guarded"
 
 
 def _verification(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics:
@@ -206,7 +197,6 @@ def _verification(attack: Attack, record: Record, scores: RunScores) -> Verifica
         probabilities=likely,
         validation=validation,
         runs=record.bootstrap_runs,
-        guarded=_guarded(record),
     )
 
 

@@ -10,7 +10,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reidbench.files import RULE, names_files
@@ -19,7 +19,7 @@ from reidbench.records.ladder import Knowledge, Linkage, Negatives
 if TYPE_CHECKING:
     from reidbench import metrics
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _names_files(value: str) -> str:
@@ -59,6 +59,14 @@ class Interval(Model):
         None, exclude_if=_unsaid, description="why a figure that is defined has no ends; absent where it has some"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, data: Any) -> Any:
+        # As files have it: [value, low, high], and the reason behind them where there is one.
+        if isinstance(data, list) and len(data) in (3, 4):
+            return dict(zip(("value", "low", "high", "why_unbounded"), data))
+        return data
+
     @classmethod
     def of(cls, found: metrics.Interval) -> Interval:
         """A computed figure, for the record."""
@@ -68,16 +76,6 @@ class Interval(Model):
 def _usual(value: Any) -> bool:
     """The track of every record before there was another."""
     return value == "images"
-
-
-def _drawn(value: Any) -> bool:
-    """The impostor pairs of every record before they were made of genuine ones."""
-    return value == "drawn"
-
-
-def _percentile(value: Any) -> bool:
-    """The intervals of every record before they were guarded."""
-    return value == "percentile"
 
 
 class Git(Model):
@@ -167,22 +165,63 @@ class TrainingInfo(Model):
     kept_start: bool | None = Field(
         None, exclude_if=_unsaid, description="the start's weights did better on validation, and were kept"
     )
-    history: list[dict[str, float | None]]
+    history: list[dict[str, float | None]] = Field(description="one row per epoch, to six digits: they are for a plot")
+
+    @field_validator("history")
+    @classmethod
+    def _six_digits(cls, rows: list[dict[str, float | None]]) -> list[dict[str, float | None]]:
+        return [
+            {name: value if value is None else float(f"{value:.6g}") for name, value in row.items()} for row in rows
+        ]
 
 
 class Decision(Model):
-    """Threshold metrics on the test pairs (the seed's)."""
+    """The decisions of one threshold on the test pairs; the rates of the 2022 paper follow from the counts."""
 
-    threshold: float | None
-    accuracy: float | None
-    specificity: float | None
-    recall: float | None
-    precision: float | None
-    f1: float | None
-    true_positives: int | None = Field(None, exclude_if=_unsaid, description="genuine pairs accepted")
-    false_positives: int | None = Field(None, exclude_if=_unsaid, description="impostor pairs accepted")
-    true_negatives: int | None = Field(None, exclude_if=_unsaid, description="impostor pairs refused")
-    false_negatives: int | None = Field(None, exclude_if=_unsaid, description="genuine pairs refused")
+    threshold: float | None = Field(description="a pair is accepted if its score is at least this; null is infinity")
+    true_positives: int = Field(description="genuine pairs accepted")
+    false_positives: int = Field(description="impostor pairs accepted")
+    true_negatives: int = Field(description="impostor pairs refused")
+    false_negatives: int = Field(description="genuine pairs refused")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, data: Any) -> Any:
+        # As files have it: the fields in their order.
+        return dict(zip(cls.model_fields, data)) if isinstance(data, list) and len(data) == 5 else data
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of all pairs that are decided rightly, in [0, 1]; None without a pair."""
+        right = self.true_positives + self.true_negatives
+        return _ratio(right, right + self.false_positives + self.false_negatives)
+
+    @property
+    def specificity(self) -> float | None:
+        """Share of impostor pairs that are refused, in [0, 1]; None without one."""
+        return _ratio(self.true_negatives, self.true_negatives + self.false_positives)
+
+    @property
+    def recall(self) -> float | None:
+        """Share of genuine pairs that are accepted, in [0, 1]; None without one."""
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def precision(self) -> float | None:
+        """Share of accepted pairs that are genuine, in [0, 1]; None where none is accepted."""
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall, in [0, 1]; None without a genuine pair."""
+        if self.recall is None:
+            return None
+        twice = 2 * self.true_positives
+        return _ratio(twice, twice + self.false_positives + self.false_negatives)
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 class StratumRates(Model):
@@ -221,15 +260,17 @@ class VerificationMetrics(Model):
         alias="tpr_at_fpr_0.001",
         description="true positive rate at 0.1 %; at either rate no interval with fewer than ten impostor pairs in it",
     )
-    at_half: Decision | None = Field(description="at the seed's threshold, probability 0.5; null without probabilities")
+    at_half: Decision | None = Field(
+        description="at the 2022 paper's threshold, probability 0.5; null without probabilities"
+    )
     calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
     genuine: int = Field(description="pairs of one patient")
     impostor: int = Field(description="pairs of two patients")
     strata: dict[str, Stratification] | None = Field(
         None,
         exclude_if=_unsaid,
-        description="true positive rates by age_gap, new_finding, view, sex and foreign_material; not where negatives "
-        "are matched, which leaves some of the same genuine pairs",
+        description="true positive rates by age_gap, new_finding, view, sex and foreign_material; only of the "
+        "strongest attack on random or listed negatives",
     )
 
 
@@ -334,9 +375,7 @@ class EpsilonAudit(Model):
         description="what would be proved were every guess right; a larger claim at this delta cannot be contradicted",
     )
     level: float = Field(description="confidence")
-    delta: float = Field(
-        description="of the claim that is tested; where none is made a tenth of 1 / training patients, 0 in old records"
-    )
+    delta: float = Field(description="of the claim that is tested; where none is made a tenth of 1 / training patients")
     candidates: int = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
     attack: Literal["loss", "lira"] = Field(description="that proved the most")
     guesses: int
@@ -372,7 +411,7 @@ class Controls(Model):
 class Record(Model):
     """One run: a defense with its options, on one dataset revision, with one preset and seed."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     id: FileName
     track: Literal["images", "model"] = Field(
         "images", exclude_if=_usual, description="what is published: images, or a model and its vectors of them"
@@ -386,26 +425,16 @@ class Record(Model):
     preset: str
     overrides: dict[str, Any] = Field(description="what was set apart from the preset")
     hyperparameters: dict[str, dict[str, Any]] = Field(description="of each attacker and of the classifier, by name")
-    bootstrap_runs: int = Field(description="resamplings behind every interval over pairs and probes")
-    impostors: Literal["drawn", "exchanged"] = Field(
-        "drawn",
-        exclude_if=_drawn,
-        description="exchanged: random and matched impostors are genuine pairs that exchanged second images, so that "
-        "one image alone tells nothing; drawn, of older records: the probe of a genuine pair with any image of another "
-        "patient, which favours whatever tells patients with many images",
+    bootstrap_runs: int = Field(
+        description="resamplings behind every interval over pairs and probes. A true positive rate has no interval "
+        "where fewer than ten impostor pairs (or non-members) decide it, and the interval of a share, of strata and "
+        "members too, is no narrower at 0 or 1 than the effective number of patients allows"
     )
     pairs_per_patient: int | None = Field(
         None,
         exclude_if=_unsaid,
-        description="the most genuine pairs of a patient that are judged; absent where there is no cap",
-    )
-    intervals: Literal["percentile", "guarded"] = Field(
-        "percentile",
-        exclude_if=_percentile,
-        description="guarded: no interval of a true positive rate at so low a false positive rate that fewer than ten "
-        "impostor pairs (or others, of members) decide, and shares, of strata and members too, no surer of 0 or 1 than "
-        "the number of patients allows, who count by their weight in the share; percentile, of older records: whatever "
-        "the resamplings said",
+        description="the most genuine pairs of a patient that are judged; absent where there is no cap. Random and "
+        "matched impostors are genuine pairs that exchanged second images, so that one image alone tells nothing",
     )
     dataset: DatasetInfo
     defense: DefenseInfo

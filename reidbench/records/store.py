@@ -1,67 +1,185 @@
-"""Records on disk: written whole or not at all, read with every older schema upgraded."""
+"""Records on disk: small, written whole or not at all, and read whatever their version.
+
+A file differs from :class:`~reidbench.records.schema.Record` in two ways, which keep it small. Trainings stand once,
+under ``trainings``, and attacks and classifiers name them: a run has a dozen trainings and four times as many attacks.
+Figures with an interval are lists, ``[value, low, high]``, with the reason behind them where they have no ends; so are
+the decisions of a threshold, ``[threshold, true positives, false positives, true negatives, false negatives]``.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from reidbench.errors import ReidbenchError
-from reidbench.records.schema import SCHEMA_VERSION, Record
+from reidbench.records.schema import SCHEMA_VERSION, Decision, Record
+from reidbench.records.upgrade import upgrade
+
+# Where a record refers to trainings.
+_TRAININGS = ("training", "restoration")
+_INTERVAL = {"value", "low", "high"}
 
 
 def write_record(record: Record, folder: Path) -> Path:
     """Writes the record into ``folder``, whole or not at all; one that is there already is left as it is."""
     path = folder / f"{record.stem}.json"
-    if path.exists():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".record-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(record.model_dump_json(indent=1, by_alias=True))
-            stream.write("\n")
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep colleagues from reading it.
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(path, record_text(record))
     return path
 
 
+def record_text(record: Record) -> str:
+    """A record as its file has it: JSON, one line for each field and each attack."""
+    data = _small(record.model_dump(mode="json", by_alias=True))
+    trainings: dict[str, Any] = {}
+    for owner, name in _references(data):
+        if isinstance(owner.get(name), dict):
+            owner[name] = _key(owner[name], trainings)
+    lines = [f"{_json(name)}: {_field(value)}" for name, value in {**data, "trainings": trainings}.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def read_record(path: Path) -> Record:
-    """Reads one record.
+    """Reads one record, of this schema or an older one.
 
     Raises:
-        ReidbenchError: the file is missing, no JSON, of a later version, or not a record.
+        ReidbenchError: the file is missing, no JSON, of a later version, not a record, or to be made again.
     """
+    return _record(path, _read_json(path))
+
+
+def read_records(places: list[Path]) -> list[Record]:
+    """Reads records from files and from folders (``*.json`` directly in them), without duplicates, by path."""
+    records = {record.id: record for record in map(read_record, record_paths(places))}
+    return list(records.values())
+
+
+def record_paths(places: list[Path]) -> list[Path]:
+    """The files of records that these files and folders are, each once."""
+    paths: list[Path] = []
+    for place in places:
+        paths += sorted(place.glob("*.json")) if place.is_dir() else [place]
+    return list(dict.fromkeys(paths))
+
+
+def upgrade_record(path: Path) -> bool:
+    """Rewrites a record's file with the newest schema, whole or not at all; its id and scores stay the same.
+
+    Returns:
+        Whether it was rewritten; a record of the newest schema is left as it is.
+
+    Raises:
+        ReidbenchError: as of :func:`read_record`, or the file cannot be written.
+    """
+    data = _read_json(path)
+    record = _record(path, data)
+    if data["schema_version"] == SCHEMA_VERSION:
+        return False
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        _replace(path, record_text(record))
+    except OSError as error:
+        raise ReidbenchError(f"{path}: cannot be written: {error.strerror}") from error
+    return True
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReidbenchError(f"{path}: no valid JSON: {error}") from error
+
+
+def _record(path: Path, data: Any) -> Record:
     version = data.get("schema_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ReidbenchError(f"{path}: record version {version} is newer than this reidbench reads ({SCHEMA_VERSION})")
     try:
+        if isinstance(data, dict):
+            data = _with_trainings(upgrade(data))
         return Record.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ReidbenchError(f"{path}: no reidbench record: {where}: {first['msg'].lower()}") from error
+    except ReidbenchError as error:
+        raise ReidbenchError(f"{path}: {error}") from error
+    except KeyError as error:
+        raise ReidbenchError(f"{path}: no reidbench record: {error.args[0]}: field required") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ReidbenchError(f"{path}: no reidbench record: {type(error).__name__}: {error}") from error
 
 
-def read_records(places: list[Path]) -> list[Record]:
-    """Reads records from files and from folders (``*.json`` directly in them), without duplicates, by path."""
-    paths: list[Path] = []
-    for place in places:
-        if place.is_dir():
-            paths += sorted(place.glob("*.json"))
-        else:
-            paths.append(place)
-    records = {record.id: record for record in map(read_record, dict.fromkeys(paths))}
-    return list(records.values())
+def _with_trainings(data: dict[str, Any]) -> dict[str, Any]:
+    """A record's JSON with each training in place of its key."""
+    made = {name: value for name, value in data.items() if name != "trainings"}
+    trainings = data.get("trainings", {})
+    if "attacks" in data:
+        made["attacks"] = [dict(attack) for attack in data["attacks"]]
+    if data.get("utility") is not None:
+        classifiers = [dict(classifier) for classifier in data["utility"]["classifiers"]]
+        made["utility"] = {**data["utility"], "classifiers": classifiers}
+    for owner, name in _references(made):
+        key = owner.get(name)
+        if isinstance(key, str):
+            if key not in trainings:
+                raise ReidbenchError(f"no reidbench record: there is no training {key!r}")
+            owner[name] = trainings[key]
+    return made
+
+
+def _references(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    utility = data.get("utility") or {}
+    for owner in [*data.get("attacks", []), *utility.get("classifiers", [])]:
+        for name in _TRAININGS:
+            yield owner, name
+
+
+def _key(training: dict[str, Any], trainings: dict[str, Any]) -> str:
+    """The key of a training, under which it is kept: the first digits of its digest."""
+    text = json.dumps(training, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
+    trainings[key] = training
+    return key
+
+
+def _small(part: Any) -> Any:
+    if isinstance(part, dict):
+        if part.keys() >= _INTERVAL and part.keys() <= {*_INTERVAL, "why_unbounded"}:
+            ends = [part["value"], part["low"], part["high"]]
+            return [*ends, part["why_unbounded"]] if part.get("why_unbounded") is not None else ends
+        if part.keys() == Decision.model_fields.keys():
+            return [part[name] for name in Decision.model_fields]
+        return {name: _small(value) for name, value in part.items()}
+    return [_small(one) for one in part] if isinstance(part, list) else part
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n " + ",\n ".join(map(_json, value)) + "\n]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".record-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep colleagues from reading it.
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,3 +168,24 @@ DIVISIONS: dict[str, Callable[[Cohort, Rows, Rows], Stratified]] = {
     "sex": sex,
     "foreign_material": foreign_material,
 }
+
+
+def keep_headline_strata(attacks: Sequence[schema.Attack]) -> list[schema.Attack]:
+    """The attacks of a run, of which only the strongest that has strata keeps them: the one whose strata are shown.
+
+    Those of the others would be most of a record; they follow from its scores and the table of the images.
+    """
+
+    def auc(attack: schema.Attack) -> float:
+        divided = isinstance(attack.metrics, schema.VerificationMetrics) and attack.metrics.strata
+        value = attack.metrics.auc.value if divided else None  # type: ignore[union-attr]
+        return -1.0 if value is None else value
+
+    strongest = max(attacks, key=auc, default=None)
+    return [attack if attack is strongest else _without_strata(attack) for attack in attacks]
+
+
+def _without_strata(attack: schema.Attack) -> schema.Attack:
+    if not isinstance(attack.metrics, schema.VerificationMetrics) or attack.metrics.strata is None:
+        return attack
+    return attack.model_copy(update={"metrics": attack.metrics.model_copy(update={"strata": None})})

@@ -11,7 +11,7 @@ from reidbench import ReidbenchError
 from reidbench.plugins import Registry
 from reidbench.records.store import read_record
 
-SAMPLE = next((Path(__file__).parent / "samples").glob("*.json"))
+SAMPLE = Path(__file__).parent / "samples" / "v1-gaussian_noise.json"
 COMMITTED = sorted((Path(__file__).parents[2] / "leaderboards" / "records").glob("*.json"))
 FIELDS = ("id", "baseline_id", "dataset.name", "defense.name")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from reidbench import ReidbenchError, metrics
-from reidbench.records.schema import SCHEMA_VERSION, Fidelity, Interval
-from reidbench.records.store import read_record, read_records, write_record
+from reidbench.records.schema import SCHEMA_VERSION, Decision, Fidelity, Interval
+from reidbench.records.store import read_record, read_records, record_text, write_record
+from reidbench.records.strata import keep_headline_strata
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
 
@@ -20,9 +21,101 @@ def test_there_is_a_sample_of_every_schema_version():
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
-def test_an_old_record_stays_loadable_and_writes_back_as_it_was(path, tmp_path):
+def test_a_record_writes_back_as_it_was_read(path, tmp_path):
     record = read_record(path)
-    assert json.loads(write_record(record, tmp_path).read_text()) == json.loads(path.read_text())
+    written = write_record(record, tmp_path)
+    assert read_record(written) == record
+    assert record_text(read_record(written)) == written.read_text()
+    if json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION:
+        assert written.read_text() == path.read_text()
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_an_older_record_keeps_every_figure(path):
+    data = json.loads(path.read_text())
+    if data["schema_version"] > 1:
+        pytest.skip("of the newest schema")
+    record = json.loads(read_record(path).model_dump_json(by_alias=True))
+    divided = []
+    for before, after in zip(data.pop("attacks"), record.pop("attacks"), strict=True):
+        old, new = before.pop("metrics"), after.pop("metrics")
+        if strata := old.pop("strata", None):
+            divided.append((old["auc"]["value"], strata, new.pop("strata", None)))
+        for name in ("at_half", "calibrated"):
+            rates, counts = old.pop(name, None), new.pop(name, None)
+            assert (rates is None) == (counts is None)
+            if rates is not None:
+                found = Decision(**counts)
+                for rate in ("threshold", "accuracy", "specificity", "recall", "precision", "f1"):
+                    assert getattr(found, rate) == pytest.approx(rates[rate], abs=1e-12)
+                assert found.true_positives + found.false_negatives == old["genuine"]
+                assert found.true_negatives + found.false_positives == old["impostor"]
+        assert old == new
+        for one in (before, after):
+            for training in filter(None, (one["training"], one.get("restoration"))):
+                for row in training["history"]:
+                    row.update({name: value and pytest.approx(value, rel=1e-5) for name, value in row.items()})
+        assert before == after
+    # The strongest of those that have strata keeps them, the others have none.
+    for auc, before, after in divided:
+        assert after == (before if auc == max(auc for auc, *_ in divided) else None)
+    for name in ("impostors", "intervals"):
+        del data[name]
+    utility, upgraded = data.pop("utility"), record.pop("utility")
+    assert data | {"schema_version": SCHEMA_VERSION} == record
+    for one in (utility, upgraded):
+        for classifier in one["classifiers"] if one else ():
+            del classifier["training"]["history"]
+    assert utility == upgraded
+
+
+@pytest.mark.parametrize("flag", ["impostors", "intervals"])
+@pytest.mark.parametrize("value", ["drawn", "percentile", None])
+def test_figures_of_a_kind_that_no_longer_compares_are_to_be_made_again(tmp_path, flag, value):
+    data = json.loads(SAMPLES[0].read_text())
+    assert data["schema_version"] == 1
+    data[flag] = value
+    if value is None:
+        del data[flag]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(ReidbenchError, match=r"old\.json: .* make it again with `reidbench run`"):
+        read_record(path)
+
+
+def test_trainings_stand_once_and_a_missing_one_is_named(tmp_path):
+    path = write_record(read_record(SAMPLES[0]), tmp_path)
+    data = json.loads(path.read_text())
+    keys = {attack["training"] for attack in data["attacks"] if attack["training"]}
+    assert keys
+    assert keys <= data["trainings"].keys()
+    assert len(data["trainings"]) < len(data["attacks"])
+    removed = min(keys)
+    del data["trainings"][removed]
+    path.write_text(json.dumps(data))
+    with pytest.raises(ReidbenchError, match=f"there is no training '{removed}'"):
+        read_record(path)
+
+
+def test_committed_records_are_of_the_newest_schema_and_small():
+    committed = sorted((Path(__file__).parents[2] / "leaderboards" / "records").glob("*.json"))
+    assert len(committed) > 100
+    for path in committed:
+        assert json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION, path.name
+    assert sum(path.stat().st_size for path in committed) / len(committed) < 60_000
+
+
+def test_only_the_strongest_attack_keeps_its_strata():
+    attack = next(a for a in read_record(SAMPLES[1]).attacks if a.task == "verification" and a.metrics.strata)
+
+    def scored(auc, strata=attack.metrics.strata):
+        figures = {"auc": Interval(value=auc, low=None, high=None), "strata": strata}
+        return attack.model_copy(update={"metrics": attack.metrics.model_copy(update=figures)})
+
+    kept = keep_headline_strata([scored(0.7), scored(0.9), scored(0.95, None), scored(None), scored(0.9)])
+    assert [one.metrics.strata is not None for one in kept] == [False, True, False, False, False]
+    assert kept[1].metrics.strata == attack.metrics.strata
+    assert keep_headline_strata([]) == []
 
 
 def test_what_is_undefined_is_null():
@@ -37,10 +130,6 @@ def test_a_figure_without_ends_says_why_and_one_with_them_says_nothing():
     assert few.model_dump_json() == '{"value":0.25,"low":null,"high":null,"why_unbounded":"too few"}'
     assert Interval.model_validate_json(few.model_dump_json()) == few
     assert Interval.of(metrics.Interval(0.25, 0.2, 0.3)).model_dump() == {"value": 0.25, "low": 0.2, "high": 0.3}
-
-
-def test_an_old_record_has_the_intervals_of_its_time():
-    assert {read_record(path).intervals for path in SAMPLES} == {"percentile"}
 
 
 @pytest.mark.parametrize(

@@ -111,14 +111,13 @@ def test_revisions_presets_and_overrides_never_share_a_table(template):
     assert page.count("\n## ") == 4
 
 
-def test_pairs_of_older_records_never_share_a_table_with_todays_and_come_last(template):
-    older = made(template, "a", 0.9).model_copy(update={"impostors": "drawn"})
-    newer = made(template, "b", 0.7).model_copy(update={"impostors": "exchanged"})
-    page = render([older, newer])[f"{template.dataset.name}.md"]
-    first, second = (line for line in page.splitlines() if line.startswith("## "))
-    assert "impostors" not in first
-    assert second.endswith("impostors drawn (old pairs), revision " + template.dataset.revision[:12])
-    assert [board.group.impostors for board in boards([older, newer])] == ["exchanged", "drawn"]
+def test_listed_pairs_never_share_a_table_with_built_ones(template):
+    built = made(template, "a", 0.9)
+    attacks = [attack.model_copy(update={"negatives": "listed"}) for attack in built.attacks]
+    listed = made(template, "b", 0.7).model_copy(update={"attacks": attacks})
+    page = render([built, listed])[f"{template.dataset.name}.md"]
+    assert len([line for line in page.splitlines() if line.startswith("## ")]) == 2
+    assert {board.group.impostors for board in boards([built, listed])} == {"exchanged", "listed"}
 
 
 def test_weaker_attackers_never_share_a_table_with_stronger_ones(template):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,15 @@ def test_the_confusion_matrix_is_that_of_scikit_learn(judged):
         assert f"| two patients | {fp:,} | {tn:,} |" in table
 
 
-def test_a_record_older_than_the_counts_has_dashes():
-    old = next(a for a in read_record(SAMPLES / "v1-gaussian_noise.json").attacks if a.task == "verification")
-    assert "| one patient | – | – |" in roc_text.confusion(old.metrics.calibrated)
-    assert not roc.plot_confusion({"calibrated": old.metrics.calibrated}).data
+def test_counts_of_a_record_older_than_them_follow_from_its_rates():
+    path = SAMPLES / "v1-gaussian_noise.json"
+    old = next(a for a in read_record(path).attacks if a.task == "verification").metrics
+    told = next(a for a in json.loads(path.read_text())["attacks"] if a["task"] == "verification")["metrics"]
+    assert "true_positives" not in told["calibrated"]
+    for name in ("calibrated", "at_half"):
+        for rate in ("accuracy", "specificity", "recall", "precision", "f1"):
+            assert getattr(getattr(old, name), rate) == pytest.approx(told[name][rate], abs=1e-12)
+    assert "| one patient | 11 | 124 |" in roc_text.confusion(old.calibrated)
 
 
 def test_the_figures_hold_every_curve_twice_and_every_count(judged):

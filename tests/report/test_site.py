@@ -168,12 +168,6 @@ def test_a_page_says_why_a_rate_has_no_interval(site, sound, site_of, tmp_path):
     rate, pairs = record.attacks[0].metrics.tpr_at_fpr_01, record.attacks[0].metrics.impostor
     assert f'<td class="number">{number(rate.value)} †</td>' in page
     assert f"{pairs:,} impostor pairs are too few for an interval at 0.1 % FPR, 10,000 are needed" in page
-    assert "The intervals of this record are of an older version" not in page
-    older = sound("older")
-    del older["intervals"]
-    pages = site_of(tmp_path, [older])
-    old = next(path for path in pages if path.name.startswith("older-")).read_text()
-    assert "The intervals of this record are of an older version" in old
 
 
 def test_boards_that_differ_in_anything_have_pages_of_their_own(site):

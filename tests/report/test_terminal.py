@@ -20,7 +20,7 @@ SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
 @pytest.fixture(scope="module")
 def record():
-    sample = read_record(next(SAMPLES.glob("*.json")))
+    sample = read_record(SAMPLES / "v1-strata.json")
     options = {"sigma": 0.1, "mode": "a_long_value_of_an_option"}
     named = sample.defense.model_copy(update={"name": "a_defense_with_a_long_name", "options": options})
     return sample.model_copy(update={"defense": named, "complete": False, "baseline_id": sample.id})

@@ -137,9 +137,9 @@ def hyperparameters(record: Record) -> list[str]:
 
 
 def impostors(record: Record) -> str:
-    """How a record's impostor pairs were made: ``exchanged``, ``drawn`` by older versions, or ``listed`` in a file."""
+    """How a record's impostor pairs were made: ``exchanged``, or ``listed`` in a file."""
     built = any(attack.negatives in ("random", "matched") for attack in record.attacks)
-    return record.impostors if built else "listed"
+    return "exchanged" if built else "listed"
 
 
 def key_of(attack: Attack) -> str:

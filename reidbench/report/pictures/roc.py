@@ -87,15 +87,14 @@ def plot(curves: Mapping[str, RocPoints]) -> Figure:
 
 
 def plot_confusion(decisions: Mapping[str, Decision]) -> Figure:
-    """Confusion matrices side by side, by the name of their threshold; those without counts are left out."""
+    """Confusion matrices side by side, by the name of their threshold."""
     from plotly.graph_objects import Figure, Heatmap
     from plotly.subplots import make_subplots
 
-    known = {name: decision for name, decision in decisions.items() if decision.true_positives is not None}
-    if not known:
-        return Figure(layout={"title": {"text": "No counts"}})
-    panels: Figure = make_subplots(rows=1, cols=len(known), subplot_titles=list(known), shared_yaxes=True)
-    for column, decision in enumerate(known.values(), start=1):
+    if not decisions:
+        return Figure(layout={"title": {"text": "No thresholds"}})
+    panels: Figure = make_subplots(rows=1, cols=len(decisions), subplot_titles=list(decisions), shared_yaxes=True)
+    for column, decision in enumerate(decisions.values(), start=1):
         counts = [
             [decision.false_positives, decision.true_negatives],
             [decision.true_positives, decision.false_negatives],

@@ -89,7 +89,6 @@ class Board:
     def title(self) -> str:
         """Dataset, preset and size in a few words."""
         extra = ", other settings" if self.group.overrides else ""
-        extra += ", old pairs" if self.group.impostors == "drawn" else ""
         track = "" if self.track == "images" else f", {TRACKS[self.track]}"
         return f"{self.group.dataset}, {self.group.preset} preset at {self.group.size}²{extra}{track}"
 

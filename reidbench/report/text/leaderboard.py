@@ -94,8 +94,6 @@ class Group:
     def title(self) -> str:
         """What its records share, in a line."""
         extra = f", {self.overrides}" if self.overrides else ""
-        if self.impostors == "drawn":
-            extra += ", impostors drawn (old pairs)"
         return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
 
     def title_among(self, groups: Iterable[Group]) -> str:
@@ -108,12 +106,11 @@ class Group:
         """The name of its page: a track's tables are kept apart from another's."""
         return self.dataset if self.track == "images" else f"{self.dataset}-{self.track}s"
 
-    def order(self) -> tuple[int, bool, str, int, str, str, str]:
+    def order(self) -> tuple[int, str, int, str, str, str]:
         """Where its table comes among those of its dataset: the strongest preset first."""
         presets = {"paper": 0, "standard": 1, "quick": 2}
         preset = presets.get(self.preset, 3)
-        old = self.impostors == "drawn"
-        return preset, old, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
+        return preset, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
 
 
 def render(
