@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reidbench.errors import ReidbenchError
+from reidbench.files import write_file
 from reidbench.records.schema import SCHEMA_VERSION, Decision, Record
 from reidbench.records.upgrade import upgrade
 
@@ -28,11 +27,14 @@ _INTERVAL = {"value", "low", "high"}
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Writes the record into ``folder``, whole or not at all; one that is there already is left as it is."""
+    """Writes the record into ``folder``, whole or not at all; one that is there already is left as it is.
+
+    Raises:
+        ReidbenchError: the file cannot be written.
+    """
     path = folder / f"{record.stem}.json"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(path, record_text(record))
+        _write(path, record)
     return path
 
 
@@ -83,11 +85,12 @@ def upgrade_record(path: Path) -> bool:
     record = _record(path, data)
     if data["schema_version"] == SCHEMA_VERSION:
         return False
-    try:
-        _replace(path, record_text(record))
-    except OSError as error:
-        raise ReidbenchError(f"{path}: cannot be written: {error.strerror}") from error
+    _write(path, record)
     return True
+
+
+def _write(path: Path, record: Record) -> None:
+    write_file(path, record_text(record), what="the record", durable=True)
 
 
 def _read_json(path: Path) -> Any:
@@ -171,15 +174,3 @@ def _field(value: Any) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".record-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep colleagues from reading it.
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -169,7 +169,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ReidbenchError, match="cannot write the record: disk full"):
         write_record(record, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -27,14 +27,10 @@ def markdown(points: RocPoints, rates: Sequence[float] = SHOWN_RATES) -> str:
 
 
 def confusion(decision: Decision) -> str:
-    """The confusion matrix of one threshold; a dash where a record is older than its counts."""
-
-    def count(value: int | None) -> str:
-        return "–" if value is None else f"{value:,}"
-
+    """The confusion matrix of one threshold."""
     rows = (
-        ("one patient", count(decision.true_positives), count(decision.false_negatives)),
-        ("two patients", count(decision.false_positives), count(decision.true_negatives)),
+        ("one patient", f"{decision.true_positives:,}", f"{decision.false_negatives:,}"),
+        ("two patients", f"{decision.false_positives:,}", f"{decision.true_negatives:,}"),
     )
     head = (f"threshold {number(decision.threshold)}", "accepted", "refused")
     return "\n".join(markdown_table(head, rows, right=2)) + "\n"
