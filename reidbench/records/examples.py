@@ -7,7 +7,6 @@ published after the weights of a fitted defense have left the cache.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from reidbench.cohorts.base import Cohort
 from reidbench.errors import ReidbenchError
+from reidbench.files import replacing
 
 SUFFIX = ".examples.webp"
 #: How many patients are shown, and how many images of each.
@@ -58,15 +58,11 @@ def keep_examples(part: Cohort, published: Pixels, path: Path) -> None:
     # One image beside the other: (N, S, S) to (S, N * S).
     before, after = (np.concatenate(list(np.asarray(images[rows])), axis=1) for images in (part.pixels, published))
     sheet = Image.fromarray(np.concatenate([before, after]))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(temporary, format="WEBP", quality=QUALITY, method=6)
-        temporary.replace(path)
+        with replacing(path) as stream:
+            sheet.save(stream, format="WEBP", quality=QUALITY, method=6)
     except OSError as error:
         raise ReidbenchError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_examples(path: Path, size: int) -> tuple[Pixels, Pixels] | None:

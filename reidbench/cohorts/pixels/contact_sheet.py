@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
 
 from reidbench.cohorts.base import Cohort
-from reidbench.errors import ReidbenchError
+from reidbench.image_grid import GridRow, draw_grid, save_picture
 
 _PATIENTS, _IMAGES = 8, 5
 _TILE, _MARGIN, _CAPTION = 160, 6, 14
@@ -25,23 +23,12 @@ def draw_contact_sheet(cohort: Cohort, path: Path, *, patients: int = _PATIENTS,
         ReidbenchError: the file cannot be written.
     """
     rows = [_spread(cohort.frame.index[cohort.frame["patient"] == p], images) for p in _choose(cohort.frame, patients)]
-    step = _TILE + _MARGIN
-    width = _MARGIN + step * max(map(len, rows))
-    sheet = Image.new("L", (width, _MARGIN + len(rows) * (step + _CAPTION)), 255)
-    draw = ImageDraw.Draw(sheet)
-    for line, row in enumerate(rows):
-        top = _MARGIN + line * (step + _CAPTION)
-        for place, index in enumerate(row):
-            left = _MARGIN + place * step
-            draw.text((left, top), _caption(cohort.frame.iloc[index]), fill=0)
-            tile = Image.fromarray(np.asarray(cohort.pixels[index])).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-            sheet.paste(tile, (left, top + _CAPTION))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        sheet.save(temporary, format="PNG")
-        temporary.replace(path)
-    except OSError as error:
-        raise ReidbenchError(f"{path}: cannot write the contact sheet: {error.strerror}") from error
+    grid = [
+        GridRow([np.asarray(cohort.pixels[i]) for i in row], [_caption(cohort.frame.iloc[i]) for i in row])
+        for row in rows
+    ]
+    sheet = draw_grid(grid, tile=_TILE, margin=_MARGIN, caption=_CAPTION)
+    save_picture(sheet, path, what="contact sheet", make_folder=False)
 
 
 def _choose(frame: pd.DataFrame, wanted: int) -> list[int]:

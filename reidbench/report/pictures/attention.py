@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
-from reidbench.report.pictures.save import save_picture
+from reidbench.image_grid import GridRow, draw_grid, save_picture, text_width
 from reidbench.studies.explain import Explained, View
 
 TILE, MARGIN, CAPTION, HEADER = 144, 6, 16, 20
@@ -42,31 +42,26 @@ def draw_attention(explained: Sequence[Explained], path: Path) -> None:
     """
     layers = list(explained[0].views[0].attention.maps)
     columns = 2 * (1 + len(layers))
-    line, step = TILE + CAPTION + MARGIN, TILE + MARGIN
-    height = MARGIN + sum(2 * HEADER + len(pair.views) * line for pair in explained)
-    sheet = Image.new("RGB", (2 * MARGIN + columns * step, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    top = MARGIN
+    width = 2 * MARGIN + columns * (TILE + MARGIN)
+    names = [name for side in ("known image", "published image") for name in (side, *map(_layer, layers))]
+    rows = []
     for pair in explained:
         truth = "one patient" if pair.same else "two patients"
-        draw.text((MARGIN, top), f"{pair.why} ({truth}): {pair.image_a} and {pair.image_b}", fill="black")
-        for column in range(columns):
-            side, layer = divmod(column, 1 + len(layers))
-            name = ("known image", "published image")[side] if layer == 0 else _layer(layers[layer - 1])
-            draw.text((MARGIN + column * step, top + HEADER), name, fill="gray")
-        top += 2 * HEADER
+        title = f"{pair.why} ({truth}): {pair.image_a} and {pair.image_b}"
+        rows += [GridRow(captions=[title], height=HEADER), GridRow(captions=names, height=HEADER, colour="gray")]
         for view in pair.views:
             said = f", {view.attacker}: {_verdict(view)}"
-            draw.text((MARGIN, top), _shortened(view.published, said, draw, sheet.width - 2 * MARGIN), fill="black")
-            for column in range(columns):
-                side, layer = divmod(column, 1 + len(layers))
-                seen = view.attention
-                image = seen.images[side]
-                heat = np.zeros(image.shape, np.float32) if layer == 0 else seen.maps[layers[layer - 1]][side]
-                tile = overlay(image, heat).resize((TILE, TILE), Image.Resampling.BICUBIC)
-                sheet.paste(tile, (MARGIN + column * step, top + CAPTION))
-            top += line
-    save_picture(sheet, path)
+            rows.append(GridRow(_tiles(view, layers), [_shortened(view.published, said, width - 2 * MARGIN)]))
+    save_picture(draw_grid(rows, tile=TILE, margin=MARGIN, caption=CAPTION, width=width), path)
+
+
+def _tiles(view: View, layers: Sequence[str]) -> list[Image.Image]:
+    """Both images of a pair, each followed by its maps."""
+    tiles = []
+    for side, image in enumerate(view.attention.images):
+        heats = [np.zeros(image.shape, np.float32), *(view.attention.maps[layer][side] for layer in layers)]
+        tiles += [overlay(image, heat) for heat in heats]
+    return tiles
 
 
 def as_data(explained: Sequence[Explained]) -> list[dict[str, Any]]:
@@ -104,10 +99,10 @@ def as_text(explained: Sequence[Explained]) -> str:
     return "\n".join(lines)
 
 
-def _shortened(published: str, said: str, draw: ImageDraw.ImageDraw, width: int) -> str:
+def _shortened(published: str, said: str, width: int) -> str:
     # A defense of many options is cut, and what is said of it is not: a page has the options elsewhere.
     kept = published
-    while kept and draw.textlength(f"{kept}…{said}" if kept != published else published + said) > width:
+    while kept and text_width(f"{kept}…{said}" if kept != published else published + said) > width:
         kept = kept[:-1]
     return published + said if kept == published else f"{kept}…{said}"
 

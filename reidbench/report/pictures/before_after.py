@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
 
 from reidbench.cohorts.base import Dataset, remap
 from reidbench.defenses.base import BaseDefense
 from reidbench.defenses.fitted import FitData, FittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import release
-from reidbench.report.pictures.save import save_picture
+from reidbench.image_grid import GridRow, draw_grid, save_picture
 
 SIZE = 192
 # A cohort defense needs company: this many images are published, two of each patient, and the first ones are shown.
@@ -44,17 +43,13 @@ def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
     frame = frame.groupby("patient_id", sort=False).head(2).head(PUBLISHED).reset_index(drop=True)
     before = dataset.read(frame, SIZE)
     after = release(defense, before, frame["image_id"].tolist(), remap(frame["patient_id"]), seed=_SEED)
-    step = SIZE + _MARGIN
-    sheet = Image.new("L", (_MARGIN + SHOWN * step, 2 * (step + _CAPTION) + _MARGIN), 255)
-    draw = ImageDraw.Draw(sheet)
     options = " ".join(f"{name}={value}" for name, value in defense.model_dump(mode="json").items())
-    for line, (caption, pixels) in enumerate((("original", before), (f"{defense.name} {options}{fitted}", after))):
-        top = _MARGIN + line * (step + _CAPTION)
-        draw.text((_MARGIN, top - 2), caption, fill=0)
-        for column in range(min(SHOWN, len(pixels))):
-            tile = Image.fromarray(np.ascontiguousarray(pixels[column]))
-            sheet.paste(tile, (_MARGIN + column * step, top + _CAPTION))
-    save_picture(sheet, path)
+    rows = [
+        GridRow(list(pixels[:SHOWN]), [caption])
+        for caption, pixels in (("original", before), (f"{defense.name} {options}{fitted}", after))
+    ]
+    width = _MARGIN + SHOWN * (SIZE + _MARGIN)
+    save_picture(draw_grid(rows, tile=SIZE, margin=_MARGIN, caption=_CAPTION, width=width), path)
 
 
 def _fit(defense: FittedDefense, dataset: Dataset, frame: pd.DataFrame) -> FittedDefense:

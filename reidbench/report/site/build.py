@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from PIL import Image
 
 from reidbench import __version__
 from reidbench.errors import ReidbenchError
+from reidbench.image_grid import GridRow, draw_grid
 from reidbench.progress import Progress, Silent
 from reidbench.records.schema import Record
 from reidbench.report.figures.controls import BoardControls, board_controls
@@ -194,17 +194,13 @@ def _strict_json(value: Any, **options: Any) -> str:
 
 def _draw(found: ExampleImages, pages: _Pages, path: Path) -> None:
     """Originals above, what is published of them below."""
-    count, height, width = found.before.shape
-    scale = max(1, 128 // width)
-    sheet = np.full((2 * height * scale + _GAP, count * (width * scale + _GAP) - _GAP), 255, np.uint8)
-    for line, images in enumerate((found.before, found.after)):
-        for column, image in enumerate(images):
-            top, left = line * (height * scale + _GAP), column * (width * scale + _GAP)
-            sheet[top : top + height * scale, left : left + width * scale] = np.kron(
-                image, np.ones((scale, scale), np.uint8)
-            )
+    # Enlarged by a whole factor: a page shows the pixels as they are.
+    width = found.before.shape[-1]
+    tile = width * max(1, 128 // width)
+    rows = [GridRow(list(images)) for images in (found.before, found.after)]
+    sheet = draw_grid(rows, tile=tile, margin=_GAP, resample=Image.Resampling.NEAREST)
     stream = io.BytesIO()
-    Image.fromarray(sheet).save(stream, format="PNG", optimize=True)
+    sheet.save(stream, format="PNG", optimize=True)
     pages.put(path, stream.getvalue())
 
 

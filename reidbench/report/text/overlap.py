@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw
 from rich.console import Console
 
+from reidbench.image_grid import GridRow, draw_grid, save_picture
 from reidbench.report.figures.formats import number
-from reidbench.report.pictures.save import save_picture
 from reidbench.report.text.markdown import markdown_table
 from reidbench.report.text.tables import plain_table, report_console
 from reidbench.settings import Settings
@@ -123,19 +121,17 @@ def draw_candidates(found: Overlap, path: Path) -> None:
         ReidbenchError: the file cannot be written.
     """
     shown = min(SHOWN, len(found.rows))
-    width, height = 2 * TILE + 2 * MARGIN, TILE + CAPTION + MARGIN
-    lines = -(-shown // COLUMNS)
-    sheet = Image.new("L", (COLUMNS * width + MARGIN, lines * height + MARGIN), 255)
-    draw = ImageDraw.Draw(sheet)
-    for number_, (candidate, rows) in enumerate(zip(found.table.head(shown).itertuples(), found.rows)):
-        left, top = MARGIN + number_ % COLUMNS * width, MARGIN + number_ // COLUMNS * height
-        draw.text((left, top), f"{candidate.rank}. score {candidate.score:.3g}, q {candidate.q_value:.2g}", fill=0)
-        for side, cohort in enumerate((found.a.cohort, found.b.cohort)):
-            place = left + side * (TILE + 2)
-            draw.text((place, top + CAPTION // 2 - 1), _short(str(cohort.frame["image_id"].iloc[rows[side]])), fill=0)
-            tile = Image.fromarray(np.ascontiguousarray(cohort.pixels[rows[side]]))
-            sheet.paste(tile.resize((TILE, TILE), Image.Resampling.BICUBIC), (place, top + CAPTION))
-    save_picture(sheet, path)
+    tiles, captions = [], []
+    for candidate, rows in zip(found.table.head(shown).itertuples(), found.rows):
+        above = (f"{candidate.rank}. score {candidate.score:.3g}, q {candidate.q_value:.2g}", "")
+        for text, cohort, row in zip(above, (found.a.cohort, found.b.cohort), rows):
+            tiles.append(cohort.pixels[row])
+            captions.append(f"{text}\n{_short(str(cohort.frame['image_id'].iloc[row]))}")
+    # Two tiles a candidate.
+    beside = 2 * COLUMNS
+    grid = [GridRow(tiles[i : i + beside], captions[i : i + beside]) for i in range(0, len(tiles), beside)]
+    width = MARGIN + beside * (TILE + MARGIN)
+    save_picture(draw_grid(grid, tile=TILE, margin=MARGIN, caption=CAPTION, width=width), path)
 
 
 _HEADINGS = ("rank", "A", "B", "images", "score", "expected false", "q", "trained on")
