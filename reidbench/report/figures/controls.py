@@ -1,4 +1,4 @@
-"""Defenses that are controls: who publishes the originals must equal the undefended run, who publishes nothing chance.
+"""Control defenses: `identity` must equal the undefended run, and `blackout` must score at chance.
 
 Both say whether a whole board means anything. Where `identity` moves a figure the pipeline itself does, and every drop
 beside it is in doubt; where `blackout` is above chance something other than the images gives patients away.

@@ -34,7 +34,7 @@ class Row:
     """One defense with its options, over all its seeds.
 
     Attributes:
-        records: a record a seed, all of one group.
+        records: one record per seed, all of one group.
         baselines: the undefended record of each, None where it is not among the records.
         problems: why it is invalid, each reason once; empty for a valid one.
         drops: those with a paired interval; others are shown without one.

@@ -1,4 +1,4 @@
-"""Attention maps as a picture: a block a pair, a line a view, both images with their maps beside them."""
+"""Attention maps as a picture: one block per pair, one row per view, with both images and their maps."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _utility(record: Record) -> list[tuple[str, str, str]]:
 
 
 def _labels(record: Record) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """AUC by finding: the columns' headings, and a row a finding."""
+    """AUC by finding: the columns' headings, and one row per finding."""
     classifiers = record.utility.classifiers if record.utility else []
     heads = [f"{c.trained_on} → {c.tested_on}" for c in classifiers]
     names: dict[str, None] = dict.fromkeys(name for c in classifiers for name in c.per_label)

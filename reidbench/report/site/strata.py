@@ -1,4 +1,4 @@
-"""Stratified analyses of a record, where it has them: who is found, by what lies between two visits."""
+"""Stratified analyses of a record, where it has them: true positive rates of genuine pairs by stratum."""
 
 from __future__ import annotations
 

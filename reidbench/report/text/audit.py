@@ -16,7 +16,7 @@ from reidbench.studies.audit import Audit
 
 
 def as_csv(audit: Audit) -> str:
-    """The risk table, a row a patient, empty where there is nothing to find."""
+    """The risk table, one row per patient; cells are empty where there is nothing to find."""
     return audit.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
@@ -91,14 +91,14 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
 
 
 def scope(audit: Audit) -> list[str]:
-    """Who was judged, and what that says of the others."""
+    """Which patients were judged, and what that says of the others."""
     first = audit.records[0]
     images = int(audit.table["images"].sum())
     judged = f"{images:,} images of {len(audit.table):,} patients of {first.dataset.name}"
     alone = int(audit.table["ap_at_r"].isna().sum())
     single = (
-        f"{alone:,} of them have one image, with nothing to find in here; whoever holds another image of theirs may "
-        "still find them."
+        f"{alone:,} of them have one image, with nothing to find in here; a holder of another image of them may still "
+        "find them."
     )
     if len(audit.records) == 1:
         others = sum(count for split, count in first.dataset.patients.items() if split != "test")

@@ -49,7 +49,7 @@ def markdown(made: Reproduction, settings: Settings) -> str:
 
 
 def setting(settings: Settings) -> str:
-    """The recipe in a sentence: nobody should take a quick run for the paper's."""
+    """The recipe in one sentence, so that a quick run is not mistaken for the recipe of the 2022 paper."""
     changed = ", ".join(f"{name}={value}" for name, value in settings.overrides.items())
     sets = f", {changed}" if changed else ""
     theirs = (

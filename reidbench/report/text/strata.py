@@ -1,4 +1,4 @@
-"""Strata of genuine pairs for a reader: a table, and plots in the manner of the seed's Figure 4."""
+"""Strata of genuine pairs for a reader: a table, and plots like Figure 4 of the 2022 paper."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ NARROWEST = 78
 
 
 def print_summary(records: Sequence[Record], console: Console | None = None) -> None:
-    """Prints one row a record: attack and drop beside the diagnostic utility that is left; a table a track."""
+    """Prints one row per record, with attacks, drops and diagnostic utility, in one table per track."""
     for track in dict.fromkeys(record.track for record in records):
         _print_track([record for record in records if record.track == track], console)
 
