@@ -19,7 +19,8 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from reidbench.attackers.base import Scenario
-from reidbench.attackers.verification import DifferenceHead, Verification
+from reidbench.attackers.heads import ScaledDifference
+from reidbench.attackers.verification import Verification
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.networks.siamese import EmbeddingNet
@@ -73,7 +74,7 @@ def plain(data) -> tuple[list[tuple[float, float]], float]:
     train, test, files = data
     torch.manual_seed(0)
     network = EmbeddingNet("resnet_small").to(memory_format=torch.contiguous_format)
-    head = DifferenceHead(128)
+    head = ScaledDifference(128)
     optimizer = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=1e-3)
     first, second, same = drawn_pairs(train.frame["patient"].to_numpy(), STEPS * BATCH)
     way, seconds = [], 0.0

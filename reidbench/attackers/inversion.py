@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from reidbench.attackers.base import Scenario, Side, Training
 from reidbench.images import map_images, to_levels, to_uint8
 from reidbench.networks import training
-from reidbench.networks.linear import LinearMap, Pairs, fit_linear, resized
+from reidbench.networks.linear import BeforeAndAfter, LinearMap, fit_linear, resized
 from reidbench.networks.restorer import Restorer
 from reidbench.progress import Progress
 
@@ -209,7 +209,7 @@ def _first_guess(
     )
     patients = np.unique(train.patients[rows])
     set_aside = torch.from_numpy(np.isin(train.patients[rows], rng.permutation(patients)[: -(-len(patients) // 10)]))
-    known, aside = (Pairs(before[chosen], after[chosen]) for chosen in (~set_aside, set_aside))
+    known, aside = (BeforeAndAfter(before[chosen], after[chosen]) for chosen in (~set_aside, set_aside))
     if torch.equal(before, after):
         return None
     if len(known.after) < 2:
@@ -224,7 +224,7 @@ def _first_guess(
     return found
 
 
-def _mixed(linear: LinearMap | None, aside: Pairs, size: int) -> tuple[torch.Tensor, float]:
+def _mixed(linear: LinearMap | None, aside: BeforeAndAfter, size: int) -> tuple[torch.Tensor, float]:
     """Gain, share and offset by least squares, and the mean absolute error that they leave."""
     seen = [aside.after, torch.ones_like(aside.after)]
     if linear is not None:

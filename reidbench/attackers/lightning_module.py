@@ -18,6 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
+from reidbench.attackers.heads import PairHead
 from reidbench.networks.augment import Augmentation, moved
 from reidbench.networks.distributed import gathered, processes, share
 from reidbench.networks.precision import in_full
@@ -27,22 +28,6 @@ from reidbench.networks.training import Length, optimizer, seed_of
 
 #: Validation takes whole patients up to about this many images: all their pairs are half a million.
 VAL_IMAGES = 1000
-
-
-class PairHead(nn.Module):
-    """From embeddings to the vectors that are kept, and from vectors to scores."""
-
-    def vectors(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(B, D) as the network gives them, to what :meth:`block` takes."""
-        raise NotImplementedError
-
-    def block(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Scores of each of (Q, D) against each of (G, D): (Q, G)."""
-        raise NotImplementedError
-
-    def pairs(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Scores of (P, D) against (P, D), row by row: (P,)."""
-        raise NotImplementedError
 
 
 class Siamese(nn.Module):

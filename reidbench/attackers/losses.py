@@ -10,7 +10,8 @@ from pytorch_metric_learning.losses import CrossBatchMemory, SupConLoss
 from torch import nn
 from torch.nn import functional
 
-from reidbench.attackers.lightning_module import Batch, PairHead
+from reidbench.attackers.heads import PairHead
+from reidbench.attackers.lightning_module import Batch
 
 #: Embeddings (B, D) and their patients (B,).
 _Labelled = tuple[torch.Tensor, torch.Tensor]

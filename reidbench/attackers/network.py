@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from reidbench.attackers.base import Attacker, Scenario
-from reidbench.attackers.lightning_module import PairHead, Siamese
+from reidbench.attackers.heads import PairHead
+from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.weights import read_weights, write_weights
 from reidbench.errors import ReidbenchError
 from reidbench.networks.history import Training
@@ -115,6 +116,10 @@ class NetworkAttacker(Attacker):
                 out[i : i + step] = head.block(_tensor(probes[i : i + step]), right).numpy()
         return out
 
+    def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """P(same patient) of scores, in [0, 1], same shape, as the head has it; NaN throughout where it only ranks."""
+        return self.siamese.head.probability(scores)
+
     def save(self, path: Path) -> None:
         """Writes the weights (safetensors), whole or not at all."""
         write_weights(self.siamese, path, self.about())
@@ -123,7 +128,7 @@ class NetworkAttacker(Attacker):
         """Reads weights that :meth:`save` wrote, strictly."""
         self.keep(self.started(0, path).to(device))
 
-    def identity(self, train: Scenario, seed: int, start: Path | None) -> dict[str, Any]:
+    def fingerprint(self, train: Scenario, seed: int, start: Path | None) -> dict[str, Any]:
         """What determines a training, but for its length: a checkpoint of another one is refused."""
         return {
             "attacker": self.name,
@@ -137,17 +142,21 @@ class NetworkAttacker(Attacker):
 
 def summary(history: list[dict[str, float]], *, kept_start: bool = False) -> Training:
     """What is kept of a training whose rows hold ``train_loss``, ``uninformed_loss``, ``images`` and ``seconds``."""
-    late = history[-max(1, len(history) // 4) :]
-    loss = float(np.mean([row["train_loss"] for row in late]))
-    uninformed = float(np.mean([row["uninformed_loss"] for row in late]))
     return Training(
         epochs=len(history),
         images_seen=int(sum(row["images"] for row in history)),
         seconds=float(sum(row["seconds"] for row in history)),
         history=history,
-        learned=loss < (1 - LEARNED) * uninformed,
+        learned=learned(history),
         kept_start=kept_start,
     )
+
+
+def learned(history: list[dict[str, float]]) -> bool:
+    """Whether the loss of the last quarter of a training's rows is below an uninformed attacker's."""
+    late = history[-max(1, len(history) // 4) :]
+    loss, uninformed = (float(np.mean([row[name] for row in late])) for name in ("train_loss", "uninformed_loss"))
+    return loss < (1 - LEARNED) * uninformed
 
 
 def _tensor(vectors: NDArray[np.float32]) -> torch.Tensor:

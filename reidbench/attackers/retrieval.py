@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional
 
 from reidbench.attackers.base import Attacker
-from reidbench.attackers.lightning_module import PairHead
+from reidbench.attackers.heads import NormalizedDistance, PairHead
 from reidbench.attackers.losses import Contrast
 from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.siamese import QUICK, STANDARD, SiameseAttacker
-
-
-class DistanceHead(PairHead):
-    """Minus the Euclidean distance of vectors of length 1."""
-
-    def vectors(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """z / ‖z‖, (B, D)."""
-        return functional.normalize(embeddings)
-
-    def block(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """All distances, from differences: by inner products, equal vectors would be some 1e-4 apart."""
-        return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-    def pairs(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Distances, row by row."""
-        return -(a - b).square().sum(dim=1).sqrt()
 
 
 class Retrieval(SiameseAttacker):
@@ -46,7 +28,7 @@ class Retrieval(SiameseAttacker):
 
     def head(self) -> PairHead:
         """Euclidean distance of normalized vectors."""
-        return DistanceHead()
+        return NormalizedDistance()
 
     def objective(self) -> nn.Module:
         """Supervised contrast with a cross-batch memory."""

@@ -146,7 +146,7 @@ class SiameseAttacker(NetworkAttacker):
             steps=plan.steps,
             seed=seed,
             # The same options make another number of rounds where MOST_ROUNDS is another.
-            identity={**self.identity(train, seed, first), "rounds": plan.epochs, "batches": plan.steps},
+            identity={**self.fingerprint(train, seed, first), "rounds": plan.epochs, "batches": plan.steps},
             device=device,
             work_dir=work_dir,
             devices=self.devices,

@@ -16,10 +16,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Training
+from reidbench.attackers.heads import ScaledDifference
 from reidbench.attackers.lightning_module import Batch, Siamese
 from reidbench.attackers.losses import Contrast, PairsAndContrast
-from reidbench.attackers.network import LEARNED
-from reidbench.attackers.verification import DifferenceHead
+from reidbench.attackers.network import learned
 from reidbench.networks import training
 from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.progress import Progress
@@ -176,11 +176,8 @@ def fit_head(
         progress=progress,
         description="training vector_head",
     )
-    late = history[-max(1, len(history) // 4) :]
-    loss, uninformed = (float(np.mean([row[name] for row in late])) for name in ("train_loss", "uninformed_loss"))
     seen = planned.total * options.batch_size
-    learned = loss < (1 - LEARNED) * uninformed
-    return model.eval(), Training(planned.epochs, seen, time.monotonic() - began, history, learned)
+    return model.eval(), Training(planned.epochs, seen, time.monotonic() - began, history, learned(history))
 
 
 @torch.no_grad()
@@ -206,7 +203,7 @@ def load_head(options: VectorHeadOptions, vectors: int, path: Path) -> Siamese:
 def _fresh(options: VectorHeadOptions, vectors: int, seed: int) -> Siamese:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed_of(seed, "vector head"))
-        return Siamese(VectorHead(options, vectors), DifferenceHead(options.dimensions))
+        return Siamese(VectorHead(options, vectors), ScaledDifference(options.dimensions))
 
 
 def _as_it_is(batch: Any) -> Any:

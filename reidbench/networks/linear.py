@@ -47,7 +47,7 @@ class LinearMap(nn.Module):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class BeforeAndAfter:
     """Images before and after, as vectors.
 
     Attributes:
@@ -58,7 +58,7 @@ class Pairs:
     after: torch.Tensor
 
 
-def fit_linear(known: Pairs, aside: Pairs, *, size: int, rank: int, seed: int) -> LinearMap:
+def fit_linear(known: BeforeAndAfter, aside: BeforeAndAfter, *, size: int, rank: int, seed: int) -> LinearMap:
     """The ridge regression of ``before`` on ``after``, within the main directions of ``after``.
 
     Args:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.attackers.lightning_module import Batch, PairHead
+from reidbench.attackers.heads import NormalizedDistance, PairHead, ScaledDifference
+from reidbench.attackers.lightning_module import Batch
 from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
-from reidbench.attackers.retrieval import DistanceHead, Retrieval
-from reidbench.attackers.verification import DifferenceHead, Verification
+from reidbench.attackers.retrieval import Retrieval
+from reidbench.attackers.verification import Verification
 
 
 def sigmoid(x):
@@ -21,7 +22,7 @@ def sigmoid(x):
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    made = DifferenceHead(6)
+    made = ScaledDifference(6)
     with torch.no_grad():
         # Weights of both signs, and a length that isn't the first one.
         made.linear.weight.copy_(torch.tensor([[1.5, -2.0, 0.5, -0.25, 0.0, 3.0]]))
@@ -119,7 +120,7 @@ def test_contrast_compares_each_side_with_the_other_and_what_it_remembers_of_it(
         probe, gallery = unit(rng, 4), unit(rng, 3)
         probe_patients, gallery_patients = np.array([0, 1, 1, 2]) + round_ % 2, np.array([0, 1, 2]) + round_ % 2
         loss, uninformed = contrast(
-            DistanceHead(),
+            NormalizedDistance(),
             batch(
                 torch.from_numpy(probe), torch.from_numpy(gallery), probe_patients.tolist(), gallery_patients.tolist()
             ),
@@ -142,7 +143,7 @@ def test_contrast_without_memory_compares_with_all_others_of_the_batch():
     for _ in range(2):
         probe, gallery, patients = unit(rng, 4), unit(rng, 3), (np.array([0, 1, 1, 2]), np.array([0, 1, 2]))
         given = batch(torch.from_numpy(probe), torch.from_numpy(gallery), *(p.tolist() for p in patients))
-        loss, uninformed = contrast(DistanceHead(), given)
+        loss, uninformed = contrast(NormalizedDistance(), given)
         everyone, whose = np.concatenate([probe, gallery]), np.concatenate(patients)
         # Each image against all others: itself is left out, and who has no partner makes no loss.
         losses = [
@@ -158,7 +159,7 @@ def test_contrast_without_memory_compares_with_all_others_of_the_batch():
 def test_contrast_of_equal_vectors_is_its_uninformed_loss(memory):
     vectors = torch.nn.functional.normalize(torch.ones(4, 5))
     loss, uninformed = Contrast(5, 0.1, memory)(
-        DistanceHead(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3])
+        NormalizedDistance(), batch(vectors, vectors.clone(), [0, 1, 2, 3], [0, 1, 2, 3])
     )
     assert loss.item() == pytest.approx(uninformed, rel=1e-5)
 
@@ -166,7 +167,7 @@ def test_contrast_of_equal_vectors_is_its_uninformed_loss(memory):
 def test_distance_head_is_minus_the_distance_on_the_sphere():
     rng = np.random.default_rng(1)
     z = 10 * rng.normal(size=(6, 4)).astype(np.float32)
-    head = DistanceHead()
+    head = NormalizedDistance()
     vectors = head.vectors(torch.from_numpy(z))
     unit_z = z / np.linalg.norm(z, axis=1, keepdims=True)
     distances = np.sqrt(((unit_z[:, None].astype(np.float64) - unit_z[None]) ** 2).sum(-1))
@@ -187,7 +188,7 @@ def test_probabilities():
 def test_verification_adds_the_contrast_at_its_weight():
     rng = np.random.default_rng(2)
     given = batch(*(torch.from_numpy(3 * unit(rng, 4)) for _ in range(2)), [0, 0, 1, 2], [0, 1, 1, 2])
-    head = DifferenceHead(5)
+    head = ScaledDifference(5)
     pairs, ln2 = BalancedPairs()(head, given)
     contrast, uninformed = Contrast(5, 0.2, 8)(head, given)
     loss, chance = PairsAndContrast(Contrast(5, 0.2, 8), 0.5)(head, given)
@@ -197,7 +198,7 @@ def test_verification_adds_the_contrast_at_its_weight():
 
 def test_a_fresh_verification_head_leans_towards_impostors_without_saturating():
     torch.manual_seed(0)
-    head = DifferenceHead(128)
+    head = ScaledDifference(128)
     with torch.no_grad():
         vectors = head.vectors(5 * torch.randn(64, 128))
         logits = head.block(vectors, vectors)

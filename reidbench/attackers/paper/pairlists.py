@@ -17,7 +17,7 @@ Batch = tuple[Rows, Rows, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class TrainingPairs:
     """Pairs of images by row number.
 
     Attributes:
@@ -70,14 +70,14 @@ class PairList:
     def __len__(self) -> int:
         return 2 * len(self._positives)
 
-    def epoch(self, number: int) -> Pairs:
+    def epoch(self, number: int) -> TrainingPairs:
         """The pairs of one epoch, shuffled."""
         rng = np.random.default_rng([self._seed, 1, number])
         negatives = self._draw(rng) if self._redrawn else self._negatives
         rows = np.concatenate([self._positives, negatives])
         same = np.arange(len(rows)) < len(self._positives)
         order = rng.permutation(len(rows))
-        return Pairs(rows[order, 0], rows[order, 1], same[order])
+        return TrainingPairs(rows[order, 0], rows[order, 1], same[order])
 
     def _draw(self, rng: np.random.Generator) -> Rows:
         drawn = rng.integers(len(self._patients), size=(len(self._positives), 2))

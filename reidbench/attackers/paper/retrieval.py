@@ -12,11 +12,11 @@ import torch
 from pydantic import Field, model_validator
 from pytorch_metric_learning.losses import ContrastiveLoss
 from torch import nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
-from reidbench.attackers.lightning_module import PairHead, Siamese
+from reidbench.attackers.heads import NormalizedDistance, PairHead
+from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.losses import Memory
 from reidbench.attackers.network import summary
 from reidbench.attackers.paper.base import PaperAttacker
@@ -34,22 +34,6 @@ from reidbench.progress import Progress
 
 #: The contrastive loss of equal vectors: genuine pairs cost nothing, impostors the margin.
 MARGIN = 1.0
-
-
-class Distance(PairHead):
-    """Minus the Euclidean distance of vectors of length 1."""
-
-    def vectors(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """z / ‖z‖, (B, D)."""
-        return functional.normalize(embeddings)
-
-    def block(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """All distances, from differences: by inner products, equal vectors would be some 1e-4 apart."""
-        return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-    def pairs(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Distances, row by row."""
-        return -(a - b).square().sum(dim=1).sqrt()
 
 
 class PaperRetrieval(PaperAttacker):
@@ -85,7 +69,7 @@ class PaperRetrieval(PaperAttacker):
 
     def head(self) -> PairHead:
         """Euclidean distance of normalized vectors."""
-        return Distance()
+        return NormalizedDistance()
 
     def seen_at(self) -> int | None:
         """The size in the test."""
@@ -119,7 +103,7 @@ class PaperRetrieval(PaperAttacker):
                     epochs=epochs,
                     steps=math.ceil(learner.steps / epochs),
                     seed=seed_of(seed, phase),
-                    identity={**self.identity(train, seed, start), "phase": phase},
+                    identity={**self.fingerprint(train, seed, start), "phase": phase},
                     device=device,
                     work_dir=work_dir / phase,
                     precision=precision,

@@ -7,48 +7,24 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
-from reidbench.attackers.lightning_module import PairHead, Siamese
+from reidbench.attackers.heads import PairHead, SigmoidDifference
+from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.network import summary
 from reidbench.attackers.paper.base import PaperAttacker
 from reidbench.attackers.paper.networks import VerificationNet
-from reidbench.attackers.paper.pairlists import Batch, PairList, Pairs, TrainingSet
+from reidbench.attackers.paper.pairlists import Batch, PairList, TrainingPairs, TrainingSet
 from reidbench.errors import ReidbenchError
 from reidbench.networks.history import Training
 from reidbench.networks.siamese import Resized, embed_images, resize
 from reidbench.networks.training import run, seed_of
 from reidbench.progress import Progress
-
-
-class SigmoidDifference(PairHead):
-    """Logit of "one patient": a linear map of |σ(z₁) − σ(z₂)|."""
-
-    def __init__(self, dimensions: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dimensions, 1)
-
-    def vectors(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """σ(z), (B, D)."""
-        return torch.sigmoid(embeddings)
-
-    def block(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Logits of all pairs, without a (Q, G, D) array: w·|a − b| is an L1 distance for each sign of w."""
-        weight = self.linear.weight[0]
-        up, down = weight.clamp(min=0), (-weight).clamp(min=0)
-        return torch.cdist(a * up, b * up, p=1) - torch.cdist(a * down, b * down, p=1) + self.linear.bias
-
-    def pairs(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Logits, row by row."""
-        logits: torch.Tensor = self.linear((a - b).abs())[:, 0]
-        return logits
 
 
 class PaperVerification(PaperAttacker):
@@ -105,7 +81,7 @@ class PaperVerification(PaperAttacker):
             epochs=self.epochs,
             steps=math.ceil(len(pairs) / self.batch_size),
             seed=seed,
-            identity=self.identity(train, seed, start),
+            identity=self.fingerprint(train, seed, start),
             device=device,
             work_dir=work_dir,
             patience=self.patience if learner.validation else None,
@@ -115,10 +91,6 @@ class PaperVerification(PaperAttacker):
         self.keep(learner.model)
         return summary(history)
 
-    def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The sigmoid of the logit: P(same) where genuine and impostor pairs are equally frequent."""
-        return torch.sigmoid(torch.from_numpy(np.asarray(scores, dtype=np.float32))).numpy()
-
 
 class Validation:
     """Fixed pairs of fixed images: early stopping looks at the same ones after every epoch.
@@ -126,7 +98,7 @@ class Validation:
     The authors' code draws the validation negatives anew too, and stops on a moving set; that is not copied.
     """
 
-    def __init__(self, images: Fixed, pairs: Pairs) -> None:
+    def __init__(self, images: Fixed, pairs: TrainingPairs) -> None:
         self.images = images
         self.pairs = pairs
 

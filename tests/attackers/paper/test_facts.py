@@ -13,13 +13,14 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms import functional as tv
 
+from reidbench.attackers.heads import NormalizedDistance, SigmoidDifference
 from reidbench.attackers.losses import Memory
 from reidbench.attackers.paper.cycle import sgd_1cycle
 from reidbench.attackers.paper.jitter import jitter
 from reidbench.attackers.paper.networks import RetrievalNet, VerificationNet
 from reidbench.attackers.paper.rangetest import HIGHEST, LOWEST, RATES
-from reidbench.attackers.paper.retrieval import Distance, PaperRetrieval, contrastive
-from reidbench.attackers.paper.verification import PaperVerification, SigmoidDifference, cross_entropy
+from reidbench.attackers.paper.retrieval import PaperRetrieval, contrastive
+from reidbench.attackers.paper.verification import PaperVerification, cross_entropy
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
@@ -257,7 +258,7 @@ def test_the_memory_holds_the_last_four_batches():
 
 def test_retrieval_ranks_by_the_euclidean_distance_of_unit_vectors():
     z = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
-    head = Distance()
+    head = NormalizedDistance()
     vectors = head.vectors(torch.from_numpy(z))
     unit = z / np.linalg.norm(z, axis=1, keepdims=True)
     np.testing.assert_allclose(head.block(vectors, vectors).numpy(), -cdist(unit, unit), atol=1e-5)
