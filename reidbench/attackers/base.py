@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ class Fixed:
 class Attacker(BaseModel, ABC):
     """A re-identification attacker. Its hyperparameters are its typed fields, its presets named sets of them.
 
-    After :meth:`fit` or :meth:`load` it maps an image to a vector once, and scores pairs from vectors.
+    After :meth:`fit` or :meth:`load` it maps an image to a vector once, and scores pairs from vectors. An attacker that
+    scores the two images of a pair jointly is a :class:`~reidbench.attackers.joint.PairAttacker`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -104,6 +106,20 @@ class Attacker(BaseModel, ABC):
             ReidbenchError: ``train`` holds no genuine pair or no impostor pair, ``start`` holds other weights, or
                 ``work_dir`` the checkpoint of another training.
         """
+
+    def fingerprint(self, train: Scenario, seed: int, start: Path | None) -> dict[str, Any]:
+        """What determines a training, but for its length: the ``identity`` of :func:`reidbench.train`.
+
+        A checkpoint of a training with another one is refused.
+        """
+        return {
+            "attacker": self.name,
+            "hyperparameters": self.model_dump_json(),
+            "seed": str(seed),
+            "images": hashlib.sha256(train.patients.tobytes()).hexdigest(),
+            "size": str(train.size),
+            "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "",
+        }
 
     @abstractmethod
     def embed(self, images: NDArray[np.uint8], *, device: torch.device) -> NDArray[np.float32]:

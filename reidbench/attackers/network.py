@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from reidbench.attackers.base import Attacker, Scenario
+from reidbench.attackers.base import Attacker
 from reidbench.attackers.heads import PairHead
 from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.weights import read_weights, write_weights
@@ -127,17 +125,6 @@ class NetworkAttacker(Attacker):
     def load(self, path: Path, *, device: torch.device) -> None:
         """Reads weights that :meth:`save` wrote, strictly."""
         self.keep(self.started(0, path).to(device))
-
-    def fingerprint(self, train: Scenario, seed: int, start: Path | None) -> dict[str, Any]:
-        """What determines a training, but for its length: a checkpoint of another one is refused."""
-        return {
-            "attacker": self.name,
-            "hyperparameters": self.model_dump_json(),
-            "seed": str(seed),
-            "images": hashlib.sha256(train.patients.tobytes()).hexdigest(),
-            "size": str(train.size),
-            "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "",
-        }
 
 
 def summary(history: list[dict[str, float]], *, kept_start: bool = False) -> Training:

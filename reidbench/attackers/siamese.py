@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -48,7 +48,12 @@ STANDARD: dict[str, Any] = {
 
 
 class SiameseAttacker(NetworkAttacker):
-    """The network of ``quick`` and ``standard``: a backbone, a grid of its features, a linear map."""
+    """A trained siamese network: a backbone, a grid of its features, a linear map, and a head that compares.
+
+    A subclass gives the head and the objective; all else is here. Equal seeds give equal weights on a CPU.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": STANDARD}
 
     backbone: str = Field("resnet_small", description="resnet_small[_WIDTH[xBLOCKS]], a torchvision name, or timm:NAME")
     weights: str = Field(

@@ -338,7 +338,7 @@ class Experiment:
         if pairs is None:
             return None
         held, published = (self._embed(trained, side, "val", ATTACKERS_VALIDATION) for side in (probe, gallery))
-        return trained.attacker.score(held[pairs.a], published[pairs.b]), pairs.same
+        return trained.score(held, published, pairs.a, pairs.b), pairs.same
 
     def _dataset_info(self) -> DatasetInfo:
         return DatasetInfo(

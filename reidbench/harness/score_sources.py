@@ -84,11 +84,11 @@ class Linked:
 
     def scores(self, pairs: Pairs) -> Scores:
         """The attacker's, (P,)."""
-        return self.trained.attacker.score(self.held[pairs.a], self.gallery[pairs.b])
+        return self.trained.score(self.held, self.gallery, pairs.a, pairs.b)
 
     def block(self, rows: slice) -> Scores:
         """The attacker's, probes by gallery."""
-        return self.trained.attacker.score_block(self.held[rows], self.gallery)
+        return self.trained.score_block(self.held[rows], self.gallery)
 
     def probability(self, scores: Scores) -> Scores:
         """The attacker's."""

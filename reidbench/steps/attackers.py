@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
+from reidbench.attackers.joint import PairAttacker
 from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.cache import Step, StepCache
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
+
+#: Pairs that an attacker which scores them jointly gets at a time.
+PAIRS = 4096
 
 
 @dataclass(frozen=True)
@@ -25,11 +32,42 @@ class Trained:
         attacker: ready to embed.
         step: where it came from.
         training: for the record.
+        cache: where the scores of an attacker are kept that scores pairs jointly.
     """
 
     attacker: Attacker
     step: Step
     training: TrainingInfo
+    cache: StepCache | None = None
+
+    def score(
+        self, held: NDArray[Any], gallery: NDArray[Any], a: NDArray[np.int64], b: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Scores of pairs, (P,): row ``a`` of ``held`` with row ``b`` of ``gallery``, both from :func:`embed`."""
+
+        def scored() -> NDArray[np.float32]:
+            if not isinstance(self.attacker, PairAttacker):
+                return self.attacker.score(held[a], gallery[b])
+            # The images of all pairs at once would be gigabytes.
+            blocks = [slice(begin, begin + PAIRS) for begin in range(0, len(a), PAIRS)]
+            parts = [self.attacker.score(held[a[block]], gallery[b[block]]) for block in blocks]
+            return np.concatenate([np.empty(0, np.float32), *parts])
+
+        return self._kept("pair_scores", (held, gallery, a, b), scored)
+
+    def score_block(self, probes: NDArray[Any], gallery: NDArray[Any]) -> NDArray[np.float32]:
+        """Scores of every probe against every gallery image, (Q, G), both from :func:`embed`."""
+        return self._kept("block_scores", (probes, gallery), lambda: self.attacker.score_block(probes, gallery))
+
+    def _kept(
+        self, kind: str, given: Sequence[NDArray[Any]], scored: Callable[[], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        # From vectors scores are computed again sooner than they are read.
+        if self.cache is None or not isinstance(self.attacker, PairAttacker):
+            return scored()
+        key = {"attacker": self.step.digest, "given": [_digest(array) for array in given]}
+        step = self.cache.run(kind, key, lambda folder: np.save(folder / "scores.npy", scored()))
+        return np.asarray(np.load(step.path / "scores.npy"))
 
 
 def train_attacker(
@@ -77,7 +115,7 @@ def train_attacker(
     step = cached_training(cache, "attacker", key, fit, lambda attacker, path: attacker.save(path))
     attacker = template.model_copy()
     attacker.load(step.path / WEIGHTS, device=settings.device)
-    return Trained(attacker, step, training_info(step, warm=start is not None))
+    return Trained(attacker, step, training_info(step, warm=start is not None), cache)
 
 
 def embed(trained: Trained, images: Images, *, settings: Settings, cache: StepCache) -> NDArray[np.float32]:
@@ -88,3 +126,9 @@ def embed(trained: Trained, images: Images, *, settings: Settings, cache: StepCa
 
     step = cache.run("vectors", {"attacker": trained.step.digest, "images": images.digest}, make)
     return np.asarray(np.load(step.path / "vectors.npy"))
+
+
+def _digest(array: NDArray[Any]) -> str:
+    digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

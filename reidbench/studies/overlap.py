@@ -131,8 +131,8 @@ def overlap(
     experiment = Experiment(learned_from, dataset_options(train_on or a), settings, progress)
     trained = experiment.ignorant(settings.attackers[0])
     sides = [_searched(cohort, learned_from, trained, experiment, settings) for cohort in cohorts]
-    impostors = _impostors(sides, trained.attacker, progress)
-    table, rows = _ranked(sides, trained.attacker, impostors, top, progress)
+    impostors = _impostors(sides, trained, progress)
+    table, rows = _ranked(sides, trained, impostors, top, progress)
     return Overlap(
         a=sides[0],
         b=sides[1],
@@ -184,9 +184,9 @@ def _has_learned(training: TrainingInfo) -> bool:
 
 
 def _maxima(
-    attacker: Attacker, left: Searched, right: Searched, what: str, progress: Progress
+    trained: Trained, left: Searched, right: Searched, what: str, progress: Progress
 ) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
-    score = partial(_score_rows, attacker, left.vectors, right.vectors)
+    score = partial(_score_rows, trained, left.vectors, right.vectors)
     with progress.task(what, len(left.images)) as advance:
         for first, maxima in metrics.patient_pair_maxima(score, left.patients, right.patients):
             yield first, maxima
@@ -194,12 +194,12 @@ def _maxima(
 
 
 def _score_rows(
-    attacker: Attacker, left: NDArray[np.float32], right: NDArray[np.float32], rows: slice
+    trained: Trained, left: NDArray[np.float32], right: NDArray[np.float32], rows: slice
 ) -> NDArray[np.float32]:
-    return attacker.score_block(left[rows], right)
+    return trained.score_block(left[rows], right)
 
 
-def _impostors(sides: Sequence[Searched], attacker: Attacker, progress: Progress) -> _Impostors:
+def _impostors(sides: Sequence[Searched], trained: Trained, progress: Progress) -> _Impostors:
     """All pairs of two patients within a dataset, but for those on both of whom the attacker has learned.
 
     It has learned to tell those apart: how alike others look they don't tell.
@@ -207,7 +207,7 @@ def _impostors(sides: Sequence[Searched], attacker: Attacker, progress: Progress
     parts: list[tuple[NDArray[Any], ...]] = []
     for side in {part.cohort.revision: part for part in sides}.values():
         some = _drawn(side)
-        for first, maxima in _maxima(attacker, some, some, f"impostor pairs of {side.cohort.name}", progress):
+        for first, maxima in _maxima(trained, some, some, f"impostor pairs of {side.cohort.name}", progress):
             row, column = np.nonzero(np.arange(len(some.images))[None] > first + np.arange(len(maxima))[:, None])
             taught = some.trained_on[first + row].astype(np.int64) + some.trained_on[column]
             pairs = some.images[first + row] * some.images[column]
@@ -280,13 +280,13 @@ def _searched_sizes(a: Searched, b: Searched, taught: int) -> tuple[NDArray[np.i
 
 
 def _ranked(
-    sides: Sequence[Searched], attacker: Attacker, known: _Impostors, top: int, progress: Progress
+    sides: Sequence[Searched], trained: Trained, known: _Impostors, top: int, progress: Progress
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
     """The table of the best candidates, and the rows of their best images."""
     a, b = sides
     columns = len(b.images)
     scores, pairs = np.empty(0), np.empty(0, dtype=np.int64)
-    for first, maxima in _maxima(attacker, a, b, f"{a.cohort.name} against {b.cohort.name}", progress):
+    for first, maxima in _maxima(trained, a, b, f"{a.cohort.name} against {b.cohort.name}", progress):
         scores = np.concatenate([scores, maxima.ravel()])
         pairs = np.concatenate([pairs, np.arange(maxima.size) + first * columns])
         # Between equal scores the earlier pair stays: what is reported may not depend on the blocks.
@@ -296,7 +296,7 @@ def _ranked(
     calibrated = _calibrated(known, a, b)
     expected = calibrated.expected(scores)
     compared = len(a.images) * columns
-    best_images, means = _best_images(attacker, a, b, of_a, of_b)
+    best_images, means = _best_images(trained.attacker, a, b, of_a, of_b)
     table = pd.DataFrame(
         {
             "rank": np.arange(1, len(scores) + 1),
