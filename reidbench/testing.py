@@ -1,9 +1,12 @@
-"""The conformance suite and the regression gate for pytest: one line each in the tests of a package with a defense.
+"""The conformance suite and the regression gate for pytest: one line each in the tests of a package with a plugin.
 
 Installed with reidbench as a pytest plugin, which gives the fixture ``reidbench``::
 
     def test_conforms(reidbench):
         reidbench.check_defense("my_defense")
+
+    def test_my_attacker_conforms(reidbench):
+        reidbench.check_attacker("my_attacker", {"min_steps": 4, "max_steps": 4})
 
     def test_is_no_weaker(reidbench):
         reidbench.assert_no_regression("released/", "runs/")
@@ -24,13 +27,14 @@ if TYPE_CHECKING:
     # Nothing heavy at import: pytest loads this in every project where reidbench is installed.
     import torch
 
+    from reidbench.attackers.base import Attacker
     from reidbench.conformance import Finding
     from reidbench.defenses.base import BaseDefense
     from reidbench.report.figures.compare import Comparison
 
 
 class ConformanceWarning(UserWarning):
-    """A defense conforms, but does what is seldom meant."""
+    """A plugin conforms, but does what is seldom meant."""
 
 
 def assert_conforms(
@@ -51,17 +55,53 @@ def assert_conforms(
         ReidbenchError: there is no defense of that name.
         PluginError: its package cannot be imported.
     """
-    from reidbench.conformance import broken, check_defense
+    from reidbench.conformance import check_defense
     from reidbench.plugins import Registry
 
     cls = Registry().get("defense", defense) if isinstance(defense, str) else defense
-    findings = check_defense(cls, options, device=device)
+    return _held(check_defense(cls, options, device=device))
+
+
+def assert_attacker_conforms(
+    attacker: str | type[Attacker],
+    options: Mapping[str, Any] | None = None,
+    *,
+    preset: str = "quick",
+    device: torch.device | None = None,
+) -> list[Finding]:
+    """Fails unless an attacker keeps every promise of the contract. It is trained four times on 64 small images.
+
+    Args:
+        attacker: its class, or its name if its package is installed.
+        options: its hyperparameters; all else as the preset has it. A few steps of training check all but the warning
+            that it learns little.
+        preset: one of the attacker's.
+        device: where networks run; the CPU unless given.
+
+    Returns:
+        All findings, figures of its time among them.
+
+    Raises:
+        AssertionError: a promise is broken; a line for each.
+        ReidbenchError: there is no attacker of that name.
+        PluginError: its package cannot be imported, or its class is no attacker.
+    """
+    from reidbench.attackers.base import Attacker
+    from reidbench.conformance import check_attacker
+    from reidbench.plugins import Registry
+
+    cls = Registry().get("attacker", attacker, Attacker) if isinstance(attacker, str) else attacker
+    return _held(check_attacker(cls, options, preset=preset, device=device))
+
+
+def _held(findings: list[Finding]) -> list[Finding]:
+    from reidbench.conformance import broken
+
     for finding in findings:
         if finding.level == "warning" and not finding.passed:
-            warnings.warn(finding.message, ConformanceWarning, stacklevel=2)
-    errors = broken(findings)
+            warnings.warn(finding.message, ConformanceWarning, stacklevel=3)
     # Raised, not asserted: a plugin's asserts would be compiled away under python -O.
-    if errors:
+    if errors := broken(findings):
         raise AssertionError("\n".join(finding.message for finding in errors))
     return findings
 
@@ -103,15 +143,16 @@ def assert_no_regression(
 
 
 class Kit:
-    """What the fixture ``reidbench`` gives: :func:`assert_conforms` and :func:`assert_no_regression` by name."""
+    """What the fixture ``reidbench`` gives: the assertions of this module by name."""
 
     check_defense = staticmethod(assert_conforms)
+    check_attacker = staticmethod(assert_attacker_conforms)
     assert_no_regression = staticmethod(assert_no_regression)
 
 
 @pytest.fixture
 def reidbench() -> Kit:
-    """Both assertions: ``reidbench.check_defense(name)``, ``reidbench.assert_no_regression(base, new)``."""
+    """``reidbench.check_defense(name)``, ``check_attacker(name)`` and ``assert_no_regression(base, new)``."""
     return Kit()
 
 

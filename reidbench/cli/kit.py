@@ -1,4 +1,4 @@
-"""`reidbench new-defense` and `reidbench check-defense`: the kit for whoever writes a plugin."""
+"""The kit for authors of plugins: `new-defense`, `check-defense`, `new-attacker` and `check-attacker`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,53 @@ def new_defense(
 
     for path in write(name, out, single_file=single_file, fitted=fitted):
         typer.echo(str(path))
+
+
+def new_attacker(
+    name: Annotated[str, typer.Argument(help="The attacker's name: lower-case letters, digits and _.")],
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="One loose file for --plugins-dir, no package.")
+    ] = False,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="One that scores the two images of a pair jointly, not from two vectors.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write it into.")] = Path(),
+) -> None:
+    """Write the skeleton of an attacker: a package that passes its own tests at once, or one file."""
+    from reidbench.templates import new_attacker as write
+
+    for path in write(name, out, single_file=single_file, joint=joint):
+        typer.echo(str(path))
+
+
+def check_attacker(
+    name: Annotated[str, typer.Argument(help="NAME or NAME:option=value,…")],
+    preset: Annotated[str, typer.Option(help="The preset whose recipe is checked.")] = "quick",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "cpu",
+    plugins_dir: PluginsDirs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an attacker against every promise of the contract; exit 1 where it breaks one."""
+    from reidbench.attackers.base import Attacker
+    from reidbench.conformance import broken
+    from reidbench.conformance import check_attacker as check
+    from reidbench.errors import ReidbenchError, did_you_mean
+    from reidbench.harness.environment import choose_device
+    from reidbench.options import build, parse_spec
+    from reidbench.plugins import Registry
+
+    spec = parse_spec(name)
+    if spec.point is not None:
+        raise ReidbenchError(f"{name}: {spec.point!r} is no option=value")
+    cls = Registry(plugins_dir or ()).get("attacker", spec.name, Attacker)
+    recipe = cls.under(preset)
+    if preset not in recipe.presets:
+        raise ReidbenchError(f"attacker {spec.name!r} has no preset {preset!r}: {did_you_mean(preset, recipe.presets)}")
+    made = build("attacker", recipe, {**recipe.presets[preset], **spec.options})
+    options = {option: getattr(made, option) for option in spec.options}
+    findings = check(cls, options, preset=preset, device=choose_device(device))
+    _show(findings, as_json)
+    raise typer.Exit(1 if broken(findings) else 0)
 
 
 def check_defense(

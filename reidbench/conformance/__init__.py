@@ -1,4 +1,4 @@
-"""What a defense promises, checked property by property, with the smallest input that breaks one.
+"""What a defense or an attacker promises, checked property by property, with the smallest input that breaks one.
 
 :func:`check_defense` runs a defense on small images of all kinds: one and several, square and not, black, white,
 smooth and noisy. It prints nothing and knows no command line. A defense that needs larger images, or more patients, and
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from reidbench.conformance.attackers import check_attacker
 from reidbench.conformance.cohorts import check_cohort
 from reidbench.conformance.effect import check_effect, measure_cost
 from reidbench.conformance.finding import Finding, broken, failed, short
@@ -28,7 +29,7 @@ from reidbench.defenses.fitted import FittedDefense
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 
-__all__ = ["Finding", "broken", "check_defense"]
+__all__ = ["Finding", "broken", "check_attacker", "check_defense"]
 
 
 def check_defense(

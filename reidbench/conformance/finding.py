@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reidbench.attackers.base import Attacker
 from reidbench.defenses.base import BaseDefense
 
 Level = Literal["error", "warning", "figure"]
+#: What is checked.
+Plugin = BaseDefense | Attacker
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One property of a defense.
+    """One property of a defense or an attacker.
 
     Attributes:
         property: what was checked, in a word or a few.
         passed: whether it holds on all inputs; True for a figure.
-        message: one line. Of a failure: the defense, the property, what was seen and the smallest input that shows it.
+        message: one line. Of a failure: the plugin, the property, what was seen and the smallest input that shows it.
         level: ``error`` (a broken promise), ``warning`` (allowed, and seldom meant) or ``figure`` (a measurement).
     """
 
@@ -29,20 +32,19 @@ class Finding:
 
 
 def broken(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that are broken promises: none if the defense conforms."""
+    """The findings that are broken promises: none if the plugin conforms."""
     return [finding for finding in findings if not finding.passed and finding.level == "error"]
 
 
-def failed(defense: BaseDefense | type[BaseDefense], name: str, what: str, level: Level = "error") -> Finding:
+def failed(plugin: Plugin | type[Plugin], name: str, what: str, level: Level = "error") -> Finding:
     """A finding that a property doesn't hold."""
-    return Finding(name, False, f"{defense.name}: {name}: {what}", level)
+    return Finding(name, False, f"{plugin.name}: {name}: {what}", level)
 
 
-def each(defense: BaseDefense, found: Mapping[str, str], good: Mapping[str, str]) -> list[Finding]:
+def each(plugin: Plugin, found: Mapping[str, str], good: Mapping[str, str]) -> list[Finding]:
     """A finding for each property in ``good``: what was ``found`` of it, or that it holds, in the words given there."""
     return [
-        failed(defense, name, found[name]) if name in found else Finding(name, True, text)
-        for name, text in good.items()
+        failed(plugin, name, found[name]) if name in found else Finding(name, True, text) for name, text in good.items()
     ]
 
 
