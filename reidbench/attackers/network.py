@@ -116,7 +116,10 @@ class NetworkAttacker(Attacker):
 
     def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """P(same patient) of scores, in [0, 1], same shape, as the head has it; NaN throughout where it only ranks."""
-        return self.siamese.head.probability(scores)
+        with torch.random.fork_rng(devices=[]):
+            # A matter of the head's kind, not of its weights.
+            head = self._model.head if self._model is not None else self.head()
+        return head.probability(scores)
 
     def save(self, path: Path) -> None:
         """Writes the weights (safetensors), whole or not at all."""
