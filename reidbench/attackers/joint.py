@@ -21,6 +21,7 @@ from reidbench.attackers.heads import logistic
 from reidbench.attackers.network import summary
 from reidbench.attackers.weights import read_weights, write_weights
 from reidbench.errors import PluginError, ReidbenchError
+from reidbench.images import to_unit
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.networks.training import Length, Precision, length, optimizer, run, seed_of
@@ -156,7 +157,7 @@ class PairNetworkAttacker(PairAttacker):
         """Logits of pairs of images, (P, H, W) and (P, H, W) uint8 to (P,)."""
         if self._network is None:
             raise ReidbenchError(f"attacker {self.name}: neither trained nor loaded yet")
-        pairs = torch.from_numpy(np.stack([probe, gallery], axis=1)).to(self._device).float() / 255
+        pairs = torch.cat([to_unit(side, self._device) for side in (probe, gallery)], dim=1)
         logits: NDArray[np.float32] = self._network(pairs).float().reshape(len(pairs)).cpu().numpy()
         return logits
 

@@ -19,6 +19,7 @@ from reidbench.attackers.joint import PairAttacker
 from reidbench.conformance.finding import Finding, each, failed, first_line, short
 from reidbench.conformance.generators import restored, scramble, states
 from reidbench.errors import ReidbenchError
+from reidbench.images import to_unit
 
 SEED = 7
 #: Sides in pixels that are tried until the attacker takes one.
@@ -78,7 +79,7 @@ class _Set:
         return Fixed(self.patients, self.pixels, self.pixels)
 
     def _side(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-        return torch.from_numpy(self.pixels[index]).to(device).unsqueeze(1).float() / 255
+        return to_unit(self.pixels[index], device)
 
 
 @dataclass(frozen=True)
