@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -77,7 +77,7 @@ def test_a_score_of_one_image_alone_is_chance_exactly(cohort_frame: Frame, negat
         assert roc_auc_score(pairs.same, scored[pairs.b]) == pytest.approx(0.5, abs=1e-12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(patients_of_images, st.integers(2, 30), st.integers(1, 4))
 def test_caps(patients: list[int], max_pairs: int, per_patient: int) -> None:
     assume(linkable(patients))
