@@ -248,7 +248,7 @@ def _manager(module: ModuleType, name: str) -> pluggy.PluginManager:
         known = did_you_mean(str(error).split("'")[1] if "'" in str(error) else "", HOOKS.values())
         raise PluginError(f"{name}: unknown or wrong hook: {_short(error)} ({known})") from error
     for attribute in dir(module):
-        # A hook that misses its @hookimpl is silently no hook at all; nobody wants that.
+        # A hook that misses its @hookimpl is silently no hook at all, which is never intended.
         if attribute.startswith("reidbench_") and callable(getattr(module, attribute)):
             implemented = getattr(getattr(module, attribute), f"{PROJECT}_impl", None)
             if implemented is None and attribute in HOOKS.values():

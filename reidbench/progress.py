@@ -30,7 +30,7 @@ class Silent:
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
-        """Opens a bar that nobody sees."""
+        """Opens a bar that is not shown."""
         yield lambda count: None
 
     def say(self, line: str) -> None:

@@ -43,7 +43,7 @@ from reidbench.steps.restoration import Restored
 PAIR_SEED = 14
 # Where the code lies that turns what steps made into figures.
 ROOMS = ("images", "cohorts", "metrics", "utility", "records", "settings", "steps", "harness")
-MAX_PAIRS = 100_000  # The seed's number of test pairs.
+MAX_PAIRS = 100_000  # As in the 2022 paper.
 
 
 class Experiment:

@@ -1,4 +1,4 @@
-"""A command of ours in a process of its own: what hangs or crashes there harms nobody here."""
+"""A command of ours in a process of its own: a hang or crash there does not affect this process."""
 
 from __future__ import annotations
 

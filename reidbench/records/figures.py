@@ -17,7 +17,7 @@ from reidbench.records.strata import GenuineStrata
 # The operating points that a record states.
 LOW_FPR = 0.01
 LOWEST_FPR = 0.001
-# The seed decides at one half; the calibrated threshold is set on validation pairs at this false positive rate.
+# The 2022 paper decides at one half; the calibrated threshold is set on validation pairs at this false positive rate.
 HALF = 0.5
 BOOTSTRAP_SEED = 20220926
 

@@ -9,7 +9,7 @@ from reidbench.errors import ReidbenchError, did_you_mean
 
 Knowledge = Literal["ignorant", "inverting", "informed"]
 Linkage = Literal["original-released", "released-released"]
-# ``listed``: the pairs come from a file, whoever chose their impostors.
+# ``listed``: the pairs come from a file, and how their impostors were chosen is not known.
 Built = Literal["random", "matched"]
 Negatives = Literal["random", "matched", "listed"]
 

@@ -1,7 +1,7 @@
 """A record's figures computed again from the scores beside it: an edited figure does not agree with them.
 
-Whatever of a record is not computed again is taken on trust, and named. Whoever edits figures and scores alike is not
-found out by this; only a repetition of the run does that.
+Whatever of a record is not computed again is taken on trust, and named. Consistent edits of figures and scores are not
+detected; only a repetition of the run detects those.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reidbench.records.ladder import full_ladder
 from reidbench.records.schema import Attack, Classifier, Interval, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.records.scores import RunScores, attack_key, classifier_key
 
-# Ranks are kept in single precision; figures from them agree to about seven digits, and nobody gains from the eighth.
+# Ranks are kept in single precision; figures from them agree to about seven digits.
 TOLERANCE = 1e-6
 # Beside the figures of attacks and classifiers, and told by no score: strata need the table of the images.
 UNTOLD = ("strata", "training")
@@ -79,8 +79,8 @@ class _Compared(NamedTuple):
 def recompute(record: Record, scores: RunScores, progress: Progress | None = None) -> Recomputed:
     """Computes a record's figures again, with the same seed and kind of the bootstrap, and compares.
 
-    A figure that the record states and its scores cannot give disagrees with them: else whoever takes scores away
-    could write what they like.
+    A figure that the record states and its scores cannot give disagrees with them: otherwise any figure would pass
+    once its scores are removed.
 
     Args:
         record: as it was read.

@@ -1,4 +1,4 @@
-"""Genuine pairs by what lies between their two visits: the strata of the seed's Figure 4 and Tables 2 and 4."""
+"""Genuine pairs by what lies between their two visits: the strata of the 2022 paper's Figure 4 and Tables 2 and 4."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reidbench.records import schema
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-# Whole years between visits; the last stratum is open. The seed's longest gap is twelve years.
+# Whole years between visits; the last stratum is open. The longest gap in the 2022 paper is twelve years.
 LONGEST_GAP = 12
 GAPS = (*(str(years) for years in range(LONGEST_GAP)), f"{LONGEST_GAP}+")
 _DAYS_A_YEAR = 365.25

@@ -45,8 +45,8 @@ def workers() -> int:
 def run_ahead(jobs: Sequence[Job], *, progress: Progress, description: str) -> None:
     """Runs jobs side by side, with a thread each; with one worker, or one job, none of them.
 
-    Nothing is returned and nothing is raised: who needs a step asks for it as always, finds it in the cache, or makes
-    it then, with whatever error comes of it.
+    Results and errors are discarded: the caller reads the step from the cache as usual, or makes it then, and its error
+    is raised there.
     """
     at_once = min(workers(), len(jobs))
     if at_once < 2:
@@ -96,7 +96,7 @@ def _work(job: Job, sender: Connection) -> None:
         relay.finish()
         code = 0
     except BaseException:
-        # Whoever needs the step makes it again, and shows what went wrong there.
+        # The step is made again where it is needed, and its error is raised there.
         pass
     finally:
         sender.close()

@@ -24,7 +24,7 @@ from reidbench.records.ladder import Rung
 from reidbench.records.schema import Record, RetrievalMetrics, VerificationMetrics
 from reidbench.settings import Settings
 
-# Nothing is defended, so that every rung is this one: whoever trains on originals trains in the tested scenario.
+# Nothing is defended, so that all rungs are equal: training on originals is training in the tested scenario.
 ONLY = (Rung("ignorant", "original-released"),)
 #: What the table says of a patient for each attacker, and which figure of :class:`reidbench.metrics.PatientRisk` it is.
 RISK_COLUMNS = {
@@ -43,7 +43,7 @@ class Audit:
     Attributes:
         records: the undefended run of each fold, without utility; one where the dataset's own test split is judged.
         retrieval: by attacker, over the probes of all folds.
-        table: a row a judged patient, those most at risk first: ``judged_in`` (the part that held the patient),
+        table: one row per judged patient, those most at risk first: ``judged_in`` (the part that held the patient),
             ``patient_id``, ``images``, ``gallery`` (other images that a probe is compared with), ``attacker`` (the
             strongest), its ``RISK_COLUMNS``, and those of each attacker as ``NAME.COLUMN``. Ranks begin at 1; figures
             of a patient with one image are NaN: there is nothing to find.

@@ -42,9 +42,9 @@ class Searched:
         patients: (N,) the patient of each of these rows as 0..P-1, rising.
         names: (P,) the dataset's identifiers of them.
         images: (P,) how many images each has.
-        trained_on: (P,) whether the attacker has learned on them; on nobody where its training kept its start. Only the
-            dataset that was learned on is marked, by its revision: of patients that another one shares with it nothing
-            is known here.
+        trained_on: (P,) whether the attacker was trained on them; false for all where its training kept the initial
+            weights. Only the dataset of the training is marked, by its revision: which patients another dataset shares
+            with it is not known here.
         vectors: (N, D) of the images at ``rows``.
     """
 
@@ -68,8 +68,8 @@ class Overlap:
         learned: whether its training loss left its starting value.
         compared: patient pairs, one of each dataset.
         impostors: patient pairs within a dataset that false positives were counted on.
-        table: a row a candidate, the best first: ``rank``, ``patient_a``, ``patient_b``, ``images_a``, ``images_b``,
-            ``image_a`` and ``image_b`` (the best image pair), ``score`` (of these two), ``mean_score`` (over all image
+        table: one row per candidate, the best first: ``rank``, ``patient_a``, ``patient_b``, ``images_a``,
+            ``images_b``, ``image_a`` and ``image_b`` (the best image pair), ``score`` (of these two), ``mean_score`` (over all image
             pairs of the two), ``false_positive_rate`` (share of pairs of two different patients that reach the score),
             ``expected_false`` (how many of all compared pairs would reach it by chance), ``q_value`` (the share of
             false ones to be expected up to this rank), ``trained_on`` (whether the attacker had learned on one of

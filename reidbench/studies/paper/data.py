@@ -1,4 +1,4 @@
-"""The user's copies of the seed's data: scaled down if asked for, and what share of the whole they are."""
+"""The user's copies of the 2022 paper's data: scaled down if asked for, and what share of the whole they are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Copies:
     """The data of a reproduction.
 
     Attributes:
-        train: what attackers are trained and tested on; the seed's was ChestX-ray14.
+        train: what attackers are trained and tested on; in the paper ChestX-ray14.
         elsewhere: by name, what they are tested on without having seen any of it; None where there is no copy.
         limit: at most so many patients of each split; None for all.
         foreign_material: a CSV with the columns ``image_id`` and ``foreign_material`` (0 or 1) for ``train``, whose own

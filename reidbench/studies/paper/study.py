@@ -29,17 +29,17 @@ from reidbench.studies.paper.data import FOREIGN, Copies, load_copy, split_share
 Task = Literal["verification", "retrieval"]
 Cell = Interval | float | int | None
 
-# The seed's threat: an attacker trained on originals, undefended images on both sides.
+# The threat of the 2022 paper: attackers trained on originals, undefended images on both sides.
 RUNG = Rung("ignorant", "original-released")
 
 
 class Study:
-    """What the seed's tables and figures need, from the steps of any run: trainings and vectors are shared with those.
+    """What the 2022 paper's tables and figures need, from the steps of any run, whose trainings and vectors it shares.
 
     Args:
         copies: the data.
         settings: preset, seed, size and so on. Its attackers are named as their tasks are; its ladder is cut to the
-            seed's rung, its impostors are random, or come from its list of pairs.
+            2022 paper's rung, its impostors are random, or come from its list of pairs.
         progress: shows bars and notices.
 
     Attributes:
@@ -124,7 +124,7 @@ class Study:
                 chosen = replace(part, frame=frame)
                 found, _, _ = self._verify(trained, chosen, vectors, whole=whole)
                 return verification_cells(found)
-            # Nobody has anything to find where there is no genuine pair.
+            # Without a genuine pair there is nothing to find.
             check_linkable(frame["patient"].to_numpy())
         except ReidbenchError as error:
             return str(error)
@@ -173,14 +173,14 @@ class Study:
 
 
 def verification_cells(found: VerificationMetrics) -> dict[str, Cell]:
-    """The columns of the seed's Table 1, with the interval over patients beside the one over pairs, and counts."""
+    """The columns of the paper's Table 1, with the interval over patients beside the one over pairs, and counts."""
     half = found.at_half
     rates = {name: getattr(half, name) if half else None for name in facts.VERIFICATION[1:]}
     return {"auc": found.auc, "auc_pairs": found.auc_pairs, **rates, "pairs": found.genuine + found.impostor}
 
 
 def retrieval_cells(found: RetrievalMetrics) -> dict[str, Cell]:
-    """The columns of the seed's Table 3, with what guessing gives, and counts."""
+    """The columns of the paper's Table 3, with what guessing gives, and counts."""
     return {
         **{name: getattr(found, name) for name in facts.RETRIEVAL},
         "chance": found.chance["map_at_r"],

@@ -1,4 +1,4 @@
-"""The seed's tables and figures beside the same of this run."""
+"""The 2022 paper's tables and figures beside the same of this run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TableLine:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """How one of the seed's tables or figures is made.
+    """How one of the 2022 paper's tables or figures is made.
 
     Attributes:
         title: what it shows.
@@ -58,7 +58,7 @@ class TablePlan:
 
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """A table or figure of the seed's beside this run's.
+    """A table or figure of the 2022 paper beside this run's.
 
     Attributes:
         what: which.
