@@ -69,12 +69,12 @@ class Overlap:
         compared: patient pairs, one of each dataset.
         impostors: patient pairs within a dataset that false positives were counted on.
         table: one row per candidate, the best first: ``rank``, ``patient_a``, ``patient_b``, ``images_a``,
-            ``images_b``, ``image_a`` and ``image_b`` (the best image pair), ``score`` (of these two), ``mean_score`` (over all image
-            pairs of the two), ``false_positive_rate`` (share of pairs of two different patients that reach the score),
-            ``expected_false`` (how many of all compared pairs would reach it by chance), ``q_value`` (the share of
-            false ones to be expected up to this rank), ``trained_on`` (whether the attacker had learned on one of
-            the two), and ``known_above`` (the number of impostor pairs that reach the score: how much the expectation
-            rests on).
+            ``images_b``, ``image_a`` and ``image_b`` (the best image pair), ``score`` (of these two), ``mean_score``
+            (over all image pairs of the two), ``false_positive_rate`` (share of pairs of two different patients that
+            reach the score), ``expected_false`` (how many of all compared pairs would reach it by chance), ``q_value``
+            (the share of false ones to be expected up to this rank), ``trained_on`` (whether the attacker had learned
+            on one of the two), and ``known_above`` (the number of impostor pairs that reach the score: how much the
+            expectation rests on).
         rows: (K, 2) rows of the two cohorts that hold the best image pair of each candidate.
     """
 
