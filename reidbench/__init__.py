@@ -62,6 +62,7 @@ _WHERE = {
     "to_pixels": "reidbench.images",
     "to_unit": "reidbench.images",
     "train": "reidbench.networks.training:run",
+    "write_file": "reidbench.files",
 }
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "to_pixels",
     "to_unit",
     "train",
+    "write_file",
 ]
 
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ if TYPE_CHECKING:
     from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+    from reidbench.files import write_file
     from reidbench.images import round_grey, to_pixels, to_unit
     from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
     from reidbench.networks.samplers import PatientBatches

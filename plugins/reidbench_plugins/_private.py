@@ -9,10 +9,10 @@ the sampling rate and the scale of the gradient from the length of the data, whi
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from opacus.validators import ModuleValidator
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
-from reidbench import LabelledImages, Privacy, Progress, ReidbenchError, beats_frequencies, dp
+from reidbench import LabelledImages, Privacy, Progress, ReidbenchError, beats_frequencies, dp, write_file
 from reidbench_plugins._diagnosis import PatientImages, moved, patient_losses
 
 CHECKPOINT = "model.ckpt"
@@ -220,7 +220,6 @@ class PrivateTraining:
         return history
 
     def _save(self, work_dir: Path, history: list[dict[str, float]]) -> None:
-        work_dir.mkdir(parents=True, exist_ok=True)
         inner = self.optimizer.original_optimizer if self.accountant is not None else self.optimizer
         state = {
             "identity": self._identity(),
@@ -229,9 +228,7 @@ class PrivateTraining:
             "account": [list(row) for row in self.accountant.history] if self.accountant is not None else [],
             "history": history,
         }
-        temporary = work_dir / f".{CHECKPOINT}.{os.getpid()}.tmp"
-        torch.save(state, temporary)
-        temporary.replace(work_dir / CHECKPOINT)
+        write_file(work_dir / CHECKPOINT, partial(torch.save, state))
 
 
 def learned(history: list[dict[str, float]], findings: torch.Tensor) -> bool:

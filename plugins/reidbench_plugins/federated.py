@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError, dp
+from reidbench import Field, Fitted, LabelledImages, ModelDefense, Progress, ReidbenchError, dp, write_file
 from reidbench_plugins._diagnosis import DiagnosticNetwork
 from reidbench_plugins._private import PrivatePlan, PrivateTraining, learned, seed_of
 
@@ -157,11 +157,8 @@ class Federated(ModelDefense):
         return history
 
     def _save(self, network: Any, history: list[dict[str, float]], work_dir: Path) -> None:
-        work_dir.mkdir(parents=True, exist_ok=True)
         state = {"options": self.model_dump_json(), "network": network.state_dict(), "history": history}
-        temporary = work_dir / f".{CHECKPOINT}.{os.getpid()}.tmp"
-        torch.save(state, temporary)
-        temporary.replace(work_dir / CHECKPOINT)
+        write_file(work_dir / CHECKPOINT, partial(torch.save, state))
 
 
 class _Quiet:

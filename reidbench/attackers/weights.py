@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from reidbench.errors import ReidbenchError
+from reidbench.files import write_file
 
 ABOUT = "reidbench"
 
@@ -18,14 +18,8 @@ ABOUT = "reidbench"
 def write_weights(module: nn.Module, path: Path, about: dict[str, str]) -> None:
     """Writes the state of ``module``, with ``about`` as the file's metadata."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        # One entry: safetensors writes several in an order that changes, and equal weights must give equal files.
-        save_file(state, partial, metadata={ABOUT: json.dumps(about, sort_keys=True)})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # One entry: safetensors writes several in an order that changes, and equal weights must give equal files.
+    write_file(path, save(state, metadata={ABOUT: json.dumps(about, sort_keys=True)}))
 
 
 def read_weights(module: nn.Module, path: Path, about: dict[str, str]) -> None:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from reidbench.cohorts.base import Cohort
-from reidbench.errors import ReidbenchError
-from reidbench.files import replacing
+from reidbench.files import write_file
 
 SUFFIX = ".examples.webp"
 #: How many patients are shown, and how many images of each.
@@ -58,11 +57,7 @@ def keep_examples(part: Cohort, published: Pixels, path: Path) -> None:
     # One image beside the other: (N, S, S) to (S, N * S).
     before, after = (np.concatenate(list(np.asarray(images[rows])), axis=1) for images in (part.pixels, published))
     sheet = Image.fromarray(np.concatenate([before, after]))
-    try:
-        with replacing(path) as stream:
-            sheet.save(stream, format="WEBP", quality=QUALITY, method=6)
-    except OSError as error:
-        raise ReidbenchError(f"{path}: cannot be written: {error.strerror}") from error
+    write_file(path, lambda stream: sheet.save(stream, format="WEBP", quality=QUALITY, method=6))
 
 
 def read_examples(path: Path, size: int) -> tuple[Pixels, Pixels] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.errors import ReidbenchError
-from reidbench.files import content_digest
+from reidbench.files import content_digest, write_file
 from reidbench.metrics import QueryRanks
 from reidbench.records.quantize import pack, unpack
 
@@ -82,7 +81,6 @@ class RunScores:
 
     def write(self, path: Path) -> str:
         """Writes them, whole or not at all; returns the file's SHA-256."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, NDArray[Any]] = {"patients": self.patients.astype(np.int32)}
         arrays |= {f"pairs {name}": value.astype(np.int32) for name, value in self.pairs.items()}
         arrays |= {f"verification {name}": value for name, value in self.verification.items()}
@@ -97,12 +95,7 @@ class RunScores:
         for name, value in list(arrays.items()):
             if value.dtype == np.float32 and (packed := pack(value)) is not None:
                 arrays[name], arrays[f"{ENDS} {name}"] = packed
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
-        try:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays), durable=True)
         return content_digest(path)
 
 

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.tuner import Tuner
 
 from reidbench.errors import ReidbenchError
+from reidbench.files import write_json
 from reidbench.networks.training import Precision, in_one_order, quiet, seed_of
 
 #: Rates that are tried, a batch each; the paper's 0.1584 is 10^-0.8, one of these hundred.
@@ -71,7 +72,7 @@ def find_rate(
     rate = steepest(found.results["lr"], found.results["loss"]) if found is not None else None
     if rate is None:
         raise ReidbenchError("the range test found no learning rate at which the loss falls; give one with lr=…")
-    kept.write_text(json.dumps({"lr": rate}))
+    write_json(kept, {"lr": rate})
     return rate
 
 

@@ -13,9 +13,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.pixels.worker_pool import Job, Result, run_jobs
 from reidbench.errors import ReidbenchError
+from reidbench.files import replacing
 from reidbench.progress import Progress, Silent
 from reidbench.source_version import source_digest
 
@@ -249,10 +251,9 @@ class _Build:
         pixels = np.load(self.partial, mmap_mode="r")
         if unreadable:
             # Only readable images are kept, so that the rows of a split stay one run of the file.
-            temporary = self.folder / "compact.npy"
             keep = np.setdiff1d(np.arange(len(self.frame)), np.fromiter(unreadable, np.int64, len(unreadable)))
-            _copy_rows(pixels, keep, temporary)
-            temporary.replace(self.final)
+            with replacing(self.final) as stream:
+                _copy_rows(pixels, keep, stream)
         else:
             self.partial.replace(self.final)
         with self.final.open("rb") as file:
@@ -274,13 +275,9 @@ class _Build:
 
 
 def _write_manifest(folder: Path, manifest: _Manifest, mtime_ns: int) -> None:
-    temporary = folder / f"store.json.{os.getpid()}"
-    try:
-        temporary.write_text(json.dumps({**asdict(manifest), "mtime_ns": mtime_ns}, indent=1))
-        temporary.replace(folder / "store.json")
-    except PermissionError:
-        # A cache shared read-only: it works all the same, only each opening hashes again.
-        temporary.unlink(missing_ok=True)
+    # In a cache that is shared read-only it cannot be written: each opening hashes again then.
+    with suppress(PermissionError), replacing(folder / "store.json") as stream:
+        stream.write(json.dumps({**asdict(manifest), "mtime_ns": mtime_ns}, indent=1).encode())
 
 
 def _digest_of(path: Path, offset: int, length: int) -> str:
@@ -294,14 +291,13 @@ def _digest_of(path: Path, offset: int, length: int) -> str:
     return digest.hexdigest()
 
 
-def _copy_rows(pixels: NDArray[np.uint8], keep: NDArray[np.int64], path: Path) -> None:
+def _copy_rows(pixels: NDArray[np.uint8], keep: NDArray[np.int64], file: BinaryIO) -> None:
     # Written as a file rather than through a map: on a full disk a write raises, where a map ends the process.
-    with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(keep), *pixels.shape[1:])}
-        np.lib.format.write_array_header_1_0(file, header)
-        step = max(1, _BLOCK_BYTES // int(np.prod(pixels.shape[1:])))
-        for start in range(0, len(keep), step):
-            file.write(pixels[keep[start : start + step]].tobytes())
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(keep), *pixels.shape[1:])}
+    np.lib.format.write_array_header_1_0(file, header)
+    step = max(1, _BLOCK_BYTES // int(np.prod(pixels.shape[1:])))
+    for start in range(0, len(keep), step):
+        file.write(pixels[keep[start : start + step]].tobytes())
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -15,7 +14,7 @@ import jinja2
 from PIL import Image
 
 from reidbench import __version__
-from reidbench.errors import ReidbenchError
+from reidbench.files import write_file
 from reidbench.image_grid import GridRow, draw_grid
 from reidbench.progress import Progress, Silent
 from reidbench.records.schema import Record
@@ -150,15 +149,7 @@ class _Pages:
 
     def put(self, path: Path, content: bytes) -> None:
         """Writes a file, whole or not at all."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError as error:
-            raise ReidbenchError(f"{path}: cannot be written: {error.strerror}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, content)
 
     def assets(self, folder: Path) -> None:
         """Writes style and scripts; plotly.js comes out of the plotly package, once for all pages."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from reidbench.errors import ReidbenchError
+from reidbench.files import write_file
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.curve import Point
@@ -154,19 +152,7 @@ def write(pages: dict[str, str], folder: Path) -> list[Path]:
     """
     paths = []
     for name, text in pages.items():
-        path = folder / name
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ReidbenchError(f"{path}: cannot be written: {reason}") from error
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                temporary.unlink()
-        paths.append(path)
+        paths.append(write_file(folder / name, text))
     return paths
 
 
