@@ -124,7 +124,10 @@ def guarantee(
     """What a training spends, as :class:`reidbench.Privacy` for a record.
 
     Args:
-        noise_multiplier, sample_rate, steps, delta: as for :func:`spent_epsilon`.
+        noise_multiplier: as for :func:`spent_epsilon`.
+        sample_rate: as for :func:`spent_epsilon`.
+        steps: as for :func:`spent_epsilon`.
+        delta: as for :func:`spent_epsilon`.
         unit: what is protected by the bound, such as ``a patient of the training set, added or removed``.
         clipping_norm: the norm that a unit's gradient is clipped to.
 

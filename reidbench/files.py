@@ -85,7 +85,8 @@ def write_file(
     Args:
         content: bytes; a text, which is written as UTF-8; or a function that writes to a binary stream.
         what: named in the error message, such as ``the picture``.
-        durable, make_folder: as for :func:`replacing`.
+        durable: as for :func:`replacing`.
+        make_folder: as for :func:`replacing`.
 
     Returns:
         ``path``.
