@@ -24,9 +24,10 @@ from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
 from reidbench.plugins import Registry
 from reidbench.records import figures
-from reidbench.records.ladder import DEFAULT_ATTACKERS
+from reidbench.records.ladder import DEFAULT_ATTACKERS, full_ladder
 from reidbench.settings import make_settings
-from reidbench.steps.attackers import Trained, train_attacker
+from reidbench.steps.attackers import Trained, attacker_training
+from reidbench.steps.cache import CachedStep
 from reidbench.steps.releases import Release
 
 
@@ -56,8 +57,8 @@ def main() -> None:
         for chosen in choose_defenses(registry, arguments.defense):
             published = release_of(experiment, chosen)
             for template in settings.attackers:
-                ignorant = experiment.ignorant(template)
-                for start in (None, ignorant):
+                experiment.make_ignorant(template)
+                for start in (None, experiment.attack(template, full_ladder()[0], published).ignorant.step):
                     trained = informed(experiment, template, published, start)
                     row = judged(experiment, trained, published)
                     kind = "the ignorant attacker" if start else "scratch"
@@ -69,14 +70,14 @@ def main() -> None:
 LONG = {"epochs": "30", "min_steps": "300"}
 
 
-def informed(experiment: Experiment, template: Attacker, published: Release, start: Trained | None) -> Trained:
+def informed(experiment: Experiment, template: Attacker, published: Release, start: CachedStep | None) -> Trained:
     """Trains for the budget of a warm start, at the learning rate of where it begins."""
     budget = {
         "epochs": template.warm_epochs,
         "min_steps": template.warm_min_steps,
         "max_steps": template.warm_max_steps,
     }
-    return train_attacker(
+    training = attacker_training(
         template.model_copy(update=budget) if start is None else template,
         experiment.originals,
         published,
@@ -84,8 +85,9 @@ def informed(experiment: Experiment, template: Attacker, published: Release, sta
         settings=experiment.settings,
         cache=experiment.cache,
         start=start,
-        progress=experiment.progress,
     )
+    training.step.make(experiment.progress)
+    return training.read()
 
 
 def judged(experiment: Experiment, trained: Trained, published: Release) -> str:

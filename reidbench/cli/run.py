@@ -61,6 +61,9 @@ def run(
         typer.Option("--strata", help="Also print true positive rates by age gap, new finding, view, sex …"),
     ] = False,
     report: Annotated[bool, typer.Option("--report", help="Write an HTML page beside each record.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the steps that the run would take, and make none of them.")
+    ] = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -70,6 +73,7 @@ def run(
     with _waiting("starting", quiet=quiet):
         # torch takes seconds to import; everything that the user typed is checked right after it.
         from reidbench.choosing import choose_dataset, choose_defenses
+        from reidbench.harness.run import plan_run
         from reidbench.harness.run import run as run_all
         from reidbench.plugins import Registry
         from reidbench.records.ladder import parse_ladder
@@ -91,6 +95,14 @@ def run(
     chosen = choose_defenses(registry, defense)
     source = choose_dataset(registry, dataset, root)
 
+    seeds_of_run = range(seed, seed + seeds)
+    if dry_run:
+        from reidbench.report.text.plan import print_plan
+
+        planned = plan_run(source, chosen, settings, seeds=seeds_of_run, out=out, strict=strict, progress=progress)
+        print_plan(planned, as_json=as_json)
+        return
+
     paths = []
 
     def done(record: Record, path: Path) -> None:
@@ -98,7 +110,7 @@ def run(
         progress.say(f"recorded in {path}")
 
     records = run_all(
-        source, chosen, settings, seeds=range(seed, seed + seeds), out=out, strict=strict, progress=progress, done=done
+        source, chosen, settings, seeds=seeds_of_run, out=out, strict=strict, progress=progress, done=done
     )
     if report:
         from reidbench.cli.report import write

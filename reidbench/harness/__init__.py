@@ -1,1 +1,1 @@
-"""Threat models, the plan of a run, the step cache, records. Knows nothing of how a page looks."""
+"""Runs: planned attacks, the plan of all steps, their execution, and the record made of their results."""

@@ -1,11 +1,13 @@
-"""The plan of a run: which steps, in which order, from cohort to record."""
+"""A cohort under attack: the steps that a record takes, and the record that is made of their results."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,14 +16,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reidbench import __version__, metrics
+from reidbench import __version__
+from reidbench.attackers.base import Attacker
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.cohorts.pairing.listed import read_pair_list
 from reidbench.cohorts.pairing.pairs import Pairs, build_pairs
 from reidbench.errors import ReidbenchError
+from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.memo import Memo
+from reidbench.harness.plan import Costs, Plan
 from reidbench.harness.score_sources import Fused, Linked, Links
 from reidbench.progress import Progress
 from reidbench.records import figures
@@ -32,11 +37,10 @@ from reidbench.records.scores import RANKS, RunScores, attack_key
 from reidbench.records.strata import GenuineStrata, keep_headline_strata
 from reidbench.settings import Settings
 from reidbench.source_version import code_version
-from reidbench.steps.attackers import Trained, embed, train_attacker
+from reidbench.steps.attackers import AttackerTraining, Trained
 from reidbench.steps.cache import StepCache, hyperparameters
-from reidbench.steps.classifiers import diagnose
-from reidbench.steps.prefetch import Job, run_ahead
-from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
+from reidbench.steps.classifiers import classifier_training, diagnose
+from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals, Published
 from reidbench.steps.restoration import Restored
 
 # Pairs are the same for every defense, seed and preset on a cohort: only so can runs be compared pair by pair.
@@ -76,17 +80,64 @@ class Experiment:
         kinds: list[Negatives] = [negatives for negatives in self.pairs if negatives != "matched"]
         self.strata = {negatives: GenuineStrata(self.parts["test"], self.pairs[negatives]) for negatives in kinds}
         self.originals = Originals(self.parts)
-        self._ignorant: list[Trained] = []
         self._memo = Memo()
 
-    def judge(self, published: Published, *, baseline: Record | None) -> tuple[Record, RunScores]:
+    def reseeded(self, seed: int) -> Experiment:
+        """The same experiment with another seed; the cohort and the test pairs are shared."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, seed=seed)
+        other._memo = Memo()
+        return other
+
+    def plan(self, published: Published, plan: Plan) -> list[str]:
+        """Adds all that :meth:`judge` reads; gives the ids of these steps. Makes nothing."""
+        read = [add_steps(plan, published.steps("test"), published)]
+        add_steps(plan, published.steps("train"), published)
+        add_steps(plan, published.steps("val", ATTACKERS_VALIDATION), published)
+        if any("restored" in rung.level.views for rung in self.settings.ladder) and published is not self.originals:
+            # What most others wait for goes first.
+            restored = self.restored(published)
+            add_steps(plan, restored.training_steps(), restored)
+        # What takes longest goes first, so that no process waits for a last long one: trainings before what is only
+        # embedded, and of these the ones with a defense on both sides.
+        for rung in sorted(self.settings.ladder, key=lambda rung: (rung.level.trains, rung.linkage), reverse=True):
+            for template in self.settings.attackers:
+                read += self.attack(template, rung, published).add_to(plan)
+        read += self.plan_ignorant(plan)
+        train = self.parts["train"]
+        for images in (self.originals, published) if train.labels else ():
+            training = classifier_training(train, images, settings=self.settings, cache=self.cache)
+            needs = add_steps(plan, images.steps("train"), images)
+            what = f"train the classifier on {images.name if images is published else 'originals'}"
+            read.append(plan.add_cached([training], what, needs=[needs] if needs else []))
+        return list(dict.fromkeys(filter(None, read)))
+
+    def plan_ignorant(self, plan: Plan) -> list[str]:
+        """Adds the attackers' training on originals; gives the ids of these steps."""
+        rung = full_ladder()[0]
+        found = []
+        for template in self.settings.attackers:
+            what = f"train {template.name} on originals"
+            # A training that takes several processes has the machine to itself.
+            here = getattr(template, "devices", 1) != 1
+            found.append(plan.add_cached([self.attack(template, rung, self.originals).ignorant.step], what, here=here))
+        return found
+
+    def judge(
+        self, published: Published, *, baseline: Record | None, spent: Mapping[str, float] | None = None
+    ) -> tuple[Record, RunScores]:
         """Attacks what is published on every rung, measures what is left for diagnosis, and makes the record.
 
         Args:
             published: what is judged; the originals for the undefended run, which drops are counted from.
             baseline: the undefended run, None for itself.
+            spent: seconds that were spent on what is read here, by name, for the record. If left out, all of it is
+                made first, unless it is in the cache.
+
+        Raises:
+            ReidbenchError: ``spent`` is given, and a step of :meth:`plan` is not in the cache.
         """
-        timings: dict[str, float] = {}
+        timings = dict(self.make(partial(self.plan, published)) if spent is None else spent)
 
         def timed(name: str, work: Callable[[], Any]) -> Any:
             began = time.perf_counter()
@@ -94,23 +145,20 @@ class Experiment:
             timings[name] = timings.get(name, 0.0) + time.perf_counter() - began
             return result
 
-        timed("release", lambda: published.images("test"))
-        timed("trainings", lambda: self._train_ahead(published))
         attacks: list[Attack] = []
         scores = self.no_scores()
         linked: dict[Rung, list[Linked]] = {rung: [] for rung in self.settings.ladder}
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
                 step = f"attack {template.name} {rung}"
-                linked[rung].append(timed(step, partial(self.link, template, rung, published)))
+                linked[rung].append(timed(step, self.attack(template, rung, published).read))
                 attacks += timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
         for rung, members in linked.items():
             if fused := Fused.of(members):
                 attacks += timed(f"attack {fused.name} {rung}", partial(self.judge_links, rung, fused, scores))
-        utility = timed("utility", lambda: self._diagnose(published, scores, progress=self.progress))
-        controls = timed(
-            "controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], self.ignorant_trainings())
-        )
+        utility = timed("utility", partial(self._diagnose, published, scores))
+        ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
+        controls = timed("controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], ignorant))
         attackers = self.settings.attackers
         record = self.record(
             id=self.identity(published),
@@ -158,107 +206,49 @@ class Experiment:
             **found,
         )
 
-    def ignorant(self, template: Any) -> Trained:
-        """The attacker trained on originals: every run of this cohort, preset and seed shares it."""
-        return next(t for t in self.ignorant_trainings() if t.attacker.name == template.name)
-
-    def ignorant_trainings(self) -> list[Trained]:
-        """The attackers trained on originals."""
-        if not self._ignorant:
-            jobs = [
-                partial(self._train, template, self.originals, self.originals, None)
-                for template in self.settings.attackers
-            ]
-            self._train_attackers_ahead(jobs, "training on originals")
-            self._ignorant = [job(progress=self.progress) for job in jobs]
-        return self._ignorant
-
-    def link(self, template: Any, rung: Rung, published: Published, *, progress: Progress | None = None) -> Linked:
-        """One attacker on one rung: trained for it, every test image embedded."""
-        progress = progress or self.progress
-        trained, restoration = self.ignorant(template), None
-        probe, gallery = self.sides(template, rung, published)
-        if isinstance(gallery, Restored):
-            restoration = gallery.train(progress=progress)
-        if rung.knowledge == "informed":
-            trained = self._train(template, probe, gallery, trained, progress=progress)
-        held, released = (self._embed(trained, side, "test") for side in (probe, gallery))
-        return Linked(trained, held, released, self._validation_scores(trained, probe, gallery), restoration)
-
-    def sides(self, template: Any, rung: Rung, published: Published) -> tuple[Published, Published]:
-        """What an attacker on a rung holds, and what it searches.
-
-        An informed attacker goes on from the ignorant one, or from the inverting one where that does better on the
-        validation patients: what a network cannot be trained to see through, a restoration in front may undo.
-        """
-
-        def of(gallery: Published) -> tuple[Published, Published]:
-            return (self.originals if rung.linkage == "original-released" else gallery), gallery
-
-        restored = of(self._restored(published))
-        if rung.knowledge == "inverting":
-            return restored
-        if rung.knowledge == "informed" and published is not self.originals:
-            ignorant = self.ignorant(template)
-            plain, undone = (self._validation_auc(ignorant, *pair) for pair in (of(published), restored))
-            if undone > plain:
-                return restored
-        return of(published)
-
-    def _validation_auc(self, trained: Trained, probe: Published, gallery: Published) -> float:
-        judged = self._validation_scores(trained, probe, gallery)
-        return metrics.roc_auc(*judged) if judged is not None else float("nan")
-
-    def _train(
-        self, template: Any, probe: Published, gallery: Published, start: Trained | None, *, progress: Progress
-    ) -> Trained:
-        return train_attacker(
-            template,
-            probe,
-            gallery,
-            self.patients,
+    def attack(self, template: Attacker, rung: Rung, published: Published) -> PlannedAttack:
+        """One attacker on one rung; makes nothing."""
+        return PlannedAttack(
+            template=template,
+            rung=rung,
+            originals=self.originals,
+            released=published,
+            restored=self.restored(published),
+            patients=self.patients,
+            validation_pairs=self.validation_pairs,
             settings=self.settings,
             cache=self.cache,
-            start=start,
-            progress=progress,
         )
 
-    def _train_ahead(self, published: Published) -> None:
-        """Everything that the run will train and embed, side by side where that is faster."""
-        for split, draw in (("train", PUBLISHED), ("val", ATTACKERS_VALIDATION)):
-            published.images(split, draw)
-        published.side()
-        jobs: list[Job] = [partial(self._diagnose, published, RunScores(self.patients["test"], {}, {}, {}))]
-        knowledge = {rung.knowledge for rung in self.settings.ladder}
-        if "inverting" in knowledge or ("informed" in knowledge and published is not self.originals):
-            jobs.append(self._restored(published).train)
-        run_ahead(jobs, progress=self.progress, description="restoring and diagnosing")
-        # By what they see: without a defense, both linkages are one.
-        links: dict[str, tuple[int, Job]] = {}
-        for template in self.settings.attackers:
-            for rung in self.settings.ladder:
-                probe, gallery = self.sides(template, rung, published)
-                informed = rung.knowledge == "informed"
-                # What takes longest goes first, so that no worker waits for a last long one: trainings before what is
-                # only embedded, and of these the ones with a defense on both sides.
-                cost = informed + (informed and probe is not self.originals)
-                key = json.dumps([template.name, informed, probe.key, gallery.key], sort_keys=True)
-                links[key] = cost, partial(self.link, template, rung, published)
-        longest_first = sorted(links.values(), key=lambda link: -link[0])
-        self._train_attackers_ahead([job for _, job in longest_first], "training")
-
-    def _train_attackers_ahead(self, jobs: Sequence[Job], description: str) -> None:
-        # A training that takes several processes has the machine to itself.
-        if all(getattr(attacker, "devices", 1) == 1 for attacker in self.settings.attackers):
-            run_ahead(jobs, progress=self.progress, description=description)
-
-    def _diagnose(self, published: Published, kept: RunScores, *, progress: Progress) -> Utility | None:
-        return diagnose(
-            self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache, progress=progress
-        )
-
-    def _restored(self, published: Published) -> Restored:
+    def restored(self, published: Published) -> Restored:
+        """What is published with the defense undone; makes nothing."""
         return Restored(self.originals, published, self.patients["train"], settings=self.settings, cache=self.cache)
+
+    def make_ignorant(self, template: Attacker) -> Trained:
+        """The attacker trained on originals, now unless it is in the cache: every run of this cohort, preset and seed
+        shares it."""
+        self.make(self.plan_ignorant)
+        return self._ignorant(template).read()
+
+    def make_links(self, template: Attacker, rung: Rung, published: Published) -> Linked:
+        """One attacker on one rung, made now unless it is in the cache."""
+        attack = self.attack(template, rung, published)
+        self.make(attack.add_to)
+        return attack.read()
+
+    def make(self, add: Callable[[Plan], list[str]]) -> dict[str, float]:
+        """Makes what a function adds to a plan, unless it is in the cache; gives the seconds that went by, by name."""
+        plan = Plan()
+        for step in add(plan):
+            plan.want(step)
+        plan.execute(self.progress, costs=Costs(self.cache.root))
+        return plan.take_timings()
+
+    def _ignorant(self, template: Attacker) -> AttackerTraining:
+        return self.attack(template, full_ladder()[0], self.originals).ignorant
+
+    def _diagnose(self, published: Published, kept: RunScores) -> Utility | None:
+        return diagnose(self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache)
 
     def judge_links(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
         """An attacker on one rung, judged for both tasks; its scores go into ``kept``."""
@@ -296,9 +286,6 @@ class Experiment:
         attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
         return attacks
 
-    def _embed(self, trained: Trained, side: Published, split: str, draw: int = 0) -> NDArray[np.float32]:
-        return embed(trained, side.images(split, draw), settings=self.settings, cache=self.cache)
-
     def _test_pairs(self) -> dict[Negatives, Pairs]:
         frame = self.parts["test"].frame
         found: dict[Negatives, Pairs] = {}
@@ -331,15 +318,6 @@ class Experiment:
         cap = self.settings.pairs_per_patient
         return build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS, max_per_patient=cap)
 
-    def _validation_scores(
-        self, trained: Trained, probe: Published, gallery: Published
-    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]] | None:
-        pairs = self.validation_pairs
-        if pairs is None:
-            return None
-        held, published = (self._embed(trained, side, "val", ATTACKERS_VALIDATION) for side in (probe, gallery))
-        return trained.score(held, published, pairs.a, pairs.b), pairs.same
-
     def _dataset_info(self) -> DatasetInfo:
         return DatasetInfo(
             name=self.cohort.name,
@@ -352,15 +330,12 @@ class Experiment:
         )
 
     def identity(self, published: Published) -> str:
-        """The record's id, known before anything is judged: the same run has the same one.
-
-        It takes the attackers trained on originals, which every run of this cohort, preset and seed shares.
-        """
+        """The record's id, known before anything is made: the same run has the same one."""
         settings = self.settings
         what = {
             "published": published.key,
             "attackers": [(a.name, hyperparameters(a)) for a in settings.attackers],
-            "steps": sorted(trained.step.digest for trained in self.ignorant_trainings()),
+            "steps": sorted(self._ignorant(template).step.digest for template in settings.attackers),
             "classifier": hyperparameters(settings.classifier),
             "restorer": hyperparameters(settings.restorer),
             "ladder": [str(rung) for rung in settings.ladder],

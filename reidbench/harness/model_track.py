@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.experiment import ROOMS, Experiment
+from reidbench.harness.plan import Plan
 from reidbench.harness.score_sources import Judged, Links, Scores
 from reidbench.plugins import Found
 from reidbench.records.figures import judge_predictions
@@ -38,10 +39,9 @@ from reidbench.records.schema import Attack, Controls, Fidelity, Membership, Rec
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.records.strata import keep_headline_strata
 from reidbench.source_version import code_version
-from reidbench.steps.cache import hyperparameters
-from reidbench.steps.prefetch import run_ahead
+from reidbench.steps.cache import CachedStep, hyperparameters
 from reidbench.steps.published_model import TrainedModel
-from reidbench.steps.vector_heads import train_head
+from reidbench.steps.vector_heads import head_training, read_head
 
 DISTANCE = "vector_distance"
 
@@ -74,25 +74,53 @@ class ModelTrack:
         model.check()
         return model
 
-    def judge(self, published: TrainedModel, *, baseline: Record | None) -> tuple[Record, RunScores]:
+    def plan(self, published: TrainedModel, plan: Plan) -> list[str]:
+        """Adds all that :meth:`judge` reads; gives the ids of these steps. Makes nothing."""
+        models = [(published, f"train {self._text(published)}")]
+        shadows = enumerate(self._shadows(published, self._coins()))
+        models += [(shadow, f"train shadow {number + 1} of {self._text(published)}") for number, shadow in shadows]
+        # The controls ask whether the model and the attacker learned without the defense.
+        heads = any(rung.level.trains for rung in self.ladder)
+        plain = published.without_defense()
+        models.append((plain, f"train {self._text(plain)}"))
+        trained = {model: plan.add_cached([model.training], what) for model, what in models}
+        made: dict[TrainedModel, str] = {}
+        for model, what in dict(models).items():
+            splits = ["train", "val", "test"]
+            if model is plain and model is not published:
+                splits = ["train"] if heads else []
+            if there := [split for split in splits if len(self.experiment.cohort.rows(split))]:
+                vectors = [model.vectors_step(split) for split in there]
+                what = f"{what.replace('train', 'ask', 1)} for its vectors"
+                # After all trainings: what is made in the process of the run lets no other process begin.
+                made[model] = plan.add_cached(vectors, what, needs=trained.values(), here=True)
+        read = [*trained.values(), *made.values()]
+        for model in dict.fromkeys((published, plain)) if heads else ():
+            what = f"train {self.settings.vector_head.name} on the vectors of {self._text(model)}"
+            read.append(plan.add_cached([self._head_training(model)], what, needs=[made[model]], here=True))
+        return list(dict.fromkeys(read))
+
+    def judge(
+        self, published: TrainedModel, *, baseline: Record | None, spent: Mapping[str, float] | None = None
+    ) -> tuple[Record, RunScores]:
         """Attacks a published model's vectors and its training patients, measures its utility, and makes the record.
 
         Args:
             published: what is judged.
             baseline: the undefended run of this track, None for itself.
+            spent: as :meth:`Experiment.judge` has it.
         """
         experiment = self.experiment
-        timings: dict[str, float] = {}
+        timings = dict(experiment.make(partial(self.plan, published)) if spent is None else spent)
 
         def timed(name: str, work: Callable[[], Any]) -> Any:
             began = time.perf_counter()
             result = work()
-            timings[name] = round(timings.get(name, 0.0) + time.perf_counter() - began, 2)
+            timings[name] = timings.get(name, 0.0) + time.perf_counter() - began
             return result
 
         tossed = self._coins()
-        shadows = [published.shadow(number, chosen) for number, chosen in enumerate(tossed)]
-        timed("trainings", partial(self._train_ahead, [published, *shadows]))
+        shadows = self._shadows(published, tossed)
         scores = experiment.no_scores()
         attacks: list[Attack] = []
         for rung in self.ladder:
@@ -111,7 +139,7 @@ class ModelTrack:
             utility=utility,
             membership=membership,
             controls=controls,
-            timings=timings,
+            timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
         )
         return made, scores
@@ -138,31 +166,31 @@ class ModelTrack:
     def _models(self) -> tuple[Any, ...]:
         return self.settings.vector_head, self.settings.membership
 
+    def _text(self, model: TrainedModel) -> str:
+        name = model.defense.name
+        return f"the model of {name} without its defense" if model.undefended else f"the model of {name}"
+
+    def _shadows(self, published: TrainedModel, tossed: NDArray[np.bool_]) -> list[TrainedModel]:
+        return [published.shadow(number, chosen) for number, chosen in enumerate(tossed)]
+
     def _coins(self) -> NDArray[np.bool_]:
         patients = int(self.experiment.cohort.frame["patient"].nunique())
         shadows = range(self.settings.membership.shadows)
         chosen = [coins(patients, shadow, self.settings.seed) for shadow in shadows]
         return np.stack(chosen) if chosen else np.empty((0, patients), dtype=np.bool_)
 
-    def _train_ahead(self, models: list[TrainedModel]) -> None:
-        run_ahead([model.train for model in models], progress=self.experiment.progress, description="training models")
-        for model in models:
-            model.step(self.experiment.progress)
-
     def _link(self, published: TrainedModel, rung: Rung) -> Links:
-        if rung.knowledge == "ignorant":
+        if not rung.level.trains:
             return _linked(_Distance(), published, self.experiment.validation_pairs)
         return _linked(self._head(published), published, self.experiment.validation_pairs)
 
     def _head(self, published: TrainedModel) -> _Head:
-        trained = train_head(
-            published,
-            self.experiment.patients["train"],
-            settings=self.settings,
-            cache=self.cache,
-            progress=self.experiment.progress,
-        )
+        trained = read_head(self._head_training(published).read(), published, self.settings)
         return _Head(trained.model, trained.training, self.settings.device)
+
+    def _head_training(self, published: TrainedModel) -> CachedStep:
+        patients = self.experiment.patients["train"]
+        return head_training(published, patients, settings=self.settings, cache=self.cache)
 
     def _utility(self, published: TrainedModel, scores: RunScores) -> Utility:
         training = published.train(progress=self.experiment.progress)
@@ -204,7 +232,7 @@ class ModelTrack:
         problems = []
         if not undefended.train(progress=experiment.progress).learned:
             problems.append("the undefended model never learned: it knows no more than the findings' frequencies")
-        if any(rung.knowledge == "informed" for rung in self.ladder) and not self._head(undefended).training.learned:
+        if any(rung.level.trains for rung in self.ladder) and not self._head(undefended).training.learned:
             problems.append(
                 "the vector_head attacker never learned on the undefended model: its loss stayed where it began"
             )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from reidbench.choosing import Chosen, dataset_options, defense_text
 from reidbench.cohorts.base import Dataset
@@ -13,29 +13,40 @@ from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.model import ModelDefense
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.model_track import ModelTrack
+from reidbench.harness.plan import Costs, Plan, PlannedStep
 from reidbench.progress import Progress
 from reidbench.records import examples
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, RunScores
 from reidbench.records.store import read_record, write_record
 from reidbench.settings import Settings
+from reidbench.steps.executors import Executor
 from reidbench.steps.releases import Published, Release
 
+What = TypeVar("What", contravariant=True)
+Subjected = TypeVar("Subjected")
 
-class Track(Protocol):
+
+class Track(Protocol[What]):
     """Where what is published is judged: an :class:`Experiment` judges images, a :class:`ModelTrack` models."""
 
-    def identity(self, published: Any) -> str:
+    def identity(self, published: What) -> str:
         """The id of the record."""
         ...
 
-    def judge(self, published: Any, *, baseline: Record | None) -> tuple[Record, RunScores]:
-        """The record, and the scores behind it."""
+    def plan(self, published: What, plan: Plan) -> list[str]:
+        """Adds all that :meth:`judge` reads; gives the ids of these steps."""
+        ...
+
+    def judge(
+        self, published: What, *, baseline: Record | None, spent: Mapping[str, float] | None = None
+    ) -> tuple[Record, RunScores]:
+        """The record, and the scores behind it; makes what it reads, unless ``spent`` says that this is done."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Subject(Generic[Subjected]):
     """What is judged, on its track.
 
     Attributes:
@@ -46,11 +57,42 @@ class Subject:
         undefended: what drops are counted from; None where this is it.
     """
 
-    track: Track
-    published: Any
+    track: Track[Subjected]
+    published: Subjected
     name: str
     label: str
-    undefended: Subject | None
+    undefended: Subject[Subjected] | None
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRecord:
+    """A record of a run, made or to be made.
+
+    Attributes:
+        subject, seed: what it is of.
+        path: where it lies, or will lie.
+        step: its id in the plan.
+    """
+
+    subject: Subject[Any]
+    seed: int
+    path: Path
+    step: str
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """All that a run takes, before anything of it is made.
+
+    Attributes:
+        plan: its steps.
+        records: in the order in which they are made, the undefended ones first for each seed.
+        costs: what the steps may cost.
+    """
+
+    plan: Plan
+    records: list[PlannedRecord]
+    costs: Costs
 
 
 def run(
@@ -63,6 +105,7 @@ def run(
     strict: bool,
     progress: Progress,
     done: Callable[[Record, Path], None],
+    executor: Executor | None = None,
 ) -> list[Record]:
     """Judges every defense at every seed, the undefended run first, and writes a record as soon as it is made.
 
@@ -73,33 +116,89 @@ def run(
         out: the folder of the records.
         strict: refuse a dataset with unreadable images in place of leaving them out.
         done: called with each record and its file.
+        executor: makes the steps; processes of this machine if left out.
 
     Returns:
         All records, the undefended ones first for each seed.
     """
+    planned = plan_run(dataset, defenses, settings, seeds=seeds, out=out, strict=strict, progress=progress, done=done)
+    known = {one.path for one in planned.records if one.path.exists()}
+    for path in known:
+        done(read_record(path), path)
+    planned.plan.execute(progress, executor=executor, costs=planned.costs, title="whole run")
+    return [read_record(one.path) for one in planned.records]
+
+
+def plan_run(
+    dataset: Dataset,
+    defenses: Sequence[Chosen],
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    out: Path,
+    strict: bool,
+    progress: Progress,
+    done: Callable[[Record, Path], None] = lambda record, path: None,
+) -> PlannedRun:
+    """The steps of a run, of which nothing is made but the cohort's pixels, which are loaded.
+
+    Args:
+        as :func:`run`.
+
+    Raises:
+        ReidbenchError: the dataset cannot be loaded or judged, or a defense or the rungs do not suit it.
+    """
     cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
     for note in cohort.notes:
         progress.say(f"{cohort.name}: {note}")
-    records = []
+    first = Experiment(cohort, dataset_options(dataset), replace(settings, seed=seeds[0]), progress)
+    plan, records = Plan(), []
     for seed in seeds:
-        experiment = Experiment(cohort, dataset_options(dataset), replace(settings, seed=seed), progress)
+        experiment = first if seed == seeds[0] else first.reseeded(seed)
         subjects = [subject_of(experiment, chosen) for chosen in defenses]
-        baselines: dict[Path, Record] = {}
+        baselines: set[Path] = set()
         for subject in [*undefended_of(experiment, subjects), *subjects]:
             path = subject_path(subject, out)
             if path in baselines:
                 continue
-            progress.say(f"{subject.label}, seed {seed}")
-            baseline = baselines[subject_path(subject.undefended, out)] if subject.undefended else None
-            record, path = record_run(subject, baseline, out)
             if subject.undefended is None:
-                baselines[path] = record
-            done(record, path)
-            records.append(record)
-    return records
+                baselines.add(path)
+            records.append(_plan_record(plan, subject, seed, out, progress, done))
+    return PlannedRun(plan, records, Costs(first.cache.root))
 
 
-def subject_of(experiment: Experiment, chosen: Chosen) -> Subject:
+def _plan_record(
+    plan: Plan,
+    subject: Subject[Any],
+    seed: int,
+    out: Path,
+    progress: Progress,
+    done: Callable[[Record, Path], None],
+) -> PlannedRecord:
+    path = subject_path(subject, out)
+    against = subject_path(subject.undefended, out) if subject.undefended else None
+    recorded = path.exists()
+
+    def make(inner: Progress) -> None:
+        progress.say(f"{subject.label}, seed {seed}")
+        baseline = read_record(against) if against else None
+        done(*record_run(subject, baseline, out, spent=plan.take_timings()))
+
+    needs = [] if recorded else subject.track.plan(subject.published, plan)
+    step = PlannedStep(
+        id=f"record:{path}",
+        kind="record",
+        what=f"record of {subject.label}, seed {seed}",
+        needs=(*needs, *([f"record:{against}"] if against else [])),
+        work=make,
+        done=recorded,
+        here=True,
+    )
+    plan.want(plan.add(step))
+    return PlannedRecord(subject, seed, path, step.id)
+
+
+def subject_of(experiment: Experiment, chosen: Chosen) -> Subject[Any]:
     """What a defense publishes of an experiment's cohort, on its track; nothing is made before it is asked for.
 
     Raises:
@@ -116,13 +215,13 @@ def subject_of(experiment: Experiment, chosen: Chosen) -> Subject:
     return undefended if model.undefended else Subject(track, model, defense.name, label, undefended)
 
 
-def undefended_images(experiment: Experiment) -> Subject:
+def undefended_images(experiment: Experiment) -> Subject[Published]:
     """The undefended run of the images' track."""
     originals = experiment.originals
     return Subject(experiment, originals, originals.info().name, originals.info().name, None)
 
 
-def undefended_of(experiment: Experiment, subjects: Sequence[Subject]) -> list[Subject]:
+def undefended_of(experiment: Experiment, subjects: Sequence[Subject[Any]]) -> list[Subject[Any]]:
     """The undefended runs that these are compared with; that of the images if there is nothing to compare."""
     found = [subject.undefended for subject in subjects if subject.undefended is not None]
     images = [one for one in found if one.published is experiment.originals][:1]
@@ -143,17 +242,23 @@ def release_of(experiment: Experiment, chosen: Chosen) -> Release:
     )
 
 
-def subject_path(subject: Subject, out: Path) -> Path:
+def subject_path(subject: Subject[Any], out: Path) -> Path:
     """Where the record of a run lies, or will lie."""
     return out / f"{subject.name}-{subject.track.identity(subject.published)}.json"
 
 
-def record_run(subject: Subject, baseline: Record | None, out: Path) -> tuple[Record, Path]:
-    """Judges what is published and writes the record with its scores, unless it is recorded already; reads it then."""
+def record_run(
+    subject: Subject[Any], baseline: Record | None, out: Path, *, spent: Mapping[str, float] | None = None
+) -> tuple[Record, Path]:
+    """Judges what is published and writes the record with its scores, unless it is recorded already; reads it then.
+
+    Args:
+        spent: as :meth:`Track.judge` has it.
+    """
     path = subject_path(subject, out)
     if path.exists():
         return read_record(path), path
-    made, scores = subject.track.judge(subject.published, baseline=baseline)
+    made, scores = subject.track.judge(subject.published, baseline=baseline, spent=spent)
     # Scores first: a record on disk says that everything behind it is there.
     digest = scores.write(out / f"{made.stem}{SUFFIX}")
     if isinstance(subject.published, Published):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
@@ -16,12 +17,13 @@ from reidbench.attackers.joint import PairAttacker
 from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
-from reidbench.steps.cache import Step, StepCache
-from reidbench.steps.releases import ATTACKERS_VALIDATION, Images, Published
+from reidbench.steps.cache import CachedStep, Step, StepCache
+from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 
 #: Pairs that an attacker which scores them jointly gets at a time.
 PAIRS = 4096
+VECTORS = "vectors.npy"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,35 @@ class Trained:
         return np.asarray(np.load(step.path / "scores.npy"))
 
 
-def train_attacker(
+@dataclass(frozen=True, eq=False)
+class AttackerTraining:
+    """An attacker's training in one scenario; nothing is trained until its step is made.
+
+    Attributes:
+        template: untrained, with its hyperparameters.
+        step: the training.
+        warm: whether it goes on from another training's weights.
+    """
+
+    template: Attacker
+    step: CachedStep
+    warm: bool
+    device: torch.device
+
+    def read(self) -> Trained:
+        """The trained attacker.
+
+        Raises:
+            ReidbenchError: its step is not in the cache.
+        """
+        step = self.step.read()
+        # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
+        attacker = self.template.model_copy()
+        attacker.load(step.path / WEIGHTS, device=self.device)
+        return Trained(attacker, step, training_info(step, warm=self.warm), self.step.cache)
+
+
+def attacker_training(
     template: Attacker,
     probe: Published,
     gallery: Published,
@@ -78,24 +108,23 @@ def train_attacker(
     *,
     settings: Settings,
     cache: StepCache,
-    start: Trained | None,
-    progress: Progress,
-) -> Trained:
-    """Trains an attacker in the scenario of these two kinds of images, or takes it from the cache.
+    start: CachedStep | None,
+) -> AttackerTraining:
+    """The training of an attacker in the scenario of these two kinds of images.
 
     Args:
         template: untrained, with its hyperparameters.
         patients: (N,) by split, for ``train`` and ``val``.
-        start: the attacker to go on from; its hyperparameters' warm-started budget holds.
+        start: the training to go on from; the attacker's warm-started budget holds.
     """
     key = {
         **training_key(template, settings, "reidbench.attackers", "reidbench.networks"),
         "probe": probe.key,
         "gallery": gallery.key,
-        "start": start.step.digest if start else None,
+        "start": start.digest if start else None,
     }
 
-    def fit(checkpoints: Path) -> tuple[Attacker, Training]:
+    def fit(checkpoints: Path, progress: Progress) -> tuple[Attacker, Training]:
         attacker = template.model_copy()
         fixed = None
         if len(patients["val"]):
@@ -107,25 +136,40 @@ def train_attacker(
             seed=settings.seed,
             device=settings.device,
             work_dir=checkpoints,
-            start=start.step.path / WEIGHTS if start else None,
+            start=start.read().path / WEIGHTS if start else None,
             progress=progress,
         )
         return attacker, training
 
     step = cached_training(cache, "attacker", key, fit, lambda attacker, path: attacker.save(path))
-    attacker = template.model_copy()
-    attacker.load(step.path / WEIGHTS, device=settings.device)
-    return Trained(attacker, step, training_info(step, warm=start is not None), cache)
+    return AttackerTraining(template, step, start is not None, settings.device)
+
+
+def embedding(
+    training: AttackerTraining, images: Published, split: str, draw: int = PUBLISHED, *, cache: StepCache
+) -> CachedStep:
+    """The vectors of a split's images by an attacker; read them with :func:`read_vectors`."""
+
+    def write(folder: Path, progress: Progress) -> None:
+        trained = training.read()
+        np.save(folder / VECTORS, trained.attacker.embed(images.images(split, draw).pixels, device=training.device))
+
+    key = {"attacker": training.step.digest, "images": images.digest(split, draw)}
+    return CachedStep(cache, "vectors", key, write)
+
+
+def read_vectors(step: Step) -> NDArray[np.float32]:
+    """(N, D), as a finished :func:`embedding` left them."""
+    return np.asarray(np.load(step.path / VECTORS))
 
 
 def embed(trained: Trained, images: Images, *, settings: Settings, cache: StepCache) -> NDArray[np.float32]:
-    """Vectors of images, (N, D), from the cache where they are known."""
+    """Vectors of any images, (N, D), from the cache where they are known."""
 
-    def make(folder: Path) -> None:
-        np.save(folder / "vectors.npy", trained.attacker.embed(images.pixels, device=settings.device))
+    def write(folder: Path) -> None:
+        np.save(folder / VECTORS, trained.attacker.embed(images.pixels, device=settings.device))
 
-    step = cache.run("vectors", {"attacker": trained.step.digest, "images": images.digest}, make)
-    return np.asarray(np.load(step.path / "vectors.npy"))
+    return read_vectors(cache.run("vectors", {"attacker": trained.step.digest, "images": images.digest}, write))
 
 
 def _digest(array: NDArray[Any]) -> str:

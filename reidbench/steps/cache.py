@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel
 from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
+from reidbench.progress import Progress
 
 DONE = "step.json"
 
@@ -96,6 +98,10 @@ class StepCache:
             raise ReidbenchError(f"{final}: the cached step was removed while it was made; try again")
         return replace(made, fresh=True)
 
+    def digest(self, kind: str, key: Mapping[str, Any]) -> str:
+        """The digest of a step, which needs not be made for it."""
+        return self._place(kind, key)[0]
+
     def known(self, kind: str, key: Mapping[str, Any]) -> Step | None:
         """The finished step for this key, None where it was never made, is no longer there, or is damaged."""
         digest, final = self._place(kind, key)
@@ -108,6 +114,47 @@ class StepCache:
         text = json.dumps(key, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:32]
         return digest, self.root / kind / digest
+
+
+@dataclass(frozen=True, eq=False)
+class CachedStep:
+    """A step that is described before it is made: its digest and whether it is in the cache are known at no cost.
+
+    Args:
+        kind, key: as :meth:`StepCache.run` takes them.
+        write: makes the results in a folder; it goes on with what an interrupted call left there.
+    """
+
+    cache: StepCache
+    kind: str
+    key: Mapping[str, Any]
+    write: Callable[[Path, Progress], None]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all that determines the results, 32 hexadecimal digits."""
+        return self.cache.digest(self.kind, self.key)
+
+    def done(self) -> bool:
+        """Whether the results are in the cache."""
+        return self.cache.known(self.kind, self.key) is not None
+
+    def make(self, progress: Progress) -> Step:
+        """The finished step, made now unless it is in the cache."""
+        return self.cache.run(self.kind, self.key, lambda folder: self.write(folder, progress))
+
+    def read(self) -> Step:
+        """The finished step; makes nothing.
+
+        Raises:
+            ReidbenchError: it is not in the cache.
+        """
+        found = self.cache.known(self.kind, self.key)
+        if found is None:
+            raise ReidbenchError(
+                f"{self.cache.root / self.kind / self.digest}: a step that was made is gone; was the cache emptied?"
+            )
+        return found
 
 
 class _Damaged(Exception):

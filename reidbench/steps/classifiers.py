@@ -14,10 +14,10 @@ from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.figures import Images, judge_predictions
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Fidelity, TrainingInfo, Utility
+from reidbench.records.schema import Fidelity, Utility
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.settings import Settings
-from reidbench.steps.cache import StepCache
+from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.releases import Published
 from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info, training_key
 from reidbench.utility.classifier import fit_classifier, new_classifier, predict
@@ -36,16 +36,20 @@ def diagnose(
     *,
     settings: Settings,
     cache: StepCache,
-    progress: Progress,
 ) -> Utility | None:
-    """What diagnosis is left in the release; None where the cohort has no findings. Predictions go into ``kept``."""
+    """What diagnosis is left in the release; None where the cohort has no findings. Predictions go into ``kept``.
+
+    Raises:
+        ReidbenchError: a classifier's training is not in the cache.
+    """
     test = parts["test"]
     if not test.labels:
         return None
     kinds: dict[Images, Published] = {"originals": originals, "release": published}
     classifiers = []
     for trained_on, tested_on in TESTS:
-        network, info = _classifier(parts["train"], kinds[trained_on], settings, cache, progress)
+        step = classifier_training(parts["train"], kinds[trained_on], settings=settings, cache=cache).read()
+        network, info = _read_classifier(step, settings, len(test.labels)), training_info(step)
         logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
         kept.predictions[classifier_key(trained_on, tested_on)] = logits
         classifiers.append(judge_predictions(logits, test, trained_on, tested_on, info, runs=settings.bootstrap_runs))
@@ -53,14 +57,17 @@ def diagnose(
     return Utility(classifiers=classifiers, fidelity=Fidelity(ssim=ssim, psnr=psnr))
 
 
-def _classifier(
-    train: Cohort, images: Published, settings: Settings, cache: StepCache, progress: Progress
-) -> tuple[nn.Module, TrainingInfo]:
+def classifier_training(train: Cohort, images: Published, *, settings: Settings, cache: StepCache) -> CachedStep:
+    """The training of a diagnostic classifier on the training patients' images of this kind.
+
+    Args:
+        train: with the findings.
+    """
     options = settings.classifier
     key = {**training_key(options, settings, "reidbench.utility", "reidbench.networks"), "images": images.key}
     labels: NDArray[np.float64] = train.frame[list(train.labels)].to_numpy(dtype=np.float64)
 
-    def fit(checkpoints: Path) -> tuple[nn.Module, Training]:
+    def fit(checkpoints: Path, progress: Progress) -> tuple[nn.Module, Training]:
         return fit_classifier(
             options,
             images.images("train").pixels,
@@ -71,7 +78,10 @@ def _classifier(
             progress=progress,
         )
 
-    step = cached_training(cache, "classifier", key, fit, save_network)
-    network = new_classifier(options.model_copy(update={"weights": "random"}), labels.shape[1])
+    return cached_training(cache, "classifier", key, fit, save_network)
+
+
+def _read_classifier(step: Step, settings: Settings, labels: int) -> nn.Module:
+    network = new_classifier(settings.classifier.model_copy(update={"weights": "random"}), labels)
     network.load_state_dict(load_file(step.path / WEIGHTS))
-    return network, training_info(step)
+    return network

@@ -19,7 +19,7 @@ from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.schema import FittingInfo
 from reidbench.source_version import code_version
-from reidbench.steps.cache import StepCache
+from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.training import WEIGHTS, cached_training, read_training
 
 STEP = "fit"
@@ -49,7 +49,7 @@ def fit_data(train: Cohort) -> FitData:
     return FitData(train.pixels, train.frame["patient"].to_numpy(dtype=np.int64), labels)
 
 
-def fit(
+def fitting(
     defense: FittedDefense,
     train: Cohort,
     key: Mapping[str, Any],
@@ -57,29 +57,32 @@ def fit(
     seed: int,
     cache: StepCache,
     device: torch.device,
-    progress: Progress,
-) -> Fit:
-    """Trains a defense on the train split, or takes it from the cache.
+) -> CachedStep:
+    """A defense's training on the train split; read it with :func:`read_fit`.
 
     Args:
         defense: as it was asked for, untrained.
         key: of its release, which determines the training too.
         seed: the release seed.
     """
-    data = fit_data(train)
 
-    def make(checkpoints: Path) -> tuple[FittedDefense, Training]:
+    def make(checkpoints: Path, progress: Progress) -> tuple[FittedDefense, Training]:
+        data = fit_data(train)
         began = time.monotonic()
         fitted, history = fit_defense(defense, data, seed=seed, device=device, work_dir=checkpoints, progress=progress)
         seconds = time.monotonic() - began
         # What a defense trains on, and whether it learned, is its own affair: the history says what it reported.
         return fitted, Training(len(history), 0, seconds, history, learned=True)
 
-    step = cached_training(cache, STEP, key, make, lambda fitted, path: fitted.save(path))
+    return cached_training(cache, STEP, key, make, lambda fitted, path: fitted.save(path))
+
+
+def read_fit(step: Step, defense: FittedDefense, train: Cohort, *, device: torch.device) -> Fit:
+    """A defense with the weights of its finished training."""
     history = read_training(step).history
     info = FittingInfo(
-        images=len(data),
-        patients=len(np.unique(data.patients)),
+        images=len(train),
+        patients=int(train.frame["patient"].nunique()),
         epochs=len(history),
         seconds=round(step.seconds, 2),
         checkpoint_sha256=content_digest(step.path / WEIGHTS),

@@ -29,11 +29,11 @@ from reidbench.errors import ReidbenchError
 from reidbench.networks.history import Training
 from reidbench.networks.training import seed_of
 from reidbench.plugins import Found
-from reidbench.progress import Progress
+from reidbench.progress import Progress, Silent
 from reidbench.records.schema import DefenseInfo, PrivacyInfo, TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
-from reidbench.steps.cache import Step, StepCache, hyperparameters
+from reidbench.steps.cache import CachedStep, StepCache, hyperparameters
 from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info
 
 PRIVACY = "privacy.json"
@@ -126,23 +126,26 @@ class TrainedModel:
 
     def train(self, *, progress: Progress) -> TrainingInfo:
         """How the model was trained; trains it, if that isn't done."""
-        return training_info(self.step(progress))
+        return training_info(self.training.make(progress))
 
     def privacy(self) -> PrivacyInfo | None:
         """What its training guarantees; None where nothing."""
-        claimed = json.loads((self.step().path / PRIVACY).read_text())
+        claimed = json.loads((self.training.read().path / PRIVACY).read_text())
         return PrivacyInfo(**claimed) if claimed else None
 
     def vectors(self, split: str) -> NDArray[np.float32]:
         """The published vectors of a split's images, (N, D)."""
+        return np.asarray(np.load(self.vectors_step(split).make(Silent()).path / "vectors.npy"))
 
-        def make(folder: Path) -> None:
+    def vectors_step(self, split: str) -> CachedStep:
+        """The making of a split's vectors."""
+
+        def write(folder: Path, progress: Progress) -> None:
             pixels = self.cohort.part(split).pixels
             found = published_vectors(self.defense, self._network, pixels, device=self._settings.device)
             np.save(folder / "vectors.npy", found)
 
-        step = self._cache.run("published_vectors", {"model": self.step().digest, "split": split}, make)
-        return np.asarray(np.load(step.path / "vectors.npy"))
+        return CachedStep(self._cache, "published_vectors", {"model": self.training.digest, "split": split}, write)
 
     def logits(self, split: str) -> NDArray[np.float32]:
         """What the published model says of a split's images, (N, L)."""
@@ -161,10 +164,11 @@ class TrainedModel:
             privacy=self.privacy(),
         )
 
-    def step(self, progress: Progress | None = None) -> Step:
-        """The training's step."""
+    @cached_property
+    def training(self) -> CachedStep:
+        """The model's training."""
 
-        def fit(checkpoints: Path) -> tuple[tuple[PublishedNetwork, Fitted], Training]:
+        def fit(checkpoints: Path, progress: Progress) -> tuple[tuple[PublishedNetwork, Fitted], Training]:
             began = time.monotonic()
             network, fitted = fit_model(
                 self.defense,
@@ -202,5 +206,5 @@ class TrainedModel:
         # Always read back from the file, so that a cached run and a fresh one go the same way.
         with torch.random.fork_rng(devices=[]):
             network = self.defense.network(self.cohort.size, len(self.cohort.labels))
-        network.load_state_dict(load_file(self.step().path / WEIGHTS))
+        network.load_state_dict(load_file(self.training.read().path / WEIGHTS))
         return network

@@ -25,8 +25,8 @@ from reidbench.plugins import Found
 from reidbench.progress import Progress
 from reidbench.records.schema import DefenseInfo, PrivacyInfo
 from reidbench.source_version import code_version, source_digest
-from reidbench.steps.cache import StepCache
-from reidbench.steps.fitted_defenses import Fit, fit, fitting_key
+from reidbench.steps.cache import CachedStep, StepCache
+from reidbench.steps.fitted_defenses import Fit, fitting, fitting_key, read_fit
 from reidbench.steps.mapped_arrays import ArrayReference, reference
 
 # Draw 0 is what is published. The attacker's own runs of the mechanism on its own patients have other numbers.
@@ -35,6 +35,7 @@ ATTACKERS_VALIDATION = 1
 ATTACKERS_FIRST = 2
 # Whole releases of its own patients that an attacker of a cohort defense makes; an image defense is run batch by batch.
 COHORT_DRAWS = 3
+ATTACKERS_OWN = range(ATTACKERS_FIRST, ATTACKERS_FIRST + COHORT_DRAWS)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,11 @@ def _mechanism_side(defense: Defense, pixels: ArrayReference) -> MechanismSide:
 
 
 class Published(ABC):
-    """One kind of images: the originals, or a defense's releases."""
+    """One kind of images: the originals, or a defense's releases.
+
+    Images are made when they are asked for, and kept. A plan makes them before: :meth:`steps` says which steps that
+    takes, and :meth:`digest` names the result of steps that are not made yet.
+    """
 
     #: What the record calls it; known before anything is made.
     name: str
@@ -111,8 +116,20 @@ class Published(ABC):
         """The images of a split, one version each."""
 
     @abstractmethod
+    def digest(self, split: str, draw: int = PUBLISHED) -> str:
+        """The digest of :meth:`images`, which need not be made for it."""
+
+    @abstractmethod
+    def steps(self, split: str, draw: int = PUBLISHED) -> list[CachedStep]:
+        """What is made for :meth:`images`, in this order."""
+
+    @abstractmethod
     def side(self) -> Side:
         """The training patients' images, for attackers in training."""
+
+    @abstractmethod
+    def side_steps(self) -> list[CachedStep]:
+        """What is made for :meth:`side`, in this order."""
 
     @abstractmethod
     def info(self) -> DefenseInfo:
@@ -131,12 +148,23 @@ class Originals(Published):
 
     def images(self, split: str, draw: int = PUBLISHED) -> Images:
         """The originals of a split; every draw is the same."""
-        revision, size = self.key["revision"], self.key["size"]
-        return Images(self.parts[split].pixels, f"originals:{revision}:{size}:{split}")
+        return Images(self.parts[split].pixels, self.digest(split))
+
+    def digest(self, split: str, draw: int = PUBLISHED) -> str:
+        """Names revision, size and split."""
+        return f"originals:{self.key['revision']}:{self.key['size']}:{split}"
+
+    def steps(self, split: str, draw: int = PUBLISHED) -> list[CachedStep]:
+        """None: originals are there."""
+        return []
 
     def side(self) -> Side:
         """The training patients' originals."""
         return ArraySide((self.parts["train"].pixels,))
+
+    def side_steps(self) -> list[CachedStep]:
+        """None: originals are there."""
+        return []
 
     def info(self) -> DefenseInfo:
         """The undefended run."""
@@ -207,24 +235,35 @@ class Release(Published):
 
     def _fitted(self) -> Fit | None:
         if self._fit is None and isinstance(self.defense, FittedDefense):
-            self._fit = fit(
-                self.defense,
-                self.parts["train"],
-                self.key,
-                seed=self.seed,
-                cache=self._cache,
-                device=self._device,
-                progress=self._progress,
-            )
+            (step,) = self._fitting()
+            self._fit = read_fit(step.make(self._progress), self.defense, self.parts["train"], device=self._device)
         return self._fit
+
+    def _fitting(self) -> list[CachedStep]:
+        if not isinstance(self.defense, FittedDefense):
+            return []
+        train = self.parts["train"]
+        return [fitting(self.defense, train, self.key, seed=self.seed, cache=self._cache, device=self._device)]
 
     def images(self, split: str, draw: int = PUBLISHED) -> Images:
         """The release of a split; draws above 0 are an attacker's own runs."""
+        step = self._release(split, draw).make(self._progress)
+        return Images(np.load(step.path / "pixels.npy", mmap_mode="r"), step.digest)
+
+    def digest(self, split: str, draw: int = PUBLISHED) -> str:
+        """Of the step that makes these images."""
+        return self._release(split, draw).digest
+
+    def steps(self, split: str, draw: int = PUBLISHED) -> list[CachedStep]:
+        """The defense's own training, if it trains, and the release."""
+        return [*self._fitting(), self._release(split, draw)]
+
+    def _release(self, split: str, draw: int) -> CachedStep:
         part = self.parts[split]
         if isinstance(self.defense, Defense) and self.defense.deterministic:
             draw = PUBLISHED
 
-        def make(folder: Path) -> None:
+        def write(folder: Path, progress: Progress) -> None:
             pixels = release(
                 self.mechanism(),
                 part.pixels,
@@ -233,12 +272,11 @@ class Release(Published):
                 seed=self.seed,
                 draw=draw,
                 device=self._device,
-                progress=self._progress,
+                progress=progress,
             )
             np.save(folder / "pixels.npy", pixels)
 
-        step = self._cache.run("release", {**self.key, "split": split, "draw": draw}, make)
-        return Images(np.load(step.path / "pixels.npy", mmap_mode="r"), step.digest)
+        return CachedStep(self._cache, "release", {**self.key, "split": split, "draw": draw}, write)
 
     def side(self) -> Side:
         """The training patients' images through the attacker's own runs of the mechanism."""
@@ -247,8 +285,13 @@ class Release(Published):
         mechanism = self.mechanism()
         if isinstance(mechanism, Defense):
             return MechanismSide(mechanism, self.parts["train"].pixels)
-        draws = range(ATTACKERS_FIRST, ATTACKERS_FIRST + COHORT_DRAWS)
-        return ArraySide(tuple(self.images("train", draw).pixels for draw in draws))
+        return ArraySide(tuple(self.images("train", draw).pixels for draw in ATTACKERS_OWN))
+
+    def side_steps(self) -> list[CachedStep]:
+        """The defense's own training, and whole releases where the mechanism is not run batch by batch."""
+        if isinstance(self.defense, Defense):
+            return self.steps("train") if self.defense.deterministic else self._fitting()
+        return [step for draw in ATTACKERS_OWN for step in self.steps("train", draw)]
 
     def info(self) -> DefenseInfo:
         """The defense with its options, its source and what it guarantees."""

@@ -14,10 +14,10 @@ from reidbench.attackers.base import Scenario, Side, Training
 from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, restore_batch, save_restorer
 from reidbench.networks.precision import in_full
 from reidbench.networks.restorer import Restorer
-from reidbench.progress import Progress
+from reidbench.progress import Progress, Silent
 from reidbench.records.schema import DefenseInfo, TrainingInfo
 from reidbench.settings import Settings
-from reidbench.steps.cache import Step, StepCache
+from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.releases import PUBLISHED, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 
@@ -65,35 +65,54 @@ class Restored(Published):
             "probe": originals.key,
             "gallery": published.key,
         }
+        self.training = self._training()
 
     def train(self, *, progress: Progress) -> TrainingInfo:
         """How the restoration network was trained; trains it, if that isn't done."""
-        return training_info(self._step(progress))
+        return training_info(self.training.make(progress))
 
     def images(self, split: str, draw: int = PUBLISHED) -> Images:
         """The restored images of a split."""
-        step = self._step(None)
-        released = self._published.images(split, draw)
-
-        def make(folder: Path) -> None:
-            network = load_restorer(self._settings.restorer, step.path / WEIGHTS)
-            np.save(folder / "pixels.npy", restore(network, released.pixels, device=self._settings.device))
-
-        made = self._cache.run("restored", {"restorer": step.digest, "images": released.digest}, make)
+        made = self._restored(split, draw).make(Silent())
         return Images(np.load(made.path / "pixels.npy", mmap_mode="r"), made.digest)
+
+    def digest(self, split: str, draw: int = PUBLISHED) -> str:
+        """Of the step that makes these images."""
+        return self._restored(split, draw).digest
+
+    def steps(self, split: str, draw: int = PUBLISHED) -> list[CachedStep]:
+        """The release, the restoration network's training, and its passes over the images."""
+        return [*self.training_steps(), *self._published.steps(split, draw), self._restored(split, draw)]
+
+    def training_steps(self) -> list[CachedStep]:
+        """What the restoration network's training takes, itself the last."""
+        return [*self._originals.side_steps(), *self._published.side_steps(), self.training]
+
+    def _restored(self, split: str, draw: int) -> CachedStep:
+        def write(folder: Path, progress: Progress) -> None:
+            network = load_restorer(self._settings.restorer, self.training.make(progress).path / WEIGHTS)
+            released = self._published.images(split, draw).pixels
+            np.save(folder / "pixels.npy", restore(network, released, device=self._settings.device))
+
+        key = {"restorer": self.training.digest, "images": self._published.digest(split, draw)}
+        return CachedStep(self._cache, "restored", key, write)
 
     def side(self) -> Side:
         """The training patients' images, through the mechanism afresh and restored."""
-        step = self._step(None)
+        step = self.training.make(Silent())
         network = load_restorer(self._settings.restorer, step.path / WEIGHTS).to(self._settings.device).eval()
         return _RestoredSide(self._published.side(), network)
+
+    def side_steps(self) -> list[CachedStep]:
+        """The restoration network's training and what it takes."""
+        return self.training_steps()
 
     def info(self) -> DefenseInfo:
         """What was restored."""
         return self._published.info()
 
-    def _step(self, progress: Progress | None) -> Step:
-        def fit(checkpoints: Path) -> tuple[Restorer, Training]:
+    def _training(self) -> CachedStep:
+        def fit(checkpoints: Path, progress: Progress) -> tuple[Restorer, Training]:
             return fit_restorer(
                 self._settings.restorer,
                 Scenario(self._patients, self._originals.side(), self._published.side(), self._settings.size),

@@ -16,10 +16,11 @@ from torch import nn
 
 from reidbench.files import content_digest
 from reidbench.networks.history import Training
+from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
-from reidbench.steps.cache import Step, StepCache, hyperparameters
+from reidbench.steps.cache import CachedStep, Step, StepCache, hyperparameters
 
 WEIGHTS = "weights.safetensors"
 TRAINING = "training.json"
@@ -50,12 +51,13 @@ def cached_training(
     cache: StepCache,
     kind: str,
     key: Mapping[str, Any],
-    fit: Callable[[Path], tuple[Model, Training]],
+    fit: Callable[[Path, Progress], tuple[Model, Training]],
     save: Callable[[Model, Path], None],
-) -> Step:
+) -> CachedStep:
     """A training as a cached step: weights in ``WEIGHTS``, what is known of the training in ``TRAINING``.
 
-    Callers read the weights back from the step's folder, so that a cached run and a new one go the same way.
+    Nothing is trained yet. Callers read the weights back from the step's folder, so that a cached run and a new one go
+    the same way.
 
     Args:
         kind, key: of the step.
@@ -64,14 +66,14 @@ def cached_training(
         save: writes the trained model to a path. Files of its own go beside that path.
     """
 
-    def make(folder: Path) -> None:
+    def write(folder: Path, progress: Progress) -> None:
         _drop_unreadable(folder / CHECKPOINTS)
-        model, training = fit(folder / CHECKPOINTS)
+        model, training = fit(folder / CHECKPOINTS, progress)
         save(model, folder / WEIGHTS)
         (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
-    return cache.run(kind, key, make)
+    return CachedStep(cache, kind, key, write)
 
 
 def _drop_unreadable(checkpoints: Path) -> None:

@@ -14,7 +14,7 @@ from reidbench.attackers.vectors import fit_head, load_head, save_head
 from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
-from reidbench.steps.cache import StepCache
+from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.published_model import TrainedModel
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 
@@ -27,27 +27,21 @@ class TrainedHead:
     training: TrainingInfo
 
 
-def train_head(
-    published: TrainedModel,
-    patients: NDArray[np.int64],
-    *,
-    settings: Settings,
-    cache: StepCache,
-    progress: Progress,
-) -> TrainedHead:
-    """Trains a head on the vectors of the training patients' images, or takes it from the cache.
+def head_training(
+    published: TrainedModel, patients: NDArray[np.int64], *, settings: Settings, cache: StepCache
+) -> CachedStep:
+    """The training of a head on the vectors of the training patients' images; read it with :func:`read_head`.
 
     Args:
         published: the model that gives the vectors.
         patients: (N,) of the training images.
     """
     options = settings.vector_head
-    vectors = published.vectors("train")
 
-    def fit(checkpoints: Path) -> tuple[Siamese, Training]:
+    def fit(checkpoints: Path, progress: Progress) -> tuple[Siamese, Training]:
         return fit_head(
             options,
-            vectors,
+            published.vectors("train"),
             patients,
             seed=settings.seed,
             device=settings.device,
@@ -56,5 +50,10 @@ def train_head(
         )
 
     key = training_key(options, settings, "reidbench.attackers", "reidbench.networks")
-    step = cached_training(cache, options.name, {**key, "model": published.step().digest}, fit, save_head)
-    return TrainedHead(load_head(options, vectors.shape[1], step.path / WEIGHTS), training_info(step))
+    return cached_training(cache, options.name, {**key, "model": published.training.digest}, fit, save_head)
+
+
+def read_head(step: Step, published: TrainedModel, settings: Settings) -> TrainedHead:
+    """The head of a finished training."""
+    length = published.vectors("train").shape[1]
+    return TrainedHead(load_head(settings.vector_head, length, step.path / WEIGHTS), training_info(step))

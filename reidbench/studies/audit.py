@@ -125,7 +125,7 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
         raise error if name == "test split" else ReidbenchError(f"{name}: {error}") from error
     record, _ = experiment.judge(experiment.originals, baseline=None)
     patients = experiment.patients["test"]
-    linked = [experiment.link(template, ONLY[0], experiment.originals) for template in settings.attackers]
+    linked = [experiment.make_links(template, ONLY[0], experiment.originals) for template in settings.attackers]
     fused = Fused.of(linked)
     together: list[Links] = [*linked, *([fused] if fused else [])]
     ranks = {links.name: rank_images(links.block, patients) for links in together}

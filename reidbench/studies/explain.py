@@ -172,19 +172,18 @@ def explain_pairs(
     template = _require_siamese(settings)
     originals = experiment.originals
     seen: list[tuple[str, str, Published, Linked]] = [
-        ("originals", "ignorant attacker", originals, experiment.link(template, IGNORANT, originals))
+        ("originals", "ignorant attacker", originals, experiment.make_links(template, IGNORANT, originals))
     ]
     if defense is not None:
         published = release_of(experiment, defense)
         text = defense_text(defense.defense)
-        seen.append((text, "ignorant attacker", published, experiment.link(template, IGNORANT, published)))
+        seen.append((text, "ignorant attacker", published, experiment.make_links(template, IGNORANT, published)))
         if informed:
+            linked = experiment.make_links(template, INFORMED, published)
             # What this attacker sees: the release, or the release with the defense undone.
-            _, searched = experiment.sides(template, INFORMED, published)
+            searched = experiment.attack(template, INFORMED, published).chosen().gallery
             restored = "" if searched is published else ", who looks at the restored release"
-            seen.append(
-                (text, f"informed attacker{restored}", searched, experiment.link(template, INFORMED, published))
-            )
+            seen.append((text, f"informed attacker{restored}", searched, linked))
     patients = experiment.patients["test"]
     names = experiment.parts["test"].frame["image_id"]
     examples = [("as asked", *rows)] if rows is not None else _examples(experiment, seen[0][3])

@@ -129,7 +129,7 @@ def overlap(
     require_known(known, cohorts)
     learned_from = load(train_on) if train_on is not None else cohorts[0]
     experiment = Experiment(learned_from, dataset_options(train_on or a), settings, progress)
-    trained = experiment.ignorant(settings.attackers[0])
+    trained = experiment.make_ignorant(settings.attackers[0])
     sides = [_searched(cohort, learned_from, trained, experiment, settings) for cohort in cohorts]
     impostors = _impostors(sides, trained, progress)
     table, rows = _ranked(sides, trained, impostors, top, progress)

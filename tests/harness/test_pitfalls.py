@@ -100,9 +100,9 @@ def test_pitfall_2_the_informed_attacker_trains_in_the_scenario_that_is_tested(e
     val = experiment.parts["val"].pixels
     (template,) = experiment.settings.attackers
     Witness.seen.clear()
-    experiment.link(template, Rung("ignorant", "original-released"), noisy)
-    experiment.link(template, Rung("informed", "original-released"), noisy)
-    experiment.link(template, Rung("informed", "released-released"), noisy)
+    experiment.make_links(template, Rung("ignorant", "original-released"), noisy)
+    experiment.make_links(template, Rung("informed", "original-released"), noisy)
+    experiment.make_links(template, Rung("informed", "released-released"), noisy)
     ignorant, crossed, released = Witness.seen
     # Ignorant: originals on both sides, in training and in validation.
     for side in (ignorant.probe, ignorant.gallery, ignorant.again):
@@ -158,7 +158,7 @@ def test_pitfall_10_one_version_of_a_test_image_is_judged_however_often_it_is_as
     assert not np.array_equal(other.pixels, first.pixels), "the attacker's own run draws anew"
     # Every pair and every rank is of that one version.
     (template,) = experiment.settings.attackers
-    linked = experiment.link(template, Rung("ignorant", "released-released"), noisy)
+    linked = experiment.make_links(template, Rung("ignorant", "released-released"), noisy)
     pairs = experiment.pairs["random"]
     pixels = first.pixels.reshape(len(first.pixels), -1).astype(np.float32)
     expected = -np.abs(pixels[pairs.a] - pixels[pairs.b]).mean(axis=1)

@@ -21,6 +21,7 @@ from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
 from reidbench.networks.history import Training
+from reidbench.progress import Silent
 from reidbench.source_version import code_version
 from reidbench.steps.cache import StepCache
 from reidbench.steps.training import cached_training
@@ -166,7 +167,7 @@ def test_a_full_disk_is_named_and_keeps_nothing_from_working_afterwards(tmp_path
 
 @pytest.mark.parametrize("left", [b"", b"PK\x03\x04 cut", None])
 def test_an_unreadable_checkpoint_makes_the_training_begin_again(tmp_path, left):
-    def fit(checkpoints):
+    def fit(checkpoints, progress):
         checkpoints.mkdir(exist_ok=True)
         there = {path.name for path in checkpoints.iterdir()}
         torch.save({"w": torch.arange(1000)}, checkpoints / "last.ckpt")
@@ -183,11 +184,11 @@ def test_an_unreadable_checkpoint_makes_the_training_begin_again(tmp_path, left)
     asked = []
     cache = StepCache(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        cached_training(cache, "kind", {}, fit, save)
+        cached_training(cache, "kind", {}, fit, save).make(Silent())
     (last,) = tmp_path.glob("kind/*.partial/checkpoints/last.ckpt")
     if left is not None:
         last.write_bytes(left)
-    assert cached_training(cache, "kind", {}, fit, save).fresh
+    assert cached_training(cache, "kind", {}, fit, save).make(Silent()).fresh
     # The good ones are gone on with; with a bad one among them the training is as if never begun.
     assert asked[1] == ({"last.ckpt", "best.ckpt"} if left is None else set())
 

@@ -164,7 +164,7 @@ class Study:
 
     def _trained(self, task: Task) -> Trained:
         template = next(attacker for attacker in self.settings.attackers if attacker.name == task)
-        return self.experiment.ignorant(template)
+        return self.experiment.make_ignorant(template)
 
     def _vectors(self, trained: Trained, part: Cohort, split: str) -> NDArray[np.float32]:
         # Named as a run names them, so that a run's vectors are found again.
