@@ -20,6 +20,7 @@ from reidbench.conformance.finding import Finding, each, failed, first_line, sho
 from reidbench.conformance.generators import restored, scramble, states
 from reidbench.errors import ReidbenchError
 from reidbench.images import to_unit
+from reidbench.options import build
 
 SEED = 7
 #: Sides in pixels that are tried until the attacker takes one.
@@ -145,7 +146,9 @@ def _check_presets(cls: type[Attacker]) -> Finding:
     found = dict.fromkeys(cls.presets, cls) | dict(cls.recipes)
     for preset, recipe in found.items():
         try:
-            recipe(**recipe.presets[preset])
+            build("attacker", recipe, recipe.presets[preset])
+        except ReidbenchError as error:
+            return failed(cls, name, f"{preset!r} cannot be made: {first_line(error)}")
         except Exception as error:
             return failed(cls, name, f"{preset!r} cannot be made: {short(error)}")
     if missing := [preset for preset in ("quick", "standard") if preset not in found]:
@@ -289,6 +292,7 @@ def _check_scores(attacker: Attacker, test: _Set, device: torch.device, found: d
             raise ReidbenchError(found["scores"])
         if not np.isfinite(one).all():
             found["scores"] = f"{what} gave values that are not finite"
+            raise ReidbenchError(found["scores"])
     wide, none = attacker.score_block(vectors[:3], vectors), attacker.score_block(vectors[:0], vectors)
     empty = attacker.score(vectors[:0], vectors[:0])
     if (wide.shape, none.shape, empty.shape) != ((3, count), (0, count), (0,)):

@@ -105,7 +105,7 @@ def play(page: Path, shell, folder: Path, language: str | None = None) -> int:
     return ran
 
 
-@pytest.mark.parametrize("name", ["writing-a-defense.md", "regression-in-ci.md"])
+@pytest.mark.parametrize("name", ["writing-a-defense.md", "writing-an-attacker.md", "regression-in-ci.md"])
 def test_every_snippet_of_the_page_runs_and_prints_what_is_shown(shell, tmp_path, name):
     assert play(ROOT / "docs" / name, shell, tmp_path) > 3
 
