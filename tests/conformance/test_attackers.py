@@ -314,10 +314,10 @@ def test_a_missing_weights_file_that_is_a_traceback_is_warned_of():
 def test_options_that_cannot_be_are_named_and_the_pytest_form_fails_with_them():
     findings = check_attacker(Plain, {"step": 0})
     assert [finding.property for finding in broken(findings)] == ["options"]
-    with pytest.raises(AssertionError, match="plain: options: .*step"):
+    with pytest.raises(AssertionError, match=r"plain: options: .*step"):
         assert_attacker_conforms(Plain, {"step": 0})
 
 
 def test_what_is_no_attacker_is_refused():
-    with pytest.raises(ReidbenchError, match="no subclass of reidbench.Attacker"):
+    with pytest.raises(ReidbenchError, match=r"no subclass of reidbench\.Attacker"):
         check_attacker(dict)
