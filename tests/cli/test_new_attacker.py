@@ -98,7 +98,7 @@ def test_what_is_there_is_never_overwritten(tmp_path, single_file):
 @pytest.mark.parametrize("joint", [[], ["--joint"]], ids=["vectors", "joint"])
 def test_a_single_file_keeps_the_contract(call, joint):
     assert call("new-attacker", "loose", "--single-file", "--out=plug", *joint).stdout.strip() == "plug/loose.py"
-    option = "width=4" if joint else "backbone=resnet_small_8,dimensions=8,grid=2"
+    option = "width=4" if joint else "backbone=resnet_small_8,dimensions=8,grid=2,warm_min_steps=2,warm_max_steps=2"
     findings = json.loads(call("check-attacker", f"loose:{FEW},{option}", "--plugins-dir=plug", "--json").stdout)
     assert {"fit determinism", "fit resumption", "blocks", "save and load", "time of the training"} <= {
         finding["property"] for finding in findings
