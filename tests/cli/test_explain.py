@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from reidbench.attackers.paper.retrieval import PaperRetrieval
 from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.sources.phantom import Phantom
-from reidbench.harness.experiment import Experiment
 from reidbench.report.pictures.attention import draw_attention, overlay
 from reidbench.studies.explain import Attention, Explained, View, attention
 
@@ -74,7 +74,7 @@ def test_examples_and_a_named_pair_before_and_after_a_defense(call, tmp_path):
 def test_a_view_says_when_the_attacker_looks_at_the_restored_release(call, monkeypatch, better):
     # Which of both an informed attacker starts from is decided by these.
     aucs = itertools.cycle((0.6, 0.7) if better == "its restoration" else (0.7, 0.6))
-    monkeypatch.setattr(Experiment, "_validation_auc", lambda *_: next(aucs))
+    monkeypatch.setattr("reidbench.harness.attacks.metrics", SimpleNamespace(roc_auc=lambda *_: next(aucs)))
     arguments = ("explain", "--defense=gaussian_blur", *TINY, "--json", "--quiet")
     titles = {view["title"] for pair in json.loads(call(*arguments).stdout) for view in pair["views"]}
     restored = {title for title in titles if title.endswith("informed attacker, who looks at the restored release")}
