@@ -124,7 +124,7 @@ def test_a_site_and_what_is_refused(call, refused, runs, tmp_path):
     assert done.stdout == "public/index.html and 4 more pages\n"
     assert not (tmp_path / "leaderboards").exists()
     assert "no such file or folder" in refused("leaderboard", "nowhere", "--site=public")
-    assert "give one of them" in refused("leaderboard", "kept", "--site=public", "--check")
+    assert "exclude each other" in refused("leaderboard", "kept", "--site=public", "--check")
     (tmp_path / "empty").mkdir()
     assert "no record in empty" in refused("leaderboard", "empty", "--site=public")
     assert "no such file or folder" in refused("report", "nowhere.json")
@@ -151,13 +151,13 @@ def test_submit_check_tells_by_its_exit_code(call, runs, tiny_run, tmp_path):
     assert call("submit", "check", "kept", "--quiet").stdout.count("agree with the scores") == 3
     path = runs / f"{tiny_run['records'][1].stem}.json"
     data = json.loads(path.read_text())
-    data["attacks"][0]["metrics"]["auc"]["value"] -= 0.1
+    data["attacks"][0]["metrics"]["auc"][0] -= 0.1
     path.write_text(json.dumps(data))
     refused = call("submit", "check", str(path), "--quiet", check=1)
     assert "attacks[0].metrics.auc.value: the record says" in refused.stdout
     (found,) = json.loads(call("submit", "check", str(path), "--json", "--quiet", check=1).stdout)
     assert (found["accepted"], [m["field"] for m in found["mismatches"]]) == (False, ["attacks[0].metrics.auc.value"])
-    data["attacks"][0]["metrics"]["auc"]["value"] = "high"
+    data["attacks"][0]["metrics"]["auc"][0] = "high"
     path.write_text(json.dumps(data))
     assert "not checked: no reidbench record" in call("submit", "check", str(path), "--quiet", check=2).stdout
     assert "no such file" in call("submit", "check", "nowhere", check=2).stderr
