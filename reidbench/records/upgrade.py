@@ -28,14 +28,14 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     """Schema 2 has counts in place of rates, strata of one attack only, and no flags for pairs and intervals of old."""
-    made = dict(data)
+    made, judged = dict(data), data["attacks"]
     if made.pop("impostors", "drawn") != "exchanged" or made.pop("intervals", "percentile") != "guarded":
         raise ReidbenchError(
             "its impostor pairs or intervals are of a kind that no longer compares; make it again with `reidbench run`"
         )
-    strongest = max(map(_divided_auc, data["attacks"]), default=0.0)
+    strongest = max(map(_divided_auc, judged), default=0.0)
     attacks, kept = [], False
-    for attack in data["attacks"]:
+    for attack in judged:
         figures = dict(attack["metrics"])
         for name in ("at_half", "calibrated"):
             if figures.get(name) is not None:
