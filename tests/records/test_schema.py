@@ -30,11 +30,10 @@ def test_a_record_writes_back_as_it_was_read(path, tmp_path):
         assert written.read_text() == path.read_text()
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [path for path in SAMPLES if path.name.startswith("v1-")], ids=lambda path: path.name)
 def test_an_older_record_keeps_every_figure(path):
     data = json.loads(path.read_text())
-    if data["schema_version"] > 1:
-        pytest.skip("of the newest schema")
+    assert data["schema_version"] == 1
     record = json.loads(read_record(path).model_dump_json(by_alias=True))
     divided = []
     for before, after in zip(data.pop("attacks"), record.pop("attacks"), strict=True):
