@@ -142,7 +142,7 @@ class Registry:
     def get(self, kind: str, name: str, base: type[Class]) -> type[Class]: ...
 
     def get(self, kind: str, name: str, base: type = object) -> type:
-        """The class of that kind and name; imports the one plugin that brings it.
+        """The class of that kind and name; imports only the plugin that provides it.
 
         Args:
             kind: ``defense``, ``dataset`` or ``attacker``.
@@ -151,11 +151,11 @@ class Registry:
 
         Raises:
             ReidbenchError: the name is unknown (the nearest one is named).
-            PluginError: two packages claim the name, the plugin is broken, or its class is no subclass of ``base``.
+            PluginError: two packages claim the name, the plugin is broken, or its class is not a subclass of ``base``.
         """
         cls = self._class(kind, name)
         if not issubclass(cls, base):
-            raise PluginError(f"{name}: {cls.__name__} is no subclass of {BASES[kind]}")
+            raise PluginError(f"{name}: {cls.__name__} is not a subclass of {BASES[kind]}")
         return cls
 
     def _class(self, kind: str, name: str) -> type:

@@ -189,9 +189,9 @@ def test_an_entry_point_that_gives_no_such_class_is_refused(installed, points, w
 @pytest.mark.parametrize(
     ("kind", "base", "what"),
     [
-        ("defense", BaseDefense, "odd: Odd is no subclass of reidbench.Defense or one of its kinds"),
-        ("dataset", Dataset, "odd: Odd is no subclass of reidbench.Dataset"),
-        ("attacker", Attacker, "odd: Odd is no subclass of reidbench.Attacker"),
+        ("defense", BaseDefense, "odd: Odd is not a subclass of reidbench.Defense or one of its kinds"),
+        ("dataset", Dataset, "odd: Odd is not a subclass of reidbench.Dataset"),
+        ("attacker", Attacker, "odd: Odd is not a subclass of reidbench.Attacker"),
     ],
 )
 def test_a_class_of_another_kind_is_refused(loose, kind, base, what):

@@ -128,7 +128,7 @@ def check_attacker(
         ReidbenchError: the class is no attacker.
     """
     if not (isinstance(cls, type) and issubclass(cls, Attacker)):
-        raise ReidbenchError(f"{cls!r} is no subclass of reidbench.Attacker")
+        raise ReidbenchError(f"{cls!r} is not a subclass of reidbench.Attacker")
     findings = [_check_presets(cls)]
     recipe = cls.under(preset)
     try:
@@ -212,7 +212,7 @@ def _check_all(attacker: Attacker, folder: Path, device: torch.device) -> list[F
         fit("single", alone.fixed())
         return ""
 
-    # Kernels of a GPU may add up in another order each time; that is no promise of the attacker's.
+    # GPU kernels may sum in a different order each time, so equal weights are required on the CPU only.
     checks: list[tuple[str, str, Callable[[], str]]] = [
         ("save and load", "", saved),
         ("fit resumption", " when it is called again in the folder where it ended", resumed),

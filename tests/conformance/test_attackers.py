@@ -319,5 +319,5 @@ def test_options_that_cannot_be_are_named_and_the_pytest_form_fails_with_them():
 
 
 def test_what_is_no_attacker_is_refused():
-    with pytest.raises(ReidbenchError, match=r"no subclass of reidbench\.Attacker"):
+    with pytest.raises(ReidbenchError, match=r"not a subclass of reidbench\.Attacker"):
         check_attacker(dict)
