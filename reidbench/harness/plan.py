@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -190,10 +191,26 @@ class Costs:
 
     def _of_kind(self, kind: str) -> list[tuple[dict[str, Any], float]]:
         if kind not in self._known:
-            files = sorted((self._cache / kind).glob(f"*/{DONE}"), key=lambda path: path.stat().st_mtime, reverse=True)
-            told = [json.loads(path.read_text()) for path in files[:SAMPLES]]
-            self._known[kind] = [(one["key"], float(one["seconds"])) for one in told]
+            self._known[kind] = list(filter(None, map(_read_cost, _newest(self._cache / kind))))
         return self._known[kind]
+
+
+def _newest(folder: Path) -> list[Path]:
+    found: list[tuple[float, Path]] = []
+    for path in folder.glob(f"*/{DONE}"):
+        # Another process may be making a damaged step again.
+        with contextlib.suppress(OSError):
+            found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)[:SAMPLES]]
+
+
+def _read_cost(path: Path) -> tuple[dict[str, Any], float] | None:
+    # The cache repairs a damaged record when its step is asked for; for an estimate it is left out.
+    try:
+        told = json.loads(path.read_text())
+        return dict(told["key"]), float(told["seconds"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _traits(key: Mapping[str, Any]) -> tuple[Any, ...]:

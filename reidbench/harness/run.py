@@ -122,8 +122,7 @@ def run(
         All records, the undefended ones first for each seed.
     """
     planned = plan_run(dataset, defenses, settings, seeds=seeds, out=out, strict=strict, progress=progress, done=done)
-    known = {one.path for one in planned.records if one.path.exists()}
-    for path in known:
+    for path in dict.fromkeys(one.path for one in planned.records if one.path.exists()):
         done(read_record(path), path)
     planned.plan.execute(progress, executor=executor, costs=planned.costs, title="whole run")
     return [read_record(one.path) for one in planned.records]

@@ -182,6 +182,19 @@ def test_what_only_finished_steps_read_is_not_made_again():
     assert plan.state() == {"deep": "not needed", "cached": "cached", "wanted": "to make", "aside": "not needed"}
 
 
+@pytest.mark.parametrize("content", [b"", b"{", bytes(40), b"[]", b'{"key": {}}', b'{"key": {}, "seconds": null}'])
+def test_a_damaged_record_of_a_step_is_no_estimate_and_stops_no_run(tmp_path, content):
+    cache = StepCache(tmp_path)
+    for number in range(2):
+        cache.run("kind", {"name": "a", "number": number}, lambda folder: (folder / "result").write_text("x"))
+    first, second = sorted(tmp_path.glob("kind/*/step.json"))
+    told = json.loads(second.read_text()) | {"seconds": 5.0}
+    second.write_text(json.dumps(told))
+    first.write_bytes(content)
+    step = PlannedStep("a", "kind", "a", (), lambda progress: None, False, key={"name": "a"})
+    assert Costs(tmp_path).seconds(step) == 5.0
+
+
 def test_costs_are_those_of_the_finished_steps_that_are_most_alike(tmp_path):
     def finished(seconds, **key):
         folder = tmp_path / "attacker" / f"{len(list(tmp_path.rglob('step.json')))}"
