@@ -34,8 +34,9 @@ from reidbench.plugins import Found
 from reidbench.records.figures import judge_predictions
 from reidbench.records.ladder import Rung, full_ladder
 from reidbench.records.membership import coins, confidence, judge_membership, unclaimed_delta
+from reidbench.records.membership_parts import Membership
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Attack, Controls, Fidelity, Membership, Record, TrainingInfo, Utility
+from reidbench.records.schema import Attack, Controls, Fidelity, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.records.strata import keep_headline_strata
 from reidbench.source_version import code_version

@@ -12,6 +12,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.records import schema
+from reidbench.records.parts import Interval
 from reidbench.records.strata import GenuineStrata
 
 # The operating points that a record states.
@@ -26,9 +27,9 @@ Scores = NDArray[np.floating[Any]]
 Images = Literal["originals", "release"]
 
 
-def interval(found: metrics.Interval) -> schema.Interval:
+def interval(found: metrics.Interval) -> Interval:
     """A figure with its interval, for the record."""
-    return schema.Interval.of(found)
+    return Interval.of(found)
 
 
 def verification(

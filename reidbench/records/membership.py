@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reidbench import metrics
 from reidbench.cohorts.base import SPLITS, Cohort
-from reidbench.records import schema
+from reidbench.records.membership_parts import AuditTrial, EpsilonAudit, Membership, MembershipAttack
+from reidbench.records.parts import Interval
 
 Attack = Literal["loss", "lira"]
 #: Shares of the candidates of whom an audit guesses: the surest guesses prove most, and there are fewest of them.
@@ -97,7 +98,7 @@ def judge_membership(
     *,
     delta: float,
     runs: int,
-) -> schema.Membership:
+) -> Membership:
     """Tells the training patients from those held out, and audits the mechanism.
 
     Patients of whom no finding is known give no evidence and are left out of both, members and others alike.
@@ -118,7 +119,7 @@ def judge_membership(
     published, shadows = published.of(told), [shadow.of(told) for shadow in shadows]
     member, tossed = member[told], tossed[:, told]
     judged = [_judge(attack, scores, member, runs) for attack, scores in _scores(published, shadows, tossed).items()]
-    return schema.Membership(
+    return Membership(
         members=int(member.sum()),
         others=int((~member).sum()),
         unknown=int((~told).sum()) or None,
@@ -128,7 +129,7 @@ def judge_membership(
     )
 
 
-def audit(shadows: Sequence[Confidence], tossed: NDArray[np.bool_], *, delta: float) -> schema.EpsilonAudit:
+def audit(shadows: Sequence[Confidence], tossed: NDArray[np.bool_], *, delta: float) -> EpsilonAudit:
     """The epsilon that the first shadow's guessed training patients prove; the other shadows teach the guessing.
 
     The published model's own patients were chosen by no coins, and prove nothing. All attacks and numbers of guesses
@@ -140,11 +141,11 @@ def audit(shadows: Sequence[Confidence], tossed: NDArray[np.bool_], *, delta: fl
         for share in GUESSED:
             guesses = metrics.guess_members(scores, int(share * candidates))
             made, right = int((guesses != 0).sum()), int(((guesses > 0) & target | (guesses < 0) & ~target).sum())
-            trials.append(schema.AuditTrial(attack=attack, guesses=made, correct=right))
+            trials.append(AuditTrial(attack=attack, guesses=made, correct=right))
     level = _share(len(trials))
     found = [(_bound(trial.correct, trial.guesses, candidates, delta, level), trial) for trial in trials]
     lower, best = max(found, key=lambda one: one[0])
-    return schema.EpsilonAudit(
+    return EpsilonAudit(
         epsilon_lower=lower,
         epsilon_most=max(_bound(trial.guesses, trial.guesses, candidates, delta, level) for trial in trials),
         level=LEVEL,
@@ -169,7 +170,7 @@ def unclaimed_delta(members: int) -> float:
     return 0.1 / max(members, 1)
 
 
-def proved_at(found: schema.Membership, delta: float) -> tuple[float, float]:
+def proved_at(found: Membership, delta: float) -> tuple[float, float]:
     """The epsilon that an audit proves at another delta than its own, and the largest that it could have proved there.
 
     Args:
@@ -182,7 +183,7 @@ def proved_at(found: schema.Membership, delta: float) -> tuple[float, float]:
     if trials is None:
         attacks = 2 if found.shadows > 2 else 1
         tried = attacks * len(GUESSED)
-        trials = [schema.AuditTrial(attack=audit.attack, guesses=audit.guesses, correct=audit.correct)]
+        trials = [AuditTrial(attack=audit.attack, guesses=audit.guesses, correct=audit.correct)]
         possible = [int(share * audit.candidates) // 2 * 2 for share in GUESSED]
     else:
         tried, possible = len(trials), [trial.guesses for trial in trials]
@@ -211,13 +212,11 @@ def _scores(
     return scores
 
 
-def _judge(
-    attack: Attack, scores: NDArray[np.float64], member: NDArray[np.bool_], runs: int
-) -> schema.MembershipAttack:
+def _judge(attack: Attack, scores: NDArray[np.float64], member: NDArray[np.bool_], runs: int) -> MembershipAttack:
     found = metrics.bootstrap_membership(scores, member, fprs=(LOW_FPR, HIGH_FPR), runs=runs, seed=SEED)
-    return schema.MembershipAttack(
+    return MembershipAttack(
         attack=attack,
-        auc=schema.Interval.of(found.auc),
-        tpr_at_fpr_1=schema.Interval.of(found.tpr_at_fpr[LOW_FPR]),
-        tpr_at_fpr_10=schema.Interval.of(found.tpr_at_fpr[HIGH_FPR]),
+        auc=Interval.of(found.auc),
+        tpr_at_fpr_1=Interval.of(found.tpr_at_fpr[LOW_FPR]),
+        tpr_at_fpr_10=Interval.of(found.tpr_at_fpr[HIGH_FPR]),
     )

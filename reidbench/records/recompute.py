@@ -19,7 +19,8 @@ from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.progress import Progress, Silent
 from reidbench.records import figures
 from reidbench.records.ladder import full_ladder
-from reidbench.records.schema import Attack, Classifier, Interval, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.records.scores import RunScores, attack_key, classifier_key
 
 # Ranks are kept in single precision; figures from them agree to about seven digits.

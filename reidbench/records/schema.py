@@ -6,71 +6,19 @@ only, no query) is null, never 0.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator, model_validator
 
-from reidbench.files import RULE, names_files
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
+from reidbench.records.membership_parts import Membership
+from reidbench.records.parts import FileName, Interval, Model, unsaid
 
 if TYPE_CHECKING:
-    from reidbench import metrics
+    pass
 
 SCHEMA_VERSION = 2
-
-
-def _names_files(value: str) -> str:
-    # Records come from others, and pages and scores are written and looked for under these names.
-    if not names_files(value):
-        raise PydanticCustomError("file_name", "files are named by it: {rule}", {"rule": RULE})
-    return value
-
-
-#: A text that names of files are made of: it leads to no other folder, and matches no other file.
-FileName = Annotated[str, AfterValidator(_names_files)]
-
-
-class Model(BaseModel):
-    """A part of a record: immutable, no unknown fields, finite numbers or null."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="null")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _undefined_is_null(cls, value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _unsaid(value: Any) -> bool:
-    """Fields that came later are left out where there is nothing, so that an old record writes back as it was."""
-    return value is None
-
-
-class Interval(Model):
-    """A figure with its interval; which interval, says the field's own description."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    why_unbounded: str | None = Field(
-        None, exclude_if=_unsaid, description="why a figure that is defined has no ends; absent where it has some"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, data: Any) -> Any:
-        # As files have it: [value, low, high], and the reason behind them where there is one.
-        if isinstance(data, list) and len(data) in (3, 4):
-            return dict(zip(("value", "low", "high", "why_unbounded"), data))
-        return data
-
-    @classmethod
-    def of(cls, found: metrics.Interval) -> Interval:
-        """A computed figure, for the record."""
-        return cls(value=found.value, low=found.low, high=found.high, why_unbounded=found.why_unbounded)
 
 
 def _usual(value: Any) -> bool:
@@ -115,16 +63,16 @@ class PrivacyInfo(Model):
     delta: float
     unit: str
     whole_image_epsilon: float | None = Field(
-        None, exclude_if=_unsaid, description="the bound for a whole image, where the unit is a part of one"
+        None, exclude_if=unsaid, description="the bound for a whole image, where the unit is a part of one"
     )
-    whole_image_delta: float | None = Field(None, exclude_if=_unsaid, description="and its probability of failure")
+    whole_image_delta: float | None = Field(None, exclude_if=unsaid, description="and its probability of failure")
     clipping_norm: float | None = Field(
-        None, exclude_if=_unsaid, description="norm that a unit's gradient is clipped to"
+        None, exclude_if=unsaid, description="norm that a unit's gradient is clipped to"
     )
-    noise_multiplier: float | None = Field(None, exclude_if=_unsaid, description="the noise's deviation, in that norm")
-    sample_rate: float | None = Field(None, exclude_if=_unsaid, description="probability that a step takes a unit")
-    steps: int | None = Field(None, exclude_if=_unsaid, description="steps of the training")
-    accountant: str | None = Field(None, exclude_if=_unsaid, description="what added the steps up")
+    noise_multiplier: float | None = Field(None, exclude_if=unsaid, description="the noise's deviation, in that norm")
+    sample_rate: float | None = Field(None, exclude_if=unsaid, description="probability that a step takes a unit")
+    steps: int | None = Field(None, exclude_if=unsaid, description="steps of the training")
+    accountant: str | None = Field(None, exclude_if=unsaid, description="what added the steps up")
 
 
 class FittingInfo(Model):
@@ -149,7 +97,7 @@ class DefenseInfo(Model):
     options: dict[str, Any]
     privacy: PrivacyInfo | None = None
     fitting: FittingInfo | None = Field(
-        None, exclude_if=_unsaid, description="of a defense that trains on the train split first"
+        None, exclude_if=unsaid, description="of a defense that trains on the train split first"
     )
 
 
@@ -163,7 +111,7 @@ class TrainingInfo(Model):
     checkpoint_sha256: str
     warm_start: bool
     kept_start: bool | None = Field(
-        None, exclude_if=_unsaid, description="the start's weights did better on validation, and were kept"
+        None, exclude_if=unsaid, description="the start's weights did better on validation, and were kept"
     )
     history: list[dict[str, float | None]] = Field(description="one row per epoch, to six digits: they are for a plot")
 
@@ -268,7 +216,7 @@ class VerificationMetrics(Model):
     impostor: int = Field(description="pairs of two patients")
     strata: dict[str, Stratification] | None = Field(
         None,
-        exclude_if=_unsaid,
+        exclude_if=unsaid,
         description="true positive rates by age_gap, new_finding, view, sex and foreign_material; only of the "
         "strongest attack on random or listed negatives",
     )
@@ -308,7 +256,7 @@ class Attack(Model):
     metrics: VerificationMetrics | RetrievalMetrics
     training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, vector_distance")
     restoration: TrainingInfo | None = Field(
-        None, exclude_if=_unsaid, description="of the network in front that undoes the defense, where one stands there"
+        None, exclude_if=unsaid, description="of the network in front that undoes the defense, where one stands there"
     )
 
     @property
@@ -341,61 +289,6 @@ class Utility(Model):
 
     classifiers: list[Classifier]
     fidelity: Fidelity
-
-
-class MembershipAttack(Model):
-    """Who was the published model trained on? An attack's score a patient, over training and held-out patients."""
-
-    attack: Literal["loss", "lira"]
-    auc: Interval = Field(description="95 % percentile bootstrap over patients")
-    tpr_at_fpr_1: Interval = Field(
-        alias="tpr_at_fpr_0.01",
-        description="share of members found at 1 % of the others; 95 % bootstrap over patients, guarded as the rest",
-    )
-    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
-
-
-class AuditTrial(Model):
-    """An attack's surest guesses at whom coins chose."""
-
-    attack: Literal["loss", "lira"]
-    guesses: int
-    correct: int
-
-
-class EpsilonAudit(Model):
-    """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
-
-    epsilon_lower: float = Field(
-        description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
-    )
-    epsilon_most: float | None = Field(
-        None,
-        exclude_if=_unsaid,
-        description="what would be proved were every guess right; a larger claim at this delta cannot be contradicted",
-    )
-    level: float = Field(description="confidence")
-    delta: float = Field(description="of the claim that is tested; where none is made a tenth of 1 / training patients")
-    candidates: int = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
-    attack: Literal["loss", "lira"] = Field(description="that proved the most")
-    guesses: int
-    correct: int
-    trials: list[AuditTrial] | None = Field(
-        None, exclude_if=_unsaid, description="all that was tried, so that other deltas can be judged"
-    )
-
-
-class Membership(Model):
-    """Membership attacks on a published model, and the audit of what it claims."""
-
-    members: int = Field(description="training patients")
-    others: int = Field(description="held-out patients")
-    unknown: int | None = Field(
-        None, exclude_if=_unsaid, description="patients without any known finding, left out of attacks and audit"
-    )
-    shadows: int = Field(description="models that the attacker trained by the same mechanism")
-    attacks: list[MembershipAttack]
-    audit: EpsilonAudit
 
 
 class Controls(Model):
@@ -432,7 +325,7 @@ class Record(Model):
     )
     pairs_per_patient: int | None = Field(
         None,
-        exclude_if=_unsaid,
+        exclude_if=unsaid,
         description="the most genuine pairs of a patient that are judged; absent where there is no cap. Random and "
         "matched impostors are genuine pairs that exchanged second images, so that one image alone tells nothing",
     )
@@ -441,7 +334,7 @@ class Record(Model):
     attacks: list[Attack]
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
-    membership: Membership | None = Field(None, exclude_if=_unsaid, description="of a published model")
+    membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
     controls: Controls
     timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
     baseline_id: FileName | None = Field(description="the undefended run with the same dataset, preset and seed")

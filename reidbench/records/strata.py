@@ -14,6 +14,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.records import schema
+from reidbench.records.parts import Interval
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -97,7 +98,7 @@ class GenuineStrata:
                 name=stratum,
                 pairs=int((by.places == number).sum()),
                 patients=self._patients_in[name][number],
-                **{threshold: schema.Interval.of(found[number].tpr) for threshold, found in rates.items()},
+                **{threshold: Interval.of(found[number].tpr) for threshold, found in rates.items()},
             )
             for number, stratum in enumerate(by.names if by.missing is None else ())
         ]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.records.schema import Interval, Record
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.controls import board_controls
 from reidbench.report.site.board import boards

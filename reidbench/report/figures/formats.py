@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reidbench.records.schema import Interval
+from reidbench.records.parts import Interval
 from reidbench.report.figures.drops import Find
 from reidbench.report.figures.rows import Row
 from reidbench.report.figures.summary import Worst

@@ -9,7 +9,8 @@ from statistics import fmean, stdev
 
 from reidbench.records.figures import interval
 from reidbench.records.ladder import full_ladder
-from reidbench.records.schema import Interval, Record, VerificationMetrics
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls
 from reidbench.report.figures.drops import Drops, Find
 from reidbench.report.figures.paired import LEVEL, over_seeds

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from reidbench.records.membership import proved_at, unclaimed_delta
-from reidbench.records.schema import Attack, Interval, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
 
 #: Impostor pairs below which a figure decides no worst case; a false positive rate of 1 % needs as many to be seen.
 ENOUGH_PAIRS = 100

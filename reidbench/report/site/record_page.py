@@ -7,7 +7,8 @@ from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.records.figures import interval
-from reidbench.records.schema import Interval, Record
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Record
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.drops import Find, headline_drop
 from reidbench.report.figures.formats import figure, number, unbounded

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from reidbench.records.schema import Interval
+from reidbench.records.parts import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.text.markdown import markdown_table
 from reidbench.report.text.tables import plain_table, report_console

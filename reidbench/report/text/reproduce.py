@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reidbench.records.schema import Interval, VerificationMetrics
+from reidbench.records.parts import Interval
+from reidbench.records.schema import VerificationMetrics
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import key_of
 from reidbench.report.pictures import roc

@@ -10,15 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from reidbench import metrics
-from reidbench.records.schema import (
-    Attack,
-    Decision,
-    Interval,
-    Record,
-    Stratification,
-    StratumRates,
-    VerificationMetrics,
-)
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Attack, Decision, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.strata import THRESHOLDS, Threshold, stratification_title
 from reidbench.report.figures.summary import defense_label, short_rung, worst_verification

@@ -17,7 +17,8 @@ from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED, Experiment
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import Rung
-from reidbench.records.schema import Attack, Interval, RetrievalMetrics, VerificationMetrics
+from reidbench.records.parts import Interval
+from reidbench.records.schema import Attack, RetrievalMetrics, VerificationMetrics
 from reidbench.records.scores import RunScores, attack_key
 from reidbench.settings import Settings
 from reidbench.steps.attackers import Trained, embed

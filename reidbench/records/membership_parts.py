@@ -1,0 +1,64 @@
+"""The part of a record that a published model has: membership attacks, and the audit of its epsilon."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from reidbench.records.parts import Interval, Model, unsaid
+
+
+class MembershipAttack(Model):
+    """Who was the published model trained on? An attack's score a patient, over training and held-out patients."""
+
+    attack: Literal["loss", "lira"]
+    auc: Interval = Field(description="95 % percentile bootstrap over patients")
+    tpr_at_fpr_1: Interval = Field(
+        alias="tpr_at_fpr_0.01",
+        description="share of members found at 1 % of the others; 95 % bootstrap over patients, guarded as the rest",
+    )
+    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
+
+
+class AuditTrial(Model):
+    """An attack's surest guesses at whom coins chose."""
+
+    attack: Literal["loss", "lira"]
+    guesses: int
+    correct: int
+
+
+class EpsilonAudit(Model):
+    """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
+
+    epsilon_lower: float = Field(
+        description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
+    )
+    epsilon_most: float | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="what would be proved were every guess right; a larger claim at this delta cannot be contradicted",
+    )
+    level: float = Field(description="confidence")
+    delta: float = Field(description="of the claim that is tested; where none is made a tenth of 1 / training patients")
+    candidates: int = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
+    attack: Literal["loss", "lira"] = Field(description="that proved the most")
+    guesses: int
+    correct: int
+    trials: list[AuditTrial] | None = Field(
+        None, exclude_if=unsaid, description="all that was tried, so that other deltas can be judged"
+    )
+
+
+class Membership(Model):
+    """Membership attacks on a published model, and the audit of what it claims."""
+
+    members: int = Field(description="training patients")
+    others: int = Field(description="held-out patients")
+    unknown: int | None = Field(
+        None, exclude_if=unsaid, description="patients without any known finding, left out of attacks and audit"
+    )
+    shadows: int = Field(description="models that the attacker trained by the same mechanism")
+    attacks: list[MembershipAttack]
+    audit: EpsilonAudit
