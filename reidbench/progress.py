@@ -46,7 +46,7 @@ class Silent:
 
     @contextmanager
     def overall(self, description: str, steps: int) -> Iterator[Show]:
-        """Opens a bar that nobody sees."""
+        """Opens a bar that is not shown."""
         yield lambda finished, share, left: None
 
     def say(self, line: str) -> None:

@@ -44,8 +44,8 @@ def check_defense(
         device: where images lie; the CPU unless given. A cohort defense works on arrays and has none.
 
     Returns:
-        A finding a property. What depends on an earlier, broken one (nothing can be said of the values of an image of
-        the wrong shape) is left out.
+        One finding per property. What depends on an earlier property that is broken is left out: nothing can be
+        said of the values of an image of the wrong shape.
 
     Raises:
         ReidbenchError: the class is of another kind.

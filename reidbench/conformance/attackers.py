@@ -36,7 +36,7 @@ GOOD = {
     "fit resumption": "called again in the same folder, it ends with the same scores",
     "fit global randomness": "global generators are left alone",
     "warm start": "goes on from saved weights",
-    "embed": "a row an image; equal images give equal rows",
+    "embed": "one row per image; equal images give equal rows",
     "order": "of images and pairs does not matter, nor how many there are",
     "scores": "float32 and finite, of one pair and of none too",
     "blocks": "score_block gives what score gives",
@@ -122,7 +122,7 @@ def check_attacker(
         device: where networks run; the CPU unless given.
 
     Returns:
-        A finding a property, with figures of its time. Where training fails, nothing more can be said.
+        One finding per property, with its measured time. Where training fails, nothing more can be said.
 
     Raises:
         ReidbenchError: the class is no attacker.

@@ -103,7 +103,7 @@ def summarize_risk(
     The interval of ``found_by_every_image`` is no narrower at 0 and 1 than `guarded_share` allows.
 
     Args:
-        risk: one row a patient.
+        risk: one row per patient.
         quantiles: which, each in [0, 1].
         runs: resamples of patients for the intervals.
         seed: of the resampling.

@@ -44,11 +44,11 @@ UTILITY = {
 }
 CURVE = (
     "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
-    "on the release: a line a defense, and their Pareto front. The tables hold the figures."
+    "on the release: one line per defense, and their Pareto front. The tables hold the figures."
 )
 MODEL_CURVE = (
     "Risk, the worst-case AUC of the attacks on published vectors, against utility, the macro AUC of the published "
-    "model's own findings: a line a defense, and their Pareto front. The tables hold the figures."
+    "model's own findings: one line per defense, and their Pareto front. The tables hold the figures."
 )
 
 

@@ -104,7 +104,7 @@ def markdown(attack: Attack, threshold: Threshold = "calibrated") -> str:
 
 
 def plot(attack: Attack, threshold: Threshold = "calibrated") -> Figure:
-    """The strata as a plotly figure, one panel a property; bars are the 95 % interval over patients."""
+    """The strata as a plotly figure, one panel per property; bars are the 95 % interval over patients."""
     from plotly.graph_objects import Figure, Scatter
     from plotly.subplots import make_subplots
 
