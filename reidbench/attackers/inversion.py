@@ -82,7 +82,7 @@ class _Restoration(lightning.LightningModule):
         images, wanted = len(self._train.patients), self._length.steps * self._options.batch_size
         order = np.concatenate([rng.permutation(images) for _ in range(-(-wanted // images))])[:wanted]
         batches: Any = np.array_split(order, self._length.steps)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return training.load_in_order(batches)
 
     def configure_optimizers(self) -> Any:
         """AdamW and 1cycle over all steps."""
@@ -241,7 +241,3 @@ def _batches(side: Side, rows: NDArray[np.int64], seed: int, device: torch.devic
     generator = torch.Generator().manual_seed(seed)
     for begin in range(0, len(rows), 256):
         yield side(rows[begin : begin + 256], generator=generator, device=device).float()
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

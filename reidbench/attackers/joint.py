@@ -24,7 +24,7 @@ from reidbench.errors import PluginError, ReidbenchError
 from reidbench.images import to_unit
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.samplers import PatientBatches, Sides
-from reidbench.networks.training import Length, Precision, length, optimizer, run, seed_of
+from reidbench.networks.training import Length, Precision, length, load_in_order, optimizer, run, seed_of
 from reidbench.progress import Progress
 
 
@@ -211,7 +211,7 @@ class _PairLearner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Sides]:
         """The batches of the coming epoch."""
         batches: Any = self._batches.epoch(self.current_epoch, self._length.steps)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return load_in_order(batches)
 
     def configure_optimizers(self) -> Any:
         """AdamW and 1cycle over all steps."""
@@ -255,7 +255,3 @@ class _PairLearner(lightning.LightningModule):
 
     def _generator(self, what: str, device: torch.device | None = None) -> torch.Generator:
         return torch.Generator(device or "cpu").manual_seed(seed_of(self._seed, what, self.global_step))
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -24,7 +24,7 @@ from reidbench.networks.distributed import gathered, processes, share
 from reidbench.networks.precision import in_full
 from reidbench.networks.samplers import PatientBatches, Sides
 from reidbench.networks.siamese import embed_images
-from reidbench.networks.training import Length, optimizer, seed_of
+from reidbench.networks.training import Length, load_in_order, optimizer, seed_of
 
 #: Validation takes whole patients up to about this many images: all their pairs are half a million.
 VAL_IMAGES = 1000
@@ -163,7 +163,7 @@ class Learner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Sides]:
         """The batches of the coming epoch."""
         batches: Any = self._batches.epoch(self.current_epoch, self._length.steps)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return load_in_order(batches)
 
     def configure_optimizers(self) -> Any:
         """AdamW and 1cycle over all steps."""
@@ -237,10 +237,6 @@ def _part(val: Fixed) -> Fixed:
     patients, counts = np.unique(val.patients, return_counts=True)
     rows = np.flatnonzero(np.isin(val.patients, patients[np.cumsum(counts) <= VAL_IMAGES]))
     return Fixed(val.patients[rows], val.probe[rows], val.gallery[rows])
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _generator(seed: int, what: str, *place: int, device: torch.device | None = None) -> torch.Generator:

@@ -110,7 +110,7 @@ class _Heads(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Sides]:
         """The batches of the coming epoch."""
         batches: Any = self._batches.epoch(self.current_epoch, self._length.steps)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return training.load_in_order(batches)
 
     def configure_optimizers(self) -> Any:
         """AdamW and 1cycle over all steps."""
@@ -204,7 +204,3 @@ def _fresh(options: VectorHeadOptions, vectors: int, seed: int) -> Siamese:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed_of(seed, "vector head"))
         return Siamese(VectorHead(options, vectors), ScaledDifference(options.dimensions))
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

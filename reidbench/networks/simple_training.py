@@ -36,7 +36,7 @@ class _Learner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         order = np.random.default_rng([self._seed, self.current_epoch]).permutation(len(self._pixels))
         batches: Any = np.array_split(order, self._steps)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return training.load_in_order(batches)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), lr=self._lr)
@@ -84,7 +84,3 @@ def learn(
         work_dir=work_dir,
         progress=progress,
     )
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint
 from torch.backends import cudnn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.utils.data import DataLoader
 
 from reidbench.errors import ReidbenchError
 from reidbench.networks.distributed import check_sendable
@@ -67,6 +68,20 @@ def seed_of(*parts: object) -> int:
     """A seed in [0, 2**63) from any values; near values give unrelated seeds."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
+
+
+def load_in_order(batches: Any) -> DataLoader[Any]:
+    """Loads batches that are made already, in their order and unchanged; a process that trains too is sent it whole.
+
+    Args:
+        batches: a dataset of batches, or an iterable of them.
+    """
+    # A named function, since a lambda cannot be sent to another process.
+    return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_unchanged)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 def optimizer(

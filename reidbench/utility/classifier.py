@@ -87,7 +87,7 @@ class _Diagnosis(lightning.LightningModule):
         rounds = -(-wanted // len(self._pixels))
         order = np.concatenate([rng.permutation(len(self._pixels)) for _ in range(rounds)])[:wanted]
         batches: Any = np.array_split(order, self._length.steps)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=lambda batch: batch)
+        return training.load_in_order(batches)
 
     def configure_optimizers(self) -> Any:
         """AdamW and 1cycle over all steps."""

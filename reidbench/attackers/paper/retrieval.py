@@ -29,7 +29,7 @@ from reidbench.attackers.paper.rangetest import find_rate
 from reidbench.networks.history import Training
 from reidbench.networks.precision import in_full
 from reidbench.networks.siamese import resize
-from reidbench.networks.training import Precision, run, seed_of
+from reidbench.networks.training import Precision, load_in_order, run, seed_of
 from reidbench.progress import Progress
 
 #: The contrastive loss of equal vectors: genuine pairs cost nothing, impostors the margin.
@@ -164,7 +164,7 @@ class ContrastLearner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of row numbers."""
         batches: Any = self._batches.epoch(self.current_epoch)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return load_in_order(batches)
 
     def configure_optimizers(self) -> Any:
         """SGD and 1cycle over all steps of the phase."""
@@ -212,7 +212,3 @@ def contrastive() -> nn.Module:
     """
     loss: nn.Module = ContrastiveLoss(pos_margin=0, neg_margin=MARGIN)
     return loss
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -23,7 +23,7 @@ from reidbench.attackers.paper.pairlists import Batch, PairList, TrainingPairs, 
 from reidbench.errors import ReidbenchError
 from reidbench.networks.history import Training
 from reidbench.networks.siamese import Resized, embed_images, resize
-from reidbench.networks.training import run, seed_of
+from reidbench.networks.training import load_in_order, run, seed_of
 from reidbench.progress import Progress
 
 
@@ -152,7 +152,7 @@ class PairLearner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of this epoch's pairs."""
         batches: Any = self._pairs.epoch(self.current_epoch).cut(self._batch_size)
-        return DataLoader(batches, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        return load_in_order(batches)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam at a constant rate."""
@@ -185,7 +185,3 @@ class PairLearner(lightning.LightningModule):
 def cross_entropy(logits: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy of logits (P,) and booleans (P,), the mean over pairs."""
     return functional.binary_cross_entropy_with_logits(logits, same.to(logits))
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
