@@ -69,7 +69,8 @@ def replacing(path: Path, *, durable: bool = False, make_folder: bool = True) ->
             temporary.unlink()
         raise
     if durable:
-        _sync_folder(path.parent)
+        # The new name is an entry of the folder.
+        sync(path.parent)
 
 
 def write_file(
@@ -118,10 +119,13 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1, durable: bool 
     return write_file(path, json.dumps(value, indent=indent) + "\n", durable=durable)
 
 
-def _sync_folder(folder: Path) -> None:
-    # The new name is an entry of the folder. Not every file system takes this call, and the content is safe without it.
+def sync(path: Path) -> None:
+    """Has the system write a file's content, or the names in a folder, to the disk now.
+
+    Not every file system takes this call; then nothing is done.
+    """
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

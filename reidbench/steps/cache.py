@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from pydantic import BaseModel
 
 from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError
-from reidbench.files import content_digest
+from reidbench.files import content_digest, sync
 from reidbench.progress import Progress
 
 DONE = "step.json"
@@ -81,7 +80,7 @@ class StepCache:
             began = time.perf_counter()
             try:
                 make(partial)
-                _seal(partial, {"kind": kind, "key": key, "seconds": time.perf_counter() - began})
+                files = _seal(partial, {"kind": kind, "key": key, "seconds": time.perf_counter() - began})
             except Exception as error:
                 if _disk_is_full(partial, error):
                     raise ReidbenchError(
@@ -92,7 +91,9 @@ class StepCache:
             if final.exists():  # Damaged, or without its record because parts of the cache were deleted.
                 shutil.rmtree(final)
             partial.replace(final)
-            _to_disk(final.parent)
+            sync(final.parent)
+            # Hashed just now: not again in this process.
+            _HASHED.update((str(final / name), kept.bytes, kept.mtime_ns) for name, kept in files.items())
         made = _finished(final, digest)
         if made is None:
             raise ReidbenchError(f"{final}: the cached step was removed while it was made; try again")
@@ -170,21 +171,22 @@ class _File:
     sha256: str
 
 
-def _seal(folder: Path, record: dict[str, Any]) -> None:
-    """Writes a step's record with the size, time and digest of each of its files, all of it to the disk.
+def _seal(folder: Path, record: dict[str, Any]) -> dict[str, _File]:
+    """Writes a step's record with the size, time and digest of each of its files, and all of it to the disk.
 
     Without this a power cut can leave a folder with its final name and files whose ends are zeros.
     """
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DONE):
-        _to_disk(path)
+        sync(path)
         status = path.stat()
-        files[path.relative_to(folder).as_posix()] = asdict(
-            _File(status.st_size, status.st_mtime_ns, content_digest(path))
-        )
-    (folder / DONE).write_text(json.dumps({**record, "files": files}, indent=1))
-    _to_disk(folder / DONE)
-    _to_disk(folder)
+        name = path.relative_to(folder).as_posix()
+        files[name] = _File(status.st_size, status.st_mtime_ns, content_digest(path))
+    told = {name: asdict(kept) for name, kept in files.items()}
+    (folder / DONE).write_text(json.dumps({**record, "files": told}, indent=1))
+    sync(folder / DONE)
+    sync(folder)
+    return files
 
 
 def _finished(path: Path, digest: str) -> Step | None:
@@ -245,20 +247,6 @@ def _disk_is_full(folder: Path, error: BaseException) -> bool:
             return False
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     return shutil.disk_usage(folder).free < _NO_SPACE_BYTES
-
-
-def _to_disk(path: Path) -> None:
-    """Has the system write a file's bytes, or a folder's names, to the disk now."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folder, and orders renames itself.
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        # Some network file systems cannot: the digests still tell what a power cut left.
-        pass
-    finally:
-        os.close(handle)
 
 
 def hyperparameters(model: BaseModel) -> dict[str, Any]:
