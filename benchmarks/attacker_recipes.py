@@ -22,13 +22,14 @@ import numpy as np
 import torch
 
 from reidbench import metrics
-from reidbench.attackers.base import Fixed, Scenario
+from reidbench.attackers.base import Attacker, Fixed, Scenario
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.attackers.verification import Verification
-from reidbench.choosing import choose_dataset
+from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.base import Cohort, remap
 from reidbench.cohorts.load import load_cohort
+from reidbench.defenses.release import release
 from reidbench.files import cache_folder
 from reidbench.plugins import Registry
 from reidbench.steps.releases import ArraySide
@@ -50,11 +51,22 @@ def parts(cohort: Cohort, part: str) -> tuple[np.ndarray, np.ndarray]:
     return train[~dev], train[dev]
 
 
-def judge(attacker: SiameseAttacker, pixels: np.ndarray, patients: np.ndarray, device: torch.device) -> str:
-    """AUC over all pairs; mAP@R, R-Precision and Precision@1 over all queries that have something to find."""
+def judge(
+    attacker: Attacker,
+    pixels: np.ndarray,
+    patients: np.ndarray,
+    device: torch.device,
+    published: np.ndarray | None = None,
+) -> str:
+    """AUC over all pairs; mAP@R, R-Precision and Precision@1 over all queries that have something to find.
+
+    With ``published``, the same images as a defense publishes them, originals are compared with those.
+    """
     vectors = attacker.embed(pixels, device=device)
-    scores = attacker.score_block(vectors, vectors)
-    upper = np.triu_indices(len(patients), 1)
+    there = vectors if published is None else attacker.embed(published, device=device)
+    scores = attacker.score_block(vectors, there)
+    # Of originals and published images, either may be the held one; no image is compared with itself.
+    upper = np.triu_indices(len(patients), 1) if published is None else np.nonzero(~np.eye(len(patients), dtype=bool))
     ids = np.arange(len(patients))
     ranks = metrics.rank_queries(
         lambda rows: scores[rows],
@@ -86,6 +98,14 @@ def main() -> None:
     parser.add_argument("--other", help="a dataset to judge on, too, of which nothing is learned")
     parser.add_argument("--other-root", type=Path)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--with-phantom", type=int, default=0, metavar="N", help="train on N generated patients, too")
+    parser.add_argument(
+        "--released",
+        action="append",
+        default=[],
+        metavar="DEFENSE",
+        help="judge originals against what a defense publishes, too: gaussian_noise:sigma=0.1",
+    )
     parser.add_argument("--part", choices=("dev", "test"), default="dev")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--threads", type=int, default=2)
@@ -102,12 +122,23 @@ def main() -> None:
     cohort = load(arguments.dataset, arguments.root)
     rows, judged = parts(cohort, arguments.part)
     own = f"{arguments.dataset}, {arguments.part}"
-    tests = {own: (cohort.pixels[judged], cohort.frame["patient"].to_numpy()[judged])}
+    there, patients = cohort.pixels[judged], cohort.frame["patient"].to_numpy()[judged]
+    tests: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {own: (there, patients, None)}
+    for text in arguments.released:
+        [chosen] = choose_defenses(registry, [text])
+        published = release(chosen.defense, there, cohort.frame["image_id"].iloc[judged].tolist(), patients, seed=0)
+        tests[f"{own}, {text}"] = (there, patients, published)
     if arguments.other:
         other = load(arguments.other, arguments.other_root)
-        tests[f"{arguments.other}, all"] = (np.asarray(other.pixels), remap(other.frame["patient_id"]))
-    side = ArraySide((cohort.pixels[rows],))
-    train = Scenario(remap(cohort.frame["patient_id"].iloc[rows]), side, side, size)
+        tests[f"{arguments.other}, all"] = (np.asarray(other.pixels), remap(other.frame["patient_id"]), None)
+    images, train_patients = cohort.pixels[rows], remap(cohort.frame["patient_id"].iloc[rows])
+    if arguments.with_phantom:
+        phantom = load(f"phantom:patients={arguments.with_phantom}", None)
+        images = np.concatenate([images, phantom.pixels])
+        generated = train_patients.max() + 1 + remap(phantom.frame["patient_id"])
+        train_patients = np.concatenate([train_patients, generated])
+    side = ArraySide((images,))
+    train = Scenario(train_patients, side, side, size)
     validation = cohort.rows("val")
     val = Fixed(cohort.frame["patient"].to_numpy()[validation], cohort.pixels[validation], cohort.pixels[validation])
     print("| attacker | seed | judged on | AUC | mAP@R | R-Precision | P@1 | images seen | training: s, CPU s |")
@@ -119,8 +150,8 @@ def main() -> None:
                 began, cpu = time.perf_counter(), time.process_time()
                 training = attacker.fit(train, val, seed=seed, device=device, work_dir=Path(folder))
                 spent = f"{time.perf_counter() - began:.0f}, {time.process_time() - cpu:.0f}"
-            for where, (pixels, patients) in tests.items():
-                figures = judge(attacker, pixels, patients, device)
+            for where, (pixels, owners, published) in tests.items():
+                figures = judge(attacker, pixels, owners, device, published)
                 seen = training.images_seen if training.learned or training.kept_start else "learned nothing"
                 print(f"| {name} | {seed} | {where} | {figures} | {seen} | {spent} |", flush=True)
 

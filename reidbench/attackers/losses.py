@@ -6,7 +6,7 @@ import math
 from typing import Any, cast
 
 import torch
-from pytorch_metric_learning.losses import CrossBatchMemory, SupConLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, CrossBatchMemory, SupConLoss
 from torch import nn
 from torch.nn import functional
 
@@ -88,3 +88,71 @@ class PairsAndContrast(nn.Module):
         """The weighted sum of both, and of both uninformed losses."""
         (pairs, no_pairs), (contrast, no_contrast) = self.pairs(head, batch), self.contrast(head, batch)
         return pairs + self.weight * contrast, no_pairs + self.weight * no_contrast
+
+
+class AdaCos(nn.Module):
+    """Softmax over the cosines between embeddings and learnt centres of classes, with a scale that sets itself.
+
+    The scale of each step follows from the batch: from how much probability the wrong classes take, and from the median
+    angle to the right one (Zhang et al. 2019, AdaCos, its dynamic form). So there is no scale and no margin to choose.
+    """
+
+    scale: torch.Tensor
+
+    def __init__(self, classes: int, dimensions: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes, dimensions)))
+        # In every checkpoint: a step's scale follows from that of the step before.
+        self.register_buffer("scale", torch.tensor(math.sqrt(2) * math.log(max(classes - 1, 2))))
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean cross-entropy of embeddings (B, D) of classes (B,), a scalar."""
+        cosines = functional.normalize(embeddings) @ functional.normalize(self.centres).T
+        with torch.no_grad():
+            right = functional.one_hot(labels, len(self.centres)).bool()
+            others = (self.scale * cosines).masked_fill(right, -torch.inf)
+            taken = torch.logsumexp(others.flatten(), dim=0) - math.log(len(labels))
+            angle = torch.acos(cosines[right].clamp(-1, 1)).median().clamp(max=math.pi / 4)
+            # Of a handful of classes the others' share can fall below one, and its logarithm below zero.
+            self.scale.copy_((taken / angle.cos()).clamp(min=1.0))
+        return functional.cross_entropy(self.scale * cosines, labels)
+
+    @property
+    def uninformed(self) -> float:
+        """The least that it can be where all embeddings are equal."""
+        return math.log(len(self.centres))
+
+
+class ArcFace(nn.Module):
+    """Softmax over cosines, with an angular margin that the right class must keep (Deng et al. 2019)."""
+
+    def __init__(self, classes: int, dimensions: int, *, margin: float, scale: float) -> None:
+        super().__init__()
+        self.loss = ArcFaceLoss(classes, dimensions, margin=math.degrees(margin), scale=scale)
+        #: The least that it can be where all embeddings are equal: all centres lie on them, and the margin still costs.
+        self.uninformed = math.log1p((classes - 1) * math.exp(scale * (1 - math.cos(margin))))
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean cross-entropy of embeddings (B, D) of classes (B,), a scalar."""
+        loss: torch.Tensor = self.loss(embeddings, labels)
+        return loss
+
+
+class WithClasses(nn.Module):
+    """An objective over pairs, with a loss beside it that takes every patient of the training for a class.
+
+    The centres of the classes are trained with the network, belong to the loss, and are in no weights file.
+    """
+
+    def __init__(self, objective: nn.Module, classes: AdaCos | ArcFace, weight: float) -> None:
+        super().__init__()
+        self.pairs = objective
+        self.classes = classes
+        self.weight = weight
+
+    def forward(self, head: PairHead, batch: Batch) -> tuple[torch.Tensor, float]:
+        """The weighted sum of both, and of both uninformed losses."""
+        loss, uninformed = self.pairs(head, batch)
+        embeddings = torch.cat([batch.probe, batch.gallery])
+        labels = torch.cat([batch.probe_patients, batch.gallery_patients])
+        return loss + self.weight * self.classes(embeddings, labels), uninformed + self.weight * self.classes.uninformed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -13,8 +13,10 @@ from torch import nn
 
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.lightning_module import Learner, Siamese, validation_auc
+from reidbench.attackers.losses import AdaCos, ArcFace, WithClasses
 from reidbench.attackers.network import NetworkAttacker, summary
 from reidbench.networks.augment import Augmentation
+from reidbench.networks.front import Equalize, front
 from reidbench.networks.history import Training
 from reidbench.networks.samplers import PatientBatches
 from reidbench.networks.siamese import EmbeddingNet
@@ -86,6 +88,18 @@ class SiameseAttacker(NetworkAttacker):
         None, gt=0, lt=1, description="decay a step of a moving average of the weights, less in its first steps"
     )
     precision: Precision = Field("32-true", description="of training")
+    align: bool = Field(
+        False, description="a small network moves images to one pose first, and is trained with the rest"
+    )
+    equalize: Equalize = Field(
+        "none", description="intensities first compared within a part of the image: none, local or clahe"
+    )
+    classes: Literal["none", "adacos", "arcface"] = Field(
+        "none", description="a loss beside the others that takes each train patient for a class: none, adacos, arcface"
+    )
+    class_weight: float = Field(1.0, gt=0, description="weight of that loss")
+    class_margin: float = Field(0.2, ge=0, lt=1.5, description="arcface's angular margin, in radians")
+    class_scale: float = Field(16.0, gt=0, description="arcface's factor on cosines")
     devices: int = Field(
         1, ge=1, description="GPUs, or processes on a CPU, that train together (DDP), each on its share of a batch"
     )
@@ -96,7 +110,7 @@ class SiameseAttacker(NetworkAttacker):
 
     @model_validator(mode="after")
     def _shipped_weights_fit(self) -> SiameseAttacker:
-        shape = {name: getattr(self, name) for name in ("backbone", "dimensions", "grid")}
+        shape = {name: getattr(self, name) for name in ("backbone", "dimensions", "grid", "align", "equalize")}
         defaults = {name: SiameseAttacker.model_fields[name].default for name in shape}
         if self.weights == "phantom" and shape != defaults:
             network = ", ".join(f"{name}={value}" for name, value in defaults.items())
@@ -134,7 +148,7 @@ class SiameseAttacker(NetworkAttacker):
         plan = self._length(len(train.patients), warm=start is not None)
         learner = Learner(
             model,
-            self.objective(),
+            self._objective(train, seed),
             train,
             val,
             batches=self._batches(train, seed),
@@ -169,13 +183,36 @@ class SiameseAttacker(NetworkAttacker):
     def model(self, weights: str) -> Siamese:
         """The network with its head."""
         network = EmbeddingNet(
-            self.backbone, weights=weights, dimensions=self.dimensions, grid=self.grid, dropout=self.dropout
+            self.backbone,
+            weights=weights,
+            dimensions=self.dimensions,
+            grid=self.grid,
+            dropout=self.dropout,
+            front=front(equalize=self.equalize, align=self.align),
         )
         return Siamese(network, self.head(), test_shift=self.test_shift)
 
     def about(self) -> dict[str, str]:
         """What a weights file must say of itself to be read."""
-        return {"attacker": self.name, "backbone": self.backbone, "shape": f"{self.grid}x{self.grid}x{self.dimensions}"}
+        shape = f"{self.grid}x{self.grid}x{self.dimensions}"
+        first = [
+            name for name, on in ((f"equalize={self.equalize}", self.equalize != "none"), ("align", self.align)) if on
+        ]
+        return {"attacker": self.name, "backbone": self.backbone, "shape": ", ".join([shape, *first])}
+
+    def _objective(self, train: Scenario, seed: int) -> nn.Module:
+        objective = self.objective()
+        if self.classes == "none":
+            return objective
+        patients = int(train.patients.max()) + 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "classes"))
+            classes = (
+                AdaCos(patients, self.dimensions)
+                if self.classes == "adacos"
+                else ArcFace(patients, self.dimensions, margin=self.class_margin, scale=self.class_scale)
+            )
+        return WithClasses(objective, classes, self.class_weight)
 
     def _length(self, images: int, *, warm: bool) -> Length:
         epochs, least, most = (

@@ -6,6 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional
 
+from reidbench.networks.degrade import degraded
 from reidbench.networks.precision import in_full
 
 
@@ -27,6 +28,13 @@ class Augmentation(BaseModel):
     contrast: float = Field(0.3, ge=0, le=2, description="log of the factor about mid-grey")
     brightness: float = Field(0.15, ge=0, le=1, description="offset, in units of the [0, 1] range")
     erase: float = Field(0.0, ge=0, le=1, description="chance that a rectangle is painted mid-grey")
+    degrade: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="chance that noise, blur, JPEG 10 to 95 or coarse pixels of a random strength change an image, as "
+        "simple defenses do",
+    )
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Changed copies of (B, 1, H, W) images in [0, 1]; the intensities may leave [0, 1] a little.
@@ -38,6 +46,7 @@ class Augmentation(BaseModel):
             changed = self._pose(images, draw)
             changed = changed.clamp(1e-4, 1) ** torch.exp(draw(self.gamma)) if self.gamma else changed
             changed = (changed - 0.5) * torch.exp(draw(self.contrast)) + 0.5 + draw(self.brightness)
+            changed = degraded(changed, self.degrade, draw.uniform) if self.degrade else changed
             return self._erase(changed, draw) if self.erase else changed
 
     def _pose(self, images: torch.Tensor, draw: _Draw) -> torch.Tensor:
@@ -79,7 +88,11 @@ class _Draw:
 
     def unit(self) -> torch.Tensor:
         """Uniform in [0, 1)."""
-        return torch.rand(self._shape, generator=self._generator, device=self._device)
+        return self.uniform(self._shape)
+
+    def uniform(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Uniform in [0, 1), of any shape."""
+        return torch.rand(shape, generator=self._generator, device=self._device)
 
     def __call__(self, half_width: float) -> torch.Tensor:
         """Uniform in [-half_width, half_width)."""

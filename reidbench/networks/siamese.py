@@ -18,13 +18,22 @@ class EmbeddingNet(nn.Module):
     """A backbone, a ``grid`` × ``grid`` average pooling, and a linear map of the flattened grid to a vector.
 
     Keeping the grid instead of averaging over all of it keeps *where* a structure is: radiographs of a chest are
-    nearly registered, so that place tells patients apart (docs/attackers.md has the figures).
+    nearly registered, so that place tells patients apart (docs/attackers.md has the figures). ``front`` changes images
+    (B, 1, H, W) before the backbone sees them.
     """
 
     def __init__(
-        self, backbone: str, *, weights: str = "random", dimensions: int = 128, grid: int = 8, dropout: float = 0.0
+        self,
+        backbone: str,
+        *,
+        weights: str = "random",
+        dimensions: int = 128,
+        grid: int = 8,
+        dropout: float = 0.0,
+        front: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        self.front = front
         self.backbone = build_backbone(backbone, weights)
         features = self.backbone.channels * grid * grid
         self.head = nn.Sequential(
@@ -37,7 +46,8 @@ class EmbeddingNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) in [0, 1] to (B, dimensions)."""
-        vectors: torch.Tensor = self.head(self.backbone(images))
+        seen = images if self.front is None else self.front(images)
+        vectors: torch.Tensor = self.head(self.backbone(seen))
         return vectors
 
 

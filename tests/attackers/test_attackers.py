@@ -52,12 +52,16 @@ def test_a_short_training_beats_chance_and_an_untrained_network_by_far(attacker_
     assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt"}
 
 
-@pytest.mark.parametrize("average", [None, 0.9])
-def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, tiny, tmp_path, average):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"average": 0.9}, {"classes": "adacos"}, {"classes": "arcface", "align": True, "equalize": "local"}],
+    ids=["plain", "average", "adacos", "arcface"],
+)
+def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, tiny, tmp_path, options):
     images, patients = world.blobs(12, 3, seed=1)
     scenario = world.scenario(images, patients)
     # A memory of an odd length is filled and overwritten in the middle of an epoch.
-    short = {**tiny, "batch_size": 16, "min_steps": 75, "memory": 37, "average": average}
+    short = {**tiny, "batch_size": 16, "min_steps": 75, "memory": 37, **options}
 
     class Killed(Exception):
         pass
@@ -88,6 +92,57 @@ def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, ti
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "resumed.safetensors")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("classes", ["adacos", "arcface"])
+def test_classes_of_patients_change_the_training_and_belong_to_no_weights_file(
+    attacker_class, world, tiny, tmp_path, classes
+):
+    images, patients = world.blobs(12, 3, seed=1)
+    kept = {}
+    for name in ("none", classes):
+        attacker = attacker_class(**{**tiny, "batch_size": 16, "min_steps": 5, "classes": name})
+        before = torch.get_rng_state()
+        attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / name)
+        assert torch.equal(before, torch.get_rng_state())
+        attacker.save(tmp_path / f"{name}.safetensors")
+        kept[name] = load_file(tmp_path / f"{name}.safetensors")
+    assert {key: value.shape for key, value in kept["none"].items()} == {
+        key: value.shape for key, value in kept[classes].items()
+    }
+    assert not torch.equal(kept["none"]["network.head.4.weight"], kept[classes]["network.head.4.weight"])
+    # What was trained with classes is read by an attacker without.
+    attacker_class(**tiny).load(tmp_path / f"{classes}.safetensors", device=CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"classes": "adacos"}, {"classes": "arcface"}, {"align": True}], ids=str)
+def test_classes_and_alignment_learn_too(attacker_class, world, tiny, tmp_path, options):
+    images, patients = world.blobs(60, 4, seed=1)
+    test_images, test_patients = world.blobs(30, 3, seed=2)
+    attacker = attacker_class(**{**tiny, "min_steps": 120, **options})
+    training = attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path)
+    assert training.learned
+    assert auc(attacker, test_images, test_images, test_patients) > 0.85
+
+
+@pytest.mark.parametrize("options", [{"align": True}, {"equalize": "local"}, {"equalize": "clahe"}], ids=str)
+def test_what_stands_in_front_of_the_network_belongs_to_its_file(attacker_class, world, tiny, tmp_path, options):
+    images, patients = world.blobs(8, 3, seed=1)
+    short = {**tiny, "batch_size": 16, "min_steps": 3}
+    attacker = attacker_class(**short, **options)
+    attacker.fit(world.scenario(images, patients), None, seed=0, device=CPU, work_dir=tmp_path / "fit")
+    attacker.save(tmp_path / "w.safetensors")
+    other = attacker_class(**short, **options)
+    other.load(tmp_path / "w.safetensors", device=CPU)
+    assert np.array_equal(other.embed(images, device=CPU), attacker.embed(images, device=CPU))
+    with pytest.raises(ReidbenchError, match="weights of another attacker: shape is"):
+        attacker_class(**short).load(tmp_path / "w.safetensors", device=CPU)
+
+
+def test_the_shipped_weights_have_nothing_in_front(attacker_class):
+    with pytest.raises(ValueError, match="align=False, equalize=none; another network needs weights=random"):
+        attacker_class(weights="phantom", align=True)
 
 
 def test_a_checkpoint_of_other_rounds_is_refused(attacker_class, world, tiny, tmp_path, monkeypatch):

@@ -101,8 +101,28 @@ def test_erasing_paints_one_rectangle_in_about_its_share_of_images():
         assert mask.any(dim=0).sum() <= 17
 
 
+def test_degrading_changes_its_share_of_images_and_leaves_the_rest_to_the_bit():
+    images = torch.rand(1000, 1, 16, 16)
+    changed = draw(images, degrade=0.4)
+    same = (changed == images).flatten(1).all(dim=1)
+    assert same.float().mean() == pytest.approx(0.6, abs=0.06)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+
+
+def test_without_degrading_nothing_is_drawn_for_it():
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    images = torch.rand(6, 1, 24, 24)
+    for generator, chance in zip(generators, (0.0, 1e-9)):
+        Augmentation(erase=0.5, degrade=chance)(images, generator)
+    assert not torch.equal(generators[0].get_state(), generators[1].get_state())
+    plain = torch.Generator().manual_seed(3)
+    Augmentation(erase=0.5)(images, plain)
+    assert torch.equal(plain.get_state(), generators[0].get_state())
+
+
 def test_an_empty_batch_stays_empty():
-    assert Augmentation(erase=0.5)(torch.zeros(0, 1, 8, 8), torch.Generator()).shape == (0, 1, 8, 8)
+    assert Augmentation(erase=0.5, degrade=0.5)(torch.zeros(0, 1, 8, 8), torch.Generator()).shape == (0, 1, 8, 8)
 
 
 def test_moved_copies_repeat_the_border():
