@@ -33,6 +33,25 @@ CHESTXRAY14_LABELS = (
 
 
 @dataclass(frozen=True)
+class Understood:
+    """What was read of a column whose values are words.
+
+    Attributes:
+        column: sex, age or view.
+        known: how many rows have a value.
+        unknown: how many say nothing, or that it is not known.
+        strange: values that were not understood, and of how many rows; they count as unknown.
+        others: what was understood and is none of the cohort's values (``lateral``), and of how many rows.
+    """
+
+    column: str
+    known: int
+    unknown: int
+    strange: dict[str, int]
+    others: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Source:
     """A dataset's table before any pixel is read.
 
@@ -45,12 +64,14 @@ class Source:
         notes: what a person must know of it (left out, moved between splits), a line each.
         whole: the same table for everything the metadata names, where files of some of it are not there; None where
             nothing is missing. Only counts are made from it.
+        understood: of columns whose values are words, what was read and what was not.
     """
 
     frame: pd.DataFrame
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     whole: pd.DataFrame | None = None
+    understood: tuple[Understood, ...] = ()
 
 
 class Dataset(BaseModel, ABC):
@@ -106,7 +127,8 @@ class Cohort:
     Attributes:
         name: the dataset's name.
         frame: one row per image, as in :class:`Source`, train before val before test, with a fresh index 0..N-1 and
-            ``patient`` (int64): patients remapped to 0..P-1, since identifiers above 2**24 collide as float32.
+            ``patient`` (int64): patients remapped to 0..P-1, since identifiers above 2**24 collide as float32. Where
+            images of a patient are copies of one picture, ``picture`` (int64) is equal for these and no others.
         pixels: (N, S, S) uint8, memory-mapped; row i belongs to ``frame`` row i.
         labels: the columns of ``frame`` that are findings.
         revision: SHA-256 over the table and the pixels; two runs compare only where it is equal.

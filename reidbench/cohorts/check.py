@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reidbench.cohorts.base import Cohort, Dataset
+from reidbench.cohorts.base import Cohort, Dataset, Understood
+from reidbench.cohorts.copies import copied_pairs, mark_copies, picture_numbers, same_visit_pairs
 from reidbench.cohorts.load import prepared, read_pixels
 from reidbench.cohorts.pixels.contact_sheet import draw_contact_sheet
 from reidbench.cohorts.table import checked_table, counts
@@ -62,8 +63,11 @@ class CheckReport:
         follow_up: time between first and last image of patients with several: ``unit`` (days or years), ``median``,
             ``longest``; None where the table has no time.
         labels: of each finding, in how many ``images`` it is, and their ``share`` of those where it is known.
+        understood: of columns whose values are words, what was read and what was not.
         unreadable: image names and why.
         duplicates: groups of equal images.
+        copied_pairs: how many genuine pairs are the same picture under two names.
+        same_visit_pairs: how many genuine pairs are of one visit; None where the table says nothing of visits.
         notes: what a person must know, a line each.
     """
 
@@ -74,8 +78,11 @@ class CheckReport:
     images_per_patient: dict[int, int]
     follow_up: dict[str, float | str] | None
     labels: dict[str, dict[str, float | None]]
+    understood: tuple[Understood, ...]
     unreadable: dict[str, str]
     duplicates: tuple[Duplicate, ...]
+    copied_pairs: int
+    same_visit_pairs: int | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +95,18 @@ class CheckReport:
             "official": self.official,
             "images_per_patient": {str(count): patients for count, patients in self.images_per_patient.items()},
             "follow_up": self.follow_up,
+            "copied_pairs": self.copied_pairs,
+            "same_visit_pairs": self.same_visit_pairs,
             "labels": self.labels,
+            "columns": {
+                found.column: {
+                    "known": found.known,
+                    **found.others,
+                    "unknown": found.unknown,
+                    "not_understood": found.strange,
+                }
+                for found in self.understood
+            },
             "unreadable": self.unreadable,
             "duplicates": [
                 {
@@ -125,6 +143,14 @@ class CheckReport:
                 f"follow-up of those: {self.follow_up['median']:g} {unit} at the median, "
                 f"{self.follow_up['longest']:g} {unit} at most"
             )
+        several_pairs = sum(n["positive_pairs"] for n in self.run_splits.values())
+        lines.append(f"genuine pairs that are the same picture: {self.copied_pairs:,} of {several_pairs:,}")
+        if self.same_visit_pairs is not None:
+            lines.append(f"genuine pairs of one visit: {self.same_visit_pairs:,} of {several_pairs:,}")
+        for column in self.understood:
+            strange = "".join(f", {value!r} not understood: {count:,}" for value, count in column.strange.items())
+            others = "".join(f", {count:,} {value}" for value, count in column.others.items())
+            lines.append(f"{column.column}: {column.known:,} known{others}, {column.unknown:,} unknown{strange}")
         for label, found in self.labels.items():
             share = "none known" if found["share"] is None else f"{found['share']:7.2%}"
             lines.append(f"  {label:30}{found['images']:10,} {share}")
@@ -160,6 +186,8 @@ def check_dataset(
     whole = own if given.whole is None else checked_table(given.whole, given.labels, dataset.name)
     source = prepared(given, dataset.name)
     cohort, unreadable = read_pixels(dataset, source, size=size, cache=cache, workers=workers, progress=progress)
+    cohort = mark_copies(cohort, dataset)
+    pictures = picture_numbers(cohort.frame["patient"].to_numpy(dtype=np.int64), cohort.pixels)
     return CheckReport(
         cohort=cohort,
         splits=counts(own),
@@ -168,8 +196,11 @@ def check_dataset(
         images_per_patient=_images_per_patient(cohort.frame),
         follow_up=_follow_up(cohort.frame),
         labels={label: _prevalence(cohort.frame[label]) for label in cohort.labels},
+        understood=given.understood,
         unreadable=unreadable,
         duplicates=tuple(find_duplicates(cohort)),
+        copied_pairs=copied_pairs(pictures),
+        same_visit_pairs=same_visit_pairs(cohort.frame),
         notes=cohort.notes,
     )
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from reidbench.cohorts.base import Cohort, Dataset, Source, remap
+from reidbench.cohorts.copies import mark_copies
 from reidbench.cohorts.pixels.store import open_store
 from reidbench.cohorts.splits import with_validation
-from reidbench.cohorts.table import by_split, checked_table, table_digest
+from reidbench.cohorts.table import by_split, checked_table, doubtful_patients, table_digest
 from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress
 
@@ -28,7 +29,8 @@ def load_cohort(
     """Loads a dataset, decoding its images the first time.
 
     Images that cannot be read are left out and named in a note. Where the dataset has no validation part, one is taken
-    from its train patients, and a note says so.
+    from its train patients, and a note says so. Where images of a patient are the same picture under several names, a
+    note counts these pairs, and the column ``picture`` keeps them out of pairs and rankings (``copies=keep``: not).
 
     Args:
         dataset: where the images come from.
@@ -49,7 +51,7 @@ def load_cohort(
             f"{dataset.name}: {len(unreadable):,} of {len(source.frame):,} images cannot be read: "
             f"{_some(unreadable)}; without --strict they are left out"
         )
-    return cohort
+    return mark_copies(cohort, dataset)
 
 
 def prepared(source: Source, name: str) -> Source:
@@ -62,8 +64,10 @@ def prepared(source: Source, name: str) -> Source:
     Raises:
         ReidbenchError: the table breaks its contract.
     """
-    frame, note = with_validation(checked_table(source.frame, source.labels, name))
-    return replace(source, frame=by_split(frame), notes=(*source.notes, *([note] if note else [])))
+    checked = checked_table(source.frame, source.labels, name)
+    frame, note = with_validation(checked)
+    notes = (*source.notes, *doubtful_patients(checked), *([note] if note else []))
+    return replace(source, frame=by_split(frame), notes=notes)
 
 
 def read_pixels(

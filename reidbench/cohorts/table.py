@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,11 @@ from reidbench.errors import ReidbenchError
 REQUIRED = ("image_id", "patient_id", "split")
 _VALUES = {"sex": ("M", "F"), "view": ("PA", "AP")}
 _NUMBERS = ("age", "follow_up", "days", "years")
+
+_NAMED = 3
+_POINT_ZERO, _ZEROS = re.compile(r"\.0+$"), re.compile(r"(?<!\d)0+(?=\d)")
+# Of fewer images most may well be of one patient.
+_MANY = 6
 
 # Where a file lies on this machine is no property of the cohort; `patient` is made from `patient_id`.
 _LEFT_OUT_OF_DIGEST = ("path", "patient")
@@ -59,6 +65,43 @@ def checked_table(frame: pd.DataFrame, labels: tuple[str, ...], name: str) -> pd
             _require_values(frame, column, (0.0, 1.0), name)
     require_disjoint(frame, name)
     return by_split(frame)
+
+
+def doubtful_patients(frame: pd.DataFrame) -> list[str]:
+    """Notes on identifiers that may be wrong: one patient under two, or several patients under one.
+
+    Two identifiers that differ only in case, in zeros before a number or in a ``.0`` are often one patient whose images
+    then lie in several splits. One that holds both sexes, or most of the images, is often a word for nobody.
+    """
+    notes = []
+    people = frame["patient_id"].drop_duplicates()
+    if not pd.api.types.is_numeric_dtype(people):
+        text = people.astype(str)
+        plain = text.map(_plain)
+        alike = text[plain.duplicated(keep=False)].groupby(plain).agg(list)
+        if len(alike):
+            named = _few([" and ".join(map(repr, sorted(names)[:3])) for names in alike])
+            notes.append(
+                f"{len(alike):,} patients may have several identifiers, which differ only in case, zeros or .0: {named}"
+            )
+    if "sex" in frame.columns:
+        both = frame.groupby("patient_id", sort=False)["sex"].nunique()
+        both = both[both > 1]
+        if len(both):
+            notes.append(f"{len(both):,} patients have images of both sexes: {_few([repr(p) for p in both.index])}")
+    sizes = frame["patient_id"].value_counts()
+    if len(frame) >= _MANY and len(sizes) > 2 and sizes.iloc[0] * 2 > len(frame):
+        notes.append(f"patient {sizes.index[0]!r} has {sizes.iloc[0]:,} of {len(frame):,} images: is it a patient?")
+    return notes
+
+
+def _plain(identifier: str) -> str:
+    """An identifier without what people write in one place and leave away in another."""
+    return _ZEROS.sub("", _POINT_ZERO.sub("", identifier.casefold()))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def by_split(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from reidbench import __version__
 from reidbench.attackers.base import Attacker
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.cohorts.pairing.listed import read_pair_list
-from reidbench.cohorts.pairing.pairs import Pairs, build_pairs
+from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, pictures_of
 from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
@@ -187,6 +187,7 @@ class Experiment:
             validation_same=np.empty(0, np.bool_) if self.validation_pairs is None else self.validation_pairs.same,
             findings=_findings(self.parts["test"]),
             labels=tuple(self.parts["test"].labels),
+            pictures=pictures_of(self.parts["test"].frame),
         )
 
     def record(self, **found: Any) -> Record:
@@ -279,7 +280,7 @@ class Experiment:
             )
             judged = self._memo(judge, f"pairs, {negatives}", scores, probabilities, *(validation or ()))
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
-        ranks = figures.rank_images(links.block, self.patients["test"])
+        ranks = figures.rank_images(links.block, self.patients["test"], pictures_of(self.parts["test"].frame))
         kept.keep_ranks(attack_key(*where), ranks)
         found = [getattr(ranks, name) for name in ("average_precision", *RANKS)]
         ranked = self._memo(partial(figures.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)

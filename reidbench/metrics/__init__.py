@@ -31,7 +31,7 @@ from reidbench.metrics.multilabel import (
     bootstrap_macro_auc_patients,
     label_aucs,
 )
-from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_retrieval, rank_queries
+from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_of, chance_retrieval, rank_queries
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
 from reidbench.metrics.roc_points import RocPoints, bootstrap_roc_patients, roc_points, roc_rates
 from reidbench.metrics.similarity import euclidean_scores
@@ -74,6 +74,7 @@ __all__ = [
     "bootstrap_membership",
     "bootstrap_roc_patients",
     "bootstrap_verification_patients",
+    "chance_of",
     "chance_retrieval",
     "effective_number",
     "epsilon_lower_bound",

@@ -9,7 +9,7 @@ itself is excluded by its identifier, never as "the nearest". Tied scores count 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class QueryRanks:
     Attributes:
         patients: the queries' patients, as given (Q,).
         relevant: R, the number of the patient's other images in the gallery (Q,).
-        candidates: gallery images other than the query itself (Q,).
+        candidates: gallery images other than the query itself and copies of it (Q,).
         average_precision: AP@R, in [0, 1].
         r_precision: R-Precision, in [0, 1].
         precision_at_1: 1 if the first image is the patient's; its probability under ties.
@@ -72,10 +72,17 @@ class _Task:
     first: Indices  # where in by_patient a patient begins
     images: Indices  # gallery images a patient has
     gallery: int
+    query_picture: Indices | None = None  # equal where two images of a patient are copies of one picture
+    gallery_picture: Indices | None = None
 
     @classmethod
     def of(
-        cls, query_patients: ArrayLike, gallery_patients: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike
+        cls,
+        query_patients: ArrayLike,
+        gallery_patients: ArrayLike,
+        query_ids: ArrayLike,
+        gallery_ids: ArrayLike,
+        pictures: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> _Task:
         (query_patient, gallery_patient), patients = codes(query_patients, gallery_patients)
         (query_id, gallery_id), identifiers = codes(query_ids, gallery_ids)
@@ -97,31 +104,60 @@ class _Task:
             first=np.cumsum(images) - images,
             images=images,
             gallery=len(gallery_id),
+            **cls._pictures(query_patient, gallery_patient, own, pictures),
         )
+
+    @staticmethod
+    def _pictures(
+        query_patient: Indices, gallery_patient: Indices, own: Indices, pictures: tuple[ArrayLike, ArrayLike] | None
+    ) -> dict[str, Indices]:
+        if pictures is None:
+            return {}
+        (of_query, of_gallery), _ = codes(*pictures)
+        if len(of_query) != len(query_patient) or len(of_gallery) != len(gallery_patient):
+            raise ValueError("every query and every gallery image needs one picture")
+        if (of_gallery[own[own >= 0]] != of_query[own >= 0]).any():
+            raise ValueError("an image has one picture as a query and another in the gallery")
+        # Of two patients with one picture neither is left out: that would hide an error of the table.
+        stacked = np.column_stack([np.r_[query_patient, gallery_patient], np.r_[of_query, of_gallery]])
+        both = np.unique(stacked, axis=0, return_inverse=True)[1].reshape(-1).astype(np.intp)
+        return {"query_picture": both[: len(of_query)], "gallery_picture": both[len(of_query) :]}
 
     @property
     def queries(self) -> int:
         return len(self.query_patient)
 
-    def relevant(self) -> Indices:
-        return self.images[self.query_patient] - (self.own >= 0)
+    def left_out(self) -> Indices:
+        """How many gallery images each query is not compared with: itself, and copies of it (Q,)."""
+        if self.query_picture is None or self.gallery_picture is None:
+            return (self.own >= 0).astype(np.intp)
+        size = max(self.query_picture.max(initial=-1), self.gallery_picture.max(initial=-1)) + 1
+        return np.bincount(self.gallery_picture, minlength=size)[self.query_picture]
 
-    def relevant_images(self, start: int, stop: int) -> tuple[Indices, Indices]:
-        """Row within the block and gallery column of every relevant image of queries start..stop-1, row by row."""
+    def relevant(self) -> Indices:
+        return self.images[self.query_patient] - self.left_out()
+
+    def relevant_images(self, start: int, stop: int) -> tuple[tuple[Indices, Indices], tuple[Indices, Indices]]:
+        """Of queries start..stop-1, row within the block and gallery column: of every relevant image, row by row, and
+        of every image that the query is not compared with.
+        """
         patient = self.query_patient[start:stop]
         counts = self.images[patient]
         rows = np.repeat(np.arange(stop - start), counts)
         within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         columns = self.by_patient[np.repeat(self.first[patient], counts) + within]
-        other = columns != self.own[start:stop][rows]
-        return rows[other], columns[other]
+        if self.query_picture is None or self.gallery_picture is None:
+            other = columns != self.own[start:stop][rows]
+        else:
+            other = self.gallery_picture[columns] != self.query_picture[start:stop][rows]
+        return (rows[other], columns[other]), (rows[~other], columns[~other])
 
     def ranks(self, groups: TieGroups) -> QueryRanks:
         figures = expected(groups, self.relevant())
         return QueryRanks(
             patients=self.patients,
             relevant=self.relevant(),
-            candidates=self.gallery - (self.own >= 0).astype(np.intp),
+            candidates=self.gallery - self.left_out(),
             average_precision=figures.average_precision,
             r_precision=figures.r_precision,
             precision_at_1=figures.precision_at_1,
@@ -137,6 +173,7 @@ def rank_queries(
     query_ids: ArrayLike,
     gallery_ids: ArrayLike,
     block: int | None = None,
+    pictures: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> QueryRanks:
     """Ranks the gallery for every query, block by block.
 
@@ -149,12 +186,15 @@ def rank_queries(
         query_ids: image identifiers (Q,).
         gallery_ids: image identifiers (G,), none twice; a query's own image is excluded from its ranking.
         block: queries at a time; by default as many as make four million scores.
+        pictures: a number or text for every query (Q,) and every gallery image (G,), equal where two images of one
+            patient are the same picture under two names. Copies of a query are excluded from its ranking as it is
+            itself: to find them is no recognition.
 
     Raises:
         ValueError: lengths differ, identifiers repeat in the gallery or contradict the patients, a block has a wrong
             shape or holds a score that is not finite.
     """
-    task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids)
+    task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids, pictures)
     rows_at_once = block if block is not None else max(1, BLOCK_SCORES // max(1, task.gallery))
     if rows_at_once < 1:
         raise ValueError(f"block must be at least 1, not {rows_at_once}")
@@ -185,8 +225,28 @@ def chance_retrieval(
     task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids)
     asked = np.flatnonzero(task.relevant())
     nothing = np.zeros(len(asked), dtype=np.intp)
-    everything = task.gallery - (task.own[asked] >= 0)
+    everything = task.gallery - task.left_out()[asked]
     return task.ranks(TieGroups(asked, nothing, everything, task.relevant()[asked], nothing))
+
+
+def chance_of(ranks: QueryRanks) -> QueryRanks:
+    """What a constant score finds for the same queries in the same galleries, as :func:`chance_retrieval` does.
+
+    Args:
+        ranks: of which only ``patients``, ``relevant`` and ``candidates`` are used.
+    """
+    asked = np.flatnonzero(ranks.asked)
+    nothing = np.zeros(len(asked), dtype=np.intp)
+    groups = TieGroups(asked, nothing, ranks.candidates[asked], ranks.relevant[asked], nothing)
+    figures = expected(groups, ranks.relevant)
+    return replace(
+        ranks,
+        average_precision=figures.average_precision,
+        r_precision=figures.r_precision,
+        precision_at_1=figures.precision_at_1,
+        best_rank=figures.best_rank,
+        mean_rank=figures.mean_rank,
+    )
 
 
 def _rank_block(
@@ -197,15 +257,13 @@ def _rank_block(
     ordered = np.array(scores, dtype=np.float32 if np.asarray(scores).dtype == np.float32 else np.float64)
     if ordered.shape != (stop - start, task.gallery):
         raise ValueError(f"score_block gave shape {ordered.shape}, expected {(stop - start, task.gallery)}")
-    # Infinite scores have a place in the order, but -inf is taken: it puts the query itself last, behind every other.
+    # Infinite scores have a place in the order, but -inf is taken: it puts the query itself, and its copies, last.
     # NaN comes through both extremes; asking every score costs more than sorting them does.
     if ordered.size and not np.isfinite([ordered.min(), ordered.max()]).all():
         raise ValueError(f"scores of queries {start}..{stop - 1} are not all finite")
-    rows, columns = task.relevant_images(start, stop)
+    (rows, columns), left_out = task.relevant_images(start, stop)
     values = ordered[rows, columns]
-    own = task.own[start:stop]
-    present = np.flatnonzero(own >= 0)
-    ordered[present, own[present]] = -np.inf
+    ordered[left_out] = -np.inf
     bounds = np.searchsorted(rows, np.arange(stop - start + 1))
     above, not_below = np.empty(len(rows), dtype=np.intp), np.empty(len(rows), dtype=np.intp)
 

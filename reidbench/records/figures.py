@@ -91,15 +91,20 @@ def verification(
     )
 
 
-def rank_images(score_block: Callable[[slice], Scores], patients: NDArray[np.int64]) -> metrics.QueryRanks:
+def rank_images(
+    score_block: Callable[[slice], Scores], patients: NDArray[np.int64], pictures: NDArray[np.int64] | None = None
+) -> metrics.QueryRanks:
     """Ranks all images for every image, which asks for its patient's other images.
 
     Args:
         score_block: rows of the (N, N) matrix of scores, probes by gallery; higher = more alike.
         patients: (N,) each image's patient; probe i and gallery i are versions of one image, which is excluded.
+        pictures: (N,) equal where two images of a patient are the same picture, which is excluded too; None where no
+            image has a copy.
     """
     images = np.arange(len(patients))
-    return metrics.rank_queries(score_block, patients, patients, images, images)
+    both = None if pictures is None else (pictures, pictures)
+    return metrics.rank_queries(score_block, patients, patients, images, images, pictures=both)
 
 
 def retrieval(ranks: metrics.QueryRanks, *, runs: int) -> schema.RetrievalMetrics:
@@ -109,9 +114,7 @@ def retrieval(ranks: metrics.QueryRanks, *, runs: int) -> schema.RetrievalMetric
         ranks: what each of the N images found among the others.
         runs: bootstrap resamplings.
     """
-    patients, images = ranks.patients, np.arange(len(ranks.patients))
-    guessed = metrics.chance_retrieval(patients, patients, images, images)
-    return judge_ranks(ranks, guessed, runs=runs)
+    return judge_ranks(ranks, metrics.chance_of(ranks), runs=runs)
 
 
 def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs: int) -> schema.RetrievalMetrics:

@@ -39,6 +39,8 @@ class RunScores:
         findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown.
         labels: the names of the L findings.
         predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images.
+        pictures: (N,) equal where two test images of a patient are the same picture, whose pair is left out; None where
+            none is.
 
     Files that older versions wrote lack what stands below AP@R here, which is then empty.
     """
@@ -54,6 +56,7 @@ class RunScores:
     findings: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int8))
     labels: tuple[str, ...] = ()
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    pictures: NDArray[np.int64] | None = None
 
     @property
     def truth(self) -> NDArray[np.float64]:
@@ -69,12 +72,14 @@ class RunScores:
         """What the probes of an attack found, in single precision; None if it was not kept."""
         if attack not in self.ranks:
             return None
+        # An image is compared with neither itself nor its copies.
+        left_out = 1 if self.pictures is None else np.bincount(self.pictures)[self.pictures]
         images = np.bincount(self.patients)
         rows = dict(zip(RANKS, self.ranks[attack].astype(np.float64)))
         return QueryRanks(
             patients=self.patients,
-            relevant=(images[self.patients] - 1).astype(np.intp),
-            candidates=np.full(len(self.patients), len(self.patients) - 1, dtype=np.intp),
+            relevant=(images[self.patients] - left_out).astype(np.intp),
+            candidates=np.zeros(len(self.patients), dtype=np.intp) + len(self.patients) - left_out,
             average_precision=self.average_precision[attack].astype(np.float64),
             **rows,
         )
@@ -92,6 +97,8 @@ class RunScores:
         arrays["validation_same"] = self.validation_same
         arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
         arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
+        if self.pictures is not None:
+            arrays["pictures"] = self.pictures.astype(np.int32)
         for name, value in list(arrays.items()):
             if value.dtype == np.float32 and (packed := pack(value)) is not None:
                 arrays[name], arrays[f"{ENDS} {name}"] = packed
@@ -142,6 +149,7 @@ def read_scores(path: Path, sha256: str) -> RunScores:
             validation=grouped["validation"],
             validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
             predictions=grouped["predictions"],
+            pictures=stored["pictures"].astype(np.int64) if "pictures" in stored.files else None,
             **(
                 {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}
                 if "findings" in stored.files

@@ -14,6 +14,7 @@ from reidbench import metrics
 from reidbench.choosing import dataset_options
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.cohorts.splits import VALIDATION_SHARE, by_patient
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
@@ -128,9 +129,9 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
     linked = [experiment.make_links(template, ONLY[0], experiment.originals) for template in settings.attackers]
     fused = Fused.of(linked)
     together: list[Links] = [*linked, *([fused] if fused else [])]
-    ranks = {links.name: rank_images(links.block, patients) for links in together}
-    images = np.arange(len(patients))
-    guessed = metrics.chance_retrieval(patients, patients, images, images)
+    pictures = pictures_of(experiment.parts["test"].frame)
+    ranks = {links.name: rank_images(links.block, patients, pictures) for links in together}
+    guessed = metrics.chance_of(next(iter(ranks.values())))
     return _Judged(name, experiment.parts["test"].frame, record, ranks, guessed)
 
 
@@ -164,7 +165,7 @@ def _table(judged: Sequence[_Judged], names: Sequence[str], strongest: str) -> p
         grouped = fold.frame.groupby("patient", sort=True)
         table = pd.DataFrame({"judged_in": fold.name, "patient_id": grouped["patient_id"].first()})
         table["images"] = grouped.size()
-        table["gallery"] = len(fold.frame) - 1
+        table["gallery"] = pd.Series(fold.guessed.candidates).groupby(fold.guessed.patients).min()
         table["attacker"] = strongest
         for prefix, attacker in [("", strongest), *((f"{name}.", name) for name in names)]:
             risk = metrics.patient_risk(fold.ranks[attacker])

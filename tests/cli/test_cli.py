@@ -123,7 +123,7 @@ def test_a_claim_that_is_none_is_refused_before_any_training(refused, tmp_path, 
 
 def _folder(tmp_path, rows):
     for number in range(len(rows)):
-        Image.new("L", (20, 20), number * 20 % 256).save(tmp_path / f"{number}.png")
+        Image.linear_gradient("L").rotate(number * 15).save(tmp_path / f"{number}.png")
     pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
 
 

@@ -66,7 +66,8 @@ def test_report(tmp_path: Path, dataset: Folder) -> None:
             "across_splits": True,
         }
     ]
-    assert len(found["notes"]) == 2
+    assert len(found["notes"]) == 3
+    assert (found["copied_pairs"], found["same_visit_pairs"]) == (1, 0)
 
 
 def test_report_for_a_person(tmp_path: Path, dataset: Folder) -> None:
@@ -84,7 +85,7 @@ def test_report_for_a_person(tmp_path: Path, dataset: Folder) -> None:
     assert "  Mass                                   1  25.00%" in lines
     assert "unreadable: d.png: not an image file" in lines
     assert "the same pixels: a.png, a_again.png, a_stranger.png; under the patients p1, p3; in train and test" in lines
-    assert sum(line.startswith("note: ") for line in lines) == 2
+    assert sum(line.startswith("note: ") for line in lines) == 3
 
 
 def test_duplicates_of_one_patient_are_no_leak() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.pairs import Pairs, pictures_of
 from reidbench.errors import ReidbenchError
 
 _LABELS = {"1": True, "0": False, "1.0": True, "0.0": False}
@@ -18,14 +18,15 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     """Reads pairs of images of a table from a file: name, tab, name, tab, 1 (same patient) or 0, one pair per line.
 
     The pairs keep the order of the file. Those with a name that the table lacks, and those whose label contradicts the
-    table's patients, are left out and counted in a note.
+    table's patients, are left out and counted in a note, as are genuine pairs that are one picture under two names.
 
     Args:
         path: the file.
         frame: the table, with ``image_id`` and ``patient``.
 
     Raises:
-        ReidbenchError: the file is missing, a line is no pair, or no pair or no genuine pair is left.
+        ReidbenchError: the file is missing, a line is no pair or names one image twice, or no pair or no genuine pair
+            is left.
     """
     a_names, b_names, same = _read(path)
     rows = pd.Index(frame["image_id"])
@@ -46,6 +47,10 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     if not right.all():
         notes.append(f"{path.name}: {int((~right).sum()):,} labels contradict the table's patients; left out")
         a, b, same = a[right], b[right], same[right]
+    pictures = pictures_of(frame)
+    if pictures is not None and (copies := same & (pictures[a] == pictures[b])).any():
+        notes.append(f"{path.name}: {int(copies.sum()):,} genuine pairs are the same picture under two names; left out")
+        a, b, same = a[~copies], b[~copies], same[~copies]
     if not same.any():
         raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {int(known.sum()):,} pairs")
     return Pairs(a, b, same, tuple(notes))
@@ -64,6 +69,8 @@ def _read(path: Path) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray
     for number, parts in enumerate(fields, start=1):
         if len(parts) != 3 or parts[2].strip() not in _LABELS:
             raise ReidbenchError(f"{path}, line {number}: want two image names and 1 or 0, separated by tabs")
+        if parts[0].strip() == parts[1].strip():
+            raise ReidbenchError(f"{path}, line {number}: {parts[0]!r} is paired with itself; a pair is of two images")
     a, b, labels = zip(*fields)
     same = [_LABELS[label.strip()] for label in labels]
     return np.array(a, dtype=object), np.array(b, dtype=object), np.array(same, dtype=bool)

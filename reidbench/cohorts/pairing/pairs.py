@@ -62,10 +62,12 @@ def build_pairs(
     is whether two images are alike, in whatever way: as patients with many images may be among themselves.
 
     Genuine pairs that find none to exchange with are left out: what a patient has above half of all pairs (of a cell's,
-    where they are matched), and in cells of few pairs what would make an impostor pair twice, which none does.
+    where they are matched), and in cells of few pairs what would make an impostor pair twice, which none does. Two
+    images of a patient that are the same picture make no genuine pair: to link them is no recognition.
 
     Args:
-        frame: the table of one split: ``patient``, and for matched negatives some of ``sex``, ``age``, ``view``.
+        frame: the table of one split: ``patient``, for matched negatives some of ``sex``, ``age``, ``view``, and
+            ``picture`` where some images of a patient are copies (equal numbers).
         negatives: how impostors are drawn.
         seed: decides all draws.
         max_pairs: at most so many pairs, genuine and impostors together.
@@ -78,8 +80,9 @@ def build_pairs(
     _check_caps(max_pairs, max_per_patient)
     rng = np.random.default_rng([seed, len(frame)])
     patients = frame["patient"].to_numpy(dtype=np.int64)
-    check_linkable(patients)
-    a, b = _genuine(patients, None if max_pairs is None else max_pairs // 2, max_per_patient, rng)
+    pictures = pictures_of(frame)
+    check_linkable(patients, pictures)
+    a, b = _genuine(patients, pictures, None if max_pairs is None else max_pairs // 2, max_per_patient, rng)
     a, b = _turned(a, b, rng.random(len(a)) < 0.5)
     if negatives == "matched":
         matching = Matching(frame)
@@ -105,15 +108,29 @@ def build_pairs(
     return Pairs(a[order], b[order], same[order], notes, kept if negatives == "matched" else None)
 
 
-def check_linkable(patients: Rows) -> None:
+def pictures_of(frame: pd.DataFrame) -> Rows | None:
+    """(N,) numbers, equal where two images of a patient are the same picture; None where no image has a copy."""
+    if "picture" not in frame or not frame["picture"].duplicated().any():
+        return None
+    return frame["picture"].to_numpy(dtype=np.int64)
+
+
+def check_linkable(patients: Rows, pictures: Rows | None = None) -> None:
     """Raises ReidbenchError where pairs of these images, (N,) their patients, cannot be told apart: none is genuine, or
-    only one patient's are.
+    only one patient's are. Images with one number in ``pictures``, (N,), are copies, which make no pair.
     """
-    several = np.count_nonzero(np.unique(patients, return_counts=True)[1] > 1)
+    different = patients if pictures is None else patients[np.unique(pictures, return_index=True)[1]]
+    several = np.count_nonzero(np.unique(different, return_counts=True)[1] > 1)
     if several == 0:
+        people = len(np.unique(patients))
+        if len(different) < len(patients):
+            raise ReidbenchError(
+                f"no genuine pair: each of the {people:,} patients here has one picture, some under several names "
+                f"({len(patients) - len(different):,} copies), so nothing can be linked; copies=keep takes copies for "
+                "images"
+            )
         raise ReidbenchError(
-            f"no genuine pair: none of the {len(np.unique(patients)):,} patients here has two images, so nothing can "
-            "be linked"
+            f"no genuine pair: none of the {people:,} patients here has two images, so nothing can be linked"
         )
     if several == 1:
         raise ReidbenchError(
@@ -146,7 +163,9 @@ def _check_caps(max_pairs: int | None, max_per_patient: int | None) -> None:
         raise ReidbenchError(f"max_per_patient {max_per_patient} leaves no genuine pair; it must be at least 1")
 
 
-def _genuine(patients: Rows, most: int | None, per_patient: int | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def _genuine(
+    patients: Rows, pictures: Rows | None, most: int | None, per_patient: int | None, rng: np.random.Generator
+) -> tuple[Rows, Rows]:
     """Genuine pairs, all or a uniform draw.
 
     Images are sorted by patient; an image that is number r of its patient makes r pairs with those before it. Pairs are
@@ -159,16 +178,23 @@ def _genuine(patients: Rows, most: int | None, per_patient: int | None, rng: np.
     rank = np.arange(len(order)) - np.repeat(first, sizes)
     ends = np.cumsum(rank)
     total = int(ends[-1]) if len(ends) else 0
-    if per_patient is not None:
-        pairs_of = sizes * (sizes - 1) // 2
-        numbers = _capped(pairs_of, per_patient, rng)
-    else:
-        numbers = np.arange(total)
+
+    def rows(numbers: Rows) -> tuple[Rows, Rows]:
+        later = np.searchsorted(ends, numbers, side="right")
+        earlier = later - rank[later] + (numbers - (ends[later] - rank[later]))
+        return order[earlier], order[later]
+
+    pairs_of = sizes * (sizes - 1) // 2
+    allowed = None
+    if pictures is not None:
+        one, other = rows(np.arange(total))
+        allowed = np.flatnonzero(pictures[one] != pictures[other])
+        pairs_of = np.bincount(np.repeat(np.arange(len(sizes)), pairs_of)[allowed], minlength=len(sizes))
+        total = len(allowed)
+    numbers = np.arange(total) if per_patient is None else _capped(pairs_of, per_patient, rng)
     if most is not None and most < len(numbers):
         numbers = numbers[np.sort(rng.choice(len(numbers), most, replace=False, shuffle=False))]
-    later = np.searchsorted(ends, numbers, side="right")
-    earlier = later - rank[later] + (numbers - (ends[later] - rank[later]))
-    return order[earlier], order[later]
+    return rows(numbers if allowed is None else allowed[numbers])
 
 
 def _capped(pairs_of: Rows, cap: int, rng: np.random.Generator) -> Rows:

@@ -2,26 +2,42 @@
 
 Colour becomes luma (ITU-R 601). Transparency is laid over black, the colour of air in an X-ray. Eight-bit files keep
 their values. Deeper ones (16-bit, integer, float) say nowhere which of their values is black or white, so each image's
-own lowest and highest become 0 and 255. The image is then squashed to a square with an antialiased triangle filter:
-an aspect ratio or a padded border would identify a source, which is no biometric attack.
+own lowest and highest become 0 and 255; a TIFF in which white is zero is inverted. The image is then squashed to a
+square with an antialiased triangle filter: an aspect ratio or a padded border would identify a source, which is no
+biometric attack.
 """
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import OPEN_INFO
 
-from reidbench.cohorts.pixels.intensity import stretch
+from reidbench.cohorts.pixels.intensity import stretched
 from reidbench.errors import ReidbenchError, UnreadableImage
 from reidbench.images import round_grey
 
 #: Part of a store's key: to be raised with any change of what the functions here return.
-VERSION = 1
+VERSION = 2
 
+# TIFF's tags, and what they say.
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 254, 258, 262, 339
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
+# Pixels that are converted at once: an image of 169 million took 6.7 GB.
+_STRIP = 2**24
 _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def _read_inverted_depths() -> None:
+    """Has Pillow open a TIFF in which white is zero wherever it opens one in which black is: it knows few of them."""
+    for (order, photometric, *rest), modes in list(OPEN_INFO.items()):
+        if photometric == _BLACK_IS_ZERO and modes[0] in ("L", *_DEEP):
+            OPEN_INFO.setdefault((order, _WHITE_IS_ZERO, *rest), modes)
 
 
 def decode(path: Path, image_id: str, size: int) -> NDArray[np.uint8]:
@@ -54,9 +70,17 @@ def decode(path: Path, image_id: str, size: int) -> NDArray[np.uint8]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's mark behind its preamble."""
+    """Whether a file has DICOM's mark behind its preamble, or begins with DICOM's first elements without one."""
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(132)
+    if head[128:] == b"DICM":
+        return True
+    # Group 2 or 8 with a low element, little endian, then a value representation or an even, short length.
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    if len(head) < 16 or group not in (2, 8) or element > 0x0100:
+        return False
+    length = int.from_bytes(head[4:8], "little")
+    return (head[4:6].isalpha() and head[4:6].isupper()) or (length % 2 == 0 and length < 0x200)
 
 
 def squash(grey: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -69,22 +93,80 @@ def squash(grey: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def _open(path: Path) -> Image.Image:
-    with Image.open(path) as file:
-        file.load()
-        image: Image.Image = file
-        if "exif" in image.info:
-            image = ImageOps.exif_transpose(image)
-        if image.mode in _DEEP:
-            return Image.fromarray(stretch(np.asarray(image)))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
-        elif image.mode == "P":
-            image = image.convert("RGB")
-        return image.convert("L")
+    with warnings.catch_warnings():
+        # What is too large is refused; the rest is read in strips.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as file:
+            frames = _frames(file)
+            if frames > 1:
+                raise ValueError(f"it holds {frames} frames or pages, not one image")
+            # TIFF's tags are of the file, and gone once the image is turned.
+            tags = dict(getattr(file, "tag_v2", {}))
+            file.load()
+            image = ImageOps.exif_transpose(file)
+            values = _deep(image, tags)
+            if values is not None:
+                grey = stretched(values, most=_STRIP)
+                return Image.fromarray(255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey)
+            return _luma(image)
+
+
+def _frames(file: Image.Image) -> int:
+    """How many images a file holds; smaller versions and a camera's previews of one don't count."""
+    count = getattr(file, "n_frames", 1)
+    if count == 1 or file.format == "MPO":
+        return 1
+    if file.format != "TIFF":
+        return int(count)
+    whole = 0
+    for number in range(count):
+        file.seek(number)
+        whole += not int(file.tag_v2.get(_SUBFILE, 0)) & 1  # type: ignore[attr-defined]
+    file.seek(0)
+    return whole
+
+
+def _deep(image: Image.Image, tags: dict[int, Any]) -> NDArray[Any] | None:
+    """The values of an image that has more than eight bits, or signs; None for others."""
+    kind = tags.get(_SAMPLE_FORMAT, (1,))
+    kind = kind[0] if isinstance(kind, tuple) else kind
+    bits = tags.get(_BITS, (8,))
+    bits = bits[0] if isinstance(bits, tuple) else bits
+    if image.mode in _DEEP:
+        values = np.asarray(image)
+        # Pillow reads 32 bits as signed.
+        return values.view(np.uint32) if (image.mode, kind, bits) == ("I", 1, 32) else values
+    if image.mode == "L" and tags and (kind, bits) == (2, 8):
+        return np.asarray(image).view(np.int8)
+    return None
+
+
+def _luma(image: Image.Image) -> Image.Image:
+    """An eight-bit image of any colours as grey, strip by strip: copies of a large one would fill the memory."""
+    if image.mode == "L" and not image.has_transparency_data:
+        return image
+    height = max(1, _STRIP // max(1, image.width))
+    if height >= image.height:
+        return _luma_of(image)
+    grey = Image.new("L", image.size)
+    for top in range(0, image.height, height):
+        grey.paste(_luma_of(image.crop((0, top, image.width, min(top + height, image.height)))), (0, top))
+    return grey
+
+
+def _luma_of(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    return image.convert("L")
 
 
 def _reason(error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     # Pillow puts the whole path into its message; the image is named already.
     return "not an image file" if "cannot identify image file" in text else text[:120]
+
+
+_read_inverted_depths()

@@ -16,6 +16,8 @@ from reidbench.errors import ReidbenchError
 if TYPE_CHECKING:
     from pydicom import Dataset as Header
 
+# The largest detectors have 20 million.
+_LARGEST = 100_000_000
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -25,7 +27,8 @@ def read_header(path: Path) -> Header:
     Raises:
         ReidbenchError: pydicom is not installed.
     """
-    header: Header = _pydicom().dcmread(path, stop_before_pixels=True)
+    # force: some archives leave the preamble away; whether it is DICOM was looked at before.
+    header: Header = _pydicom().dcmread(path, stop_before_pixels=True, force=True)
     return header
 
 
@@ -41,10 +44,14 @@ def read_dicom(path: Path) -> NDArray[np.float32]:
         ValueError, AttributeError: the file is not one grey or colour image.
     """
     pydicom = _pydicom()
-    header = pydicom.dcmread(path)
+    header = pydicom.dcmread(path, force=True)
     frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
         raise ValueError(f"it holds {frames} frames, not one image")
+    pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+    if pixels > _LARGEST:
+        raise ValueError(f"it has {pixels / 1e6:,.0f} million pixels; at most {_LARGEST / 1e6:,.0f} million are read")
+    _require_syntax(header)
     _require_decoder(header, path)
     stored = header.pixel_array
     if header.PhotometricInterpretation == "PALETTE COLOR":
@@ -54,7 +61,7 @@ def read_dicom(path: Path) -> NDArray[np.float32]:
         return _grey(stored[..., :3] @ np.array(_LUMA) / np.iinfo(stored.dtype).max)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of header values that it then handles
-        grey = _window(np.asarray(pydicom.pixels.apply_modality_lut(stored, header)), header, _padding(stored, header))
+        grey = _window(_modality(stored, header), header, _padding(stored, header))
     if header.PhotometricInterpretation == "MONOCHROME1":
         grey = 255 - grey
     grey[_padding(stored, header)] = 0
@@ -86,35 +93,112 @@ def _require_decoder(header: Header, path: Path) -> None:
         )
 
 
+def _require_syntax(header: Header) -> None:
+    """A file without preamble says nowhere how its values are stored: as it was parsed, they are."""
+    meta = header.file_meta
+    if "TransferSyntaxUID" in meta:
+        return
+    uid = _pydicom().uid
+    implicit, little = header.original_encoding
+    plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+    meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+
+
 def _padding(stored: NDArray[Any], header: Header) -> NDArray[np.bool_]:
     """Where the detector saw nothing: PixelPaddingValue, or from it to PixelPaddingRangeLimit."""
-    first = header.get("PixelPaddingValue")
+    first = _signed(header.get("PixelPaddingValue"), stored)
     if first is None:
         return np.zeros(stored.shape, dtype=bool)
-    last = header.get("PixelPaddingRangeLimit", first)
+    last = _signed(header.get("PixelPaddingRangeLimit"), stored)
+    last = first if last is None else last
     inside: NDArray[np.bool_] = (stored >= min(first, last)) & (stored <= max(first, last))
     return inside
 
 
-def _window(values: NDArray[Any], header: Header, padding: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _signed(value: Any, stored: NDArray[Any]) -> int | None:
+    """A value as the pixels would hold it: many a header has it with the other sign."""
+    number = _first(value)
+    if number is None or stored.dtype.kind not in "iu":
+        return None
+    ends, turn = np.iinfo(stored.dtype), 2 ** (8 * stored.dtype.itemsize)
+    for candidate in (int(number), int(number) + turn, int(number) - turn):
+        if ends.min <= candidate <= ends.max:
+            return candidate
+    return None
+
+
+def _modality(stored: NDArray[Any], header: Header) -> NDArray[np.float64]:
+    """Stored values after the modality LUT, or rescaled; an empty slope is 1, an empty intercept 0."""
+    table = _table(header.get("ModalityLUTSequence"), stored)
+    if table is not None:
+        return table.look_up(stored).astype(np.float64)
+    slope, intercept = _first(header.get("RescaleSlope")), _first(header.get("RescaleIntercept"))
+    return stored.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+
+class _Table:
+    """A lookup table (PS3.3 C.11.1.1): values below its first and above its last entry take those."""
+
+    def __init__(self, entries: NDArray[np.int64], first: int, bits: int) -> None:
+        self.entries, self.first, self.bits = entries, first, bits
+
+    def look_up(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        places = np.rint(values).astype(np.int64) - self.first
+        return self.entries[places.clip(0, len(self.entries) - 1)]
+
+    @property
+    def white(self) -> int:
+        """The value that is shown as white: of the bits that the entries need, where the table declares more."""
+        needed = max(int(self.entries.max()).bit_length(), 8)
+        return 2 ** min(needed, max(self.bits, 8)) - 1
+
+
+def _table(sequence: Any, values: NDArray[Any]) -> _Table | None:
+    """The first table of a sequence that holds data; None where there is none, which is as if it were not given."""
+    for item in sequence or ():
+        descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
+        if not descriptor or len(descriptor) != 3 or data is None or len(data) == 0:
+            continue
+        count, first, bits = int(descriptor[0]) or 2**16, int(descriptor[1]), int(descriptor[2])
+        if isinstance(data, bytes):
+            # Eight-bit entries stand in bytes, or each in a word of its own.
+            entries = np.frombuffer(data, dtype="u1" if len(data) in (count, count + 1) else "<u2").astype(np.int64)
+        else:
+            entries = np.asarray([data] if np.isscalar(data) else list(data), dtype=np.int64) & 0xFFFF
+        if values.min(initial=0) < 0 and first > 2**15 - 1:
+            first -= 2**16
+        return _Table(entries[:count], first, bits)
+    return None
+
+
+def _window(values: NDArray[np.float64], header: Header, padding: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Values after the modality LUT, as shown: [0, 255], before any inversion."""
-    tables = header.get("VOILUTSequence")
-    if tables:
-        shown: NDArray[Any] = _pydicom().pixels.apply_voi(np.rint(values).astype(np.int64), header)
-        return _grey(shown / (2 ** int(tables[0].LUTDescriptor[2]) - 1))
-    centre, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
-    if centre is None or width is None:
-        return stretch(np.where(padding, np.nan, values.astype(np.float64)))
-    x = values.astype(np.float64)
+    table = _table(header.get("VOILUTSequence"), values)
+    if table is not None:
+        return _grey(table.look_up(values) / table.white)
+    window = _first_window(header)
+    if window is None:
+        return stretch(np.where(padding, np.nan, values))
+    centre, width = window
     kind = header.get("VOILUTFunction", "LINEAR")
     if kind == "SIGMOID":
-        share = 1 / (1 + np.exp(-4 * (x - centre) / width))
-    elif kind == "LINEAR_EXACT":
-        share = (x - centre) / width + 0.5
+        share = 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
+    elif kind == "LINEAR_EXACT" or width < 1:
+        # The standard's formula is for whole numbers: a width below 1 is one of rescaled values.
+        share = (values - centre) / width + 0.5
     else:
         # A width of 1 is a threshold; the standard's formula would divide by zero.
-        share = (x - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5
+        share = (values - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5
     return _grey(share)
+
+
+def _first_window(header: Header) -> tuple[float, float] | None:
+    """The first window with a positive width; None where there is none."""
+    centres, widths = _numbers(header.get("WindowCenter")), _numbers(header.get("WindowWidth"))
+    for centre, width in zip(centres, widths):
+        if np.isfinite(centre) and np.isfinite(width) and width > 0:
+            return centre, width
+    return None
 
 
 def _grey(share: NDArray[Any]) -> NDArray[np.float32]:
@@ -123,6 +207,11 @@ def _grey(share: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _first(value: Any) -> float | None:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        value = value[0] if value else None
-    return None if value in (None, "") else float(value)
+    numbers = _numbers(value)
+    return numbers[0] if numbers else None
+
+
+def _numbers(value: Any) -> list[float]:
+    """One number, several or none, as a list."""
+    several = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+    return [float(number) for number in several if number not in (None, "")]

@@ -10,7 +10,8 @@ import pandas as pd
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
 from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.file_dataset import FileDataset, index_files, read_csv
+from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources.file_dataset import FileDataset, index_files
 from reidbench.cohorts.splits import require_disjoint
 from reidbench.errors import ReidbenchError
 

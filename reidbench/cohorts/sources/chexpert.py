@@ -11,11 +11,12 @@ from pydantic import Field
 
 from reidbench.cohorts.base import Source
 from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.file_dataset import HashSplit, read_csv
+from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources.file_dataset import HashSplit
 from reidbench.errors import ReidbenchError
 
-# Where it means the same, a finding has the name that ChestX-ray14 gives it, so that classifiers can be compared.
-_FINDINGS = {
+#: The labeller's findings; where it means the same, with the names of ChestX-ray14 (so that classifiers compare).
+FINDINGS = {
     "Enlarged Cardiomediastinum": "Enlarged Cardiomediastinum",
     "Cardiomegaly": "Cardiomegaly",
     "Lung Opacity": "Lung Opacity",
@@ -29,14 +30,16 @@ _FINDINGS = {
     "Pleural Other": "Pleural Other",
     "Fracture": "Fracture",
 }
-_DEVICES = "Support Devices"
-_COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", _DEVICES, *_FINDINGS)
+DEVICES = "Support Devices"
+_COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", DEVICES, *FINDINGS)
+# The parts of the full download: one has the tables and valid/, three have the patients of train/.
+_PARTS = "CheXpert-v1.0 batch *"
 # <folder of the download>/train/patient00001/study1/view1_frontal.jpg
 _PATH = r"^(?:.*/)?((?:train|valid|test)/(patient\d+)/study(\d+)/[^/]+)$"
 
 
 class CheXpert(HashSplit):
-    """CheXpert: frontal X-rays of Stanford, the full or the small download.
+    """CheXpert: frontal X-rays of Stanford, the full download in its parts, or the small one.
 
     Its own valid part has hardly a patient with two images, so it cannot test linking: all patients are assigned to
     splits by hash. ``Support Devices`` becomes ``foreign_material``.
@@ -51,22 +54,28 @@ class CheXpert(HashSplit):
     def source(self) -> Source:
         """Reads both tables, and which files are there."""
         root = self.require_root()
-        tables = [root / name for name in ("train.csv", "valid.csv") if (root / name).is_file()]
+        parts = sorted(part for part in root.glob(_PARTS) if part.is_dir())
+        found = ([folder / name for folder in (root, *parts)] for name in ("train.csv", "valid.csv"))
+        tables = [path for paths in found if (path := next(filter(Path.is_file, paths), None)) is not None]
         if not tables:
-            raise ReidbenchError(f"{self.name}: {root} holds neither train.csv nor valid.csv")
+            raise ReidbenchError(
+                f"{self.name}: {root} holds neither train.csv nor valid.csv, nor a part of the download that does "
+                "('CheXpert-v1.0 batch 1 (validate & csv)')"
+            )
         table = pd.concat([read_csv(path, _COLUMNS, where=self.name) for path in tables], ignore_index=True)
         frontal = table["Frontal/Lateral"] == "Frontal"
         whole = self._cohort(table[frontal].reset_index(drop=True))
-        paths = pd.Series([str(root / image) for image in whole["image_id"]], dtype=str)
-        frame = whole.assign(path=paths)[[Path(path).is_file() for path in paths]].reset_index(drop=True)
+        paths = _paths(root, parts, whole["image_id"])
+        frame = whole.assign(path=paths).dropna(subset="path").reset_index(drop=True)
         if frame.empty:
             raise ReidbenchError(
-                f"{self.name}: {root} holds none of the images that its tables name, in train/ or valid/"
+                f"{self.name}: {root} holds none of the images that its tables name, in train/, valid/ or "
+                "'CheXpert-v1.0 batch 2 (train 1)'/ to batch 4"
             )
         notes = [f"{int((~frontal).sum()):,} lateral images are left out"] if not frontal.all() else []
         if len(frame) < len(whole):
             notes.append(f"a part of CheXpert: {len(frame):,} of {len(whole):,} frontal images are there")
-        return Source(frame, tuple(_FINDINGS.values()), tuple(notes), whole)
+        return Source(frame, tuple(FINDINGS.values()), tuple(notes), whole)
 
     def _cohort(self, table: pd.DataFrame) -> pd.DataFrame:
         parts = table["Path"].str.extract(_PATH)
@@ -82,15 +91,50 @@ class CheXpert(HashSplit):
                 "sex": columns.sexes(table["Sex"]),
                 "age": columns.years(table["Age"]),
                 "view": columns.views(table["AP/PA"]),
-                "foreign_material": self._finding(table[_DEVICES]),
+                "foreign_material": self._finding(table[DEVICES]),
             }
         )
         frame["years"] = columns.since_first(frame["age"], frame["patient_id"])
-        for title, label in _FINDINGS.items():
+        for title, label in FINDINGS.items():
             frame[label] = self._finding(table[title])
         return frame
 
     def _finding(self, text: pd.Series) -> pd.Series:
         """1 where said to be there, 0 where denied or not mentioned, and the uncertain as the option says."""
-        values = pd.to_numeric(text, errors="coerce").fillna(0.0)
-        return values.replace(-1.0, {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}[self.uncertain])
+        return finding(text, self.uncertain)
+
+
+def finding(text: pd.Series, uncertain: str) -> pd.Series:
+    """A finding as the CheXpert labeller writes it: 1, 0, -1 (uncertain), or empty where it is not mentioned.
+
+    Args:
+        text: (N,).
+        uncertain: what -1 counts as: zeros, ones, unknown.
+    """
+    values = pd.to_numeric(text, errors="coerce").fillna(0.0)
+    return values.replace(-1.0, {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}[uncertain])
+
+
+def _paths(root: Path, parts: list[Path], images: pd.Series) -> list[str | None]:
+    """Where the images lie: as the tables say, or in the parts of the download, whose folders hold the patients."""
+    homes = {
+        f"{split}/{patient.name}": patient
+        for split in ("train", "valid", "test")
+        for patient in _patients(root / split)
+    }
+    for part in parts:
+        for patient in _patients(part):
+            homes.setdefault(f"train/{patient.name}", patient)
+        for split in ("train", "valid"):
+            for patient in _patients(part / split):
+                homes.setdefault(f"{split}/{patient.name}", patient)
+    found: list[str | None] = []
+    for image in images:
+        split, patient, rest = image.split("/", 2)
+        home = homes.get(f"{split}/{patient}")
+        found.append(str(home / rest) if home is not None and (home / rest).is_file() else None)
+    return found
+
+
+def _patients(folder: Path) -> list[Path]:
+    return sorted(folder.glob("patient*")) if folder.is_dir() else []

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from reidbench.cohorts.base import Source
 from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.file_dataset import HashSplit, index_files, read_csv
+from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources.file_dataset import HashSplit, index_files
 from reidbench.errors import ReidbenchError
 
 _COLUMNS = ("patientid", "offset", "sex", "age", "finding", "view", "modality", "filename")

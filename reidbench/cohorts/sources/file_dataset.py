@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,30 @@ from pydantic import Field
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.pixels import decode
 from reidbench.cohorts.splits import by_patient
-from reidbench.errors import ReidbenchError
+from reidbench.errors import ReidbenchError, UnreadableImage
 
 
 class FileDataset(Dataset):
     """A folder of image files. A subclass gives the table, with ``path`` (str, absolute); the rest is here."""
 
     root: Path = Field(description="the dataset's folder")
+    copies: Literal["leave_out", "keep"] = Field(
+        "leave_out", description="whether two images of a patient with the same pixels make a pair"
+    )
 
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
-        """Decodes the files of the rows: (len(rows), size, size) uint8."""
-        pixels = [decode.decode(Path(path), image_id, size) for path, image_id in zip(rows["path"], rows["image_id"])]
+        """Decodes the files of the rows: (len(rows), size, size) uint8.
+
+        Raises:
+            UnreadableImage: a file cannot be decoded, or all pixels are equal: such a picture shows nothing, and would
+                be like any other that shows nothing.
+        """
+        pixels = []
+        for path, image_id in zip(rows["path"], rows["image_id"]):
+            image = decode.decode(Path(path), image_id, size)
+            if image.min() == image.max():
+                raise UnreadableImage(image_id, f"all its pixels have one value, {image[0, 0]}")
+            pixels.append(image)
         return np.stack(pixels)
 
     def pixel_options(self) -> dict[str, Any]:
@@ -90,41 +103,33 @@ def index_files(folders: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def csv_columns(path: Path, *, where: str) -> list[str]:
-    """The column names of a CSV.
+def walk_files(root: Path, *, follow: bool, left_out: list[str]) -> Iterator[Path]:
+    """All files below a folder, also behind links; links out of it are named in ``left_out`` unless followed."""
+    real, seen = os.path.realpath(root), set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen:
+            below.clear()  # A link to a folder that was read already, or to one above.
+            continue
+        seen.add(here)
+        inside = []
+        for name in sorted(below):
+            path = Path(folder, name)
+            if follow or not path.is_symlink() or is_below(os.path.realpath(path), real):
+                inside.append(name)
+            else:
+                left_out.append(path.relative_to(root).as_posix())
+        below[:] = inside
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_file():
+                continue
+            if follow or not path.is_symlink() or is_below(os.path.realpath(path), real):
+                yield path
+            else:
+                left_out.append(path.relative_to(root).as_posix())
 
-    Raises:
-        ReidbenchError: the file is missing or no CSV; ``where`` names the dataset.
-    """
-    return list(_read(path, where, nrows=0).columns)
 
-
-def read_csv(path: Path, columns: Iterable[str], *, where: str) -> pd.DataFrame:
-    """The named columns of a CSV (plain or .gz) as text; empty fields are NaN.
-
-    Args:
-        path: the file.
-        columns: what it must have; other columns are not read.
-        where: the dataset, for the error.
-
-    Raises:
-        ReidbenchError: the file is missing, is no CSV, or a column is missing.
-    """
-    wanted = list(columns)
-    there = csv_columns(path, where=where)
-    for column in wanted:
-        if column not in there:
-            raise ReidbenchError(f"{where}: {path} has no column {column!r} (it has {', '.join(there[:12])})")
-    return _read(path, where, usecols=wanted, dtype=str, keep_default_na=False, na_values=[""])
-
-
-def _read(path: Path, where: str, **options: Any) -> pd.DataFrame:
-    try:
-        # index_col: a comma too many at the ends of the lines must not make the first column an index.
-        # utf-8-sig: spreadsheets put a mark in front.
-        table: pd.DataFrame = pd.read_csv(path, index_col=False, encoding="utf-8-sig", **options)
-    except FileNotFoundError as error:
-        raise ReidbenchError(f"{where}: {path} is missing") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise ReidbenchError(f"{where}: {path} is not a readable CSV: {str(error).splitlines()[0]}") from error
-    return table
+def is_below(path: str, root: str) -> bool:
+    """Whether an absolute path without links lies in a folder."""
+    return os.path.commonpath([path, root]) == root

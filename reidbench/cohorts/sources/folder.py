@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import string
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,121 +15,196 @@ from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
 from reidbench.cohorts.pixels.decode import is_dicom
 from reidbench.cohorts.pixels.dicom import read_header
 from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.file_dataset import HashSplit, csv_columns, read_csv
+from reidbench.cohorts.sources.csv_table import CsvTable, clean, csv_columns, read_table
+from reidbench.cohorts.sources.file_dataset import is_below, walk_files
+from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_NUMBERS = ("follow_up", "days", "foreign_material")
+_ROLES = ("split", "sex", "age", "view", "follow_up", "days", "foreign_material")
+_COLUMN_OPTIONS = ("patient", *_ROLES)
 
 
-class Folder(HashSplit):
+class Folder(WordedDataset):
     """Your own images: a folder with a CSV manifest, or a folder of DICOM files at any depth.
 
     The manifest has one row per image: its path below the folder, its patient, and what else is known, under names that
     the options give. Without one, all DICOM files are read, and PatientID is the patient. Splits are the manifest's; if
-    it has none, patients are assigned by hash.
+    it has none, patients are assigned by hash. Lateral views are left out.
     """
 
     name: ClassVar[str] = "folder"
 
-    manifest: str = Field(
-        "manifest.csv", description="the CSV, below the folder; without it DICOM files are looked for"
+    manifest: Path = Field(
+        Path("manifest.csv"),
+        description="the CSV, below the folder or anywhere; without it DICOM files are looked for",
     )
-    image: str = Field("path", description="manifest column: path of the image, below the folder")
+    image: str = Field(
+        "path",
+        description="manifest column: path of the image, below the folder; or a path with columns in braces, as in "
+        "png/{image_id}.png",
+    )
     patient: str = Field("patient_id", description="manifest column: patient")
     split: str = Field("split", description="manifest column: train, val or test; may be missing")
     sex: str = Field("sex", description="manifest column: M or F; may be missing")
     age: str = Field("age", description="manifest column: age in years, or as DICOM writes it; may be missing")
-    view: str = Field("view", description="manifest column: PA or AP; may be missing")
+    view: str = Field("view", description="manifest column: PA, AP or lateral; may be missing")
     follow_up: str = Field("follow_up", description="manifest column: number of the visit; may be missing")
-    days: str = Field("days", description="manifest column: days, from whatever day; may be missing")
+    days: str = Field(
+        "days", description="manifest column: days, from whatever day, or dates (yyyy-mm-dd, yyyymmdd); may be missing"
+    )
     foreign_material: str = Field("foreign_material", description="manifest column: 0 or 1; may be missing")
-    labels: str = Field(
-        "|".join(CHESTXRAY14_LABELS), description="manifest columns of findings, 0 or 1, joined by |; may be missing"
+    labels: str | None = Field(
+        "|".join(CHESTXRAY14_LABELS),
+        description="manifest columns of findings, 0, 1 or -1 (uncertain), joined by |; may be missing; none for none",
+    )
+    uncertain: Literal["zeros", "ones", "unknown"] = Field(
+        "unknown", description="what a finding labelled uncertain (-1) counts as"
+    )
+    no_patient: Literal["refuse", "leave_out"] = Field("refuse", description="what to do with images without a patient")
+    links: Literal["inside", "follow"] = Field(
+        "inside", description="whether links that lead out of the folder are refused or followed"
     )
 
     def source(self) -> Source:
         """Reads the manifest, or the headers of all DICOM files."""
         root = self.require_root()
-        manifest = root / _inside(self.manifest, "manifest")
+        manifest = self._manifest(root)
         if manifest.is_file():
             return self._from_manifest(root, manifest)
         if "manifest" in self.model_fields_set:
             raise ReidbenchError(f"{self.name}: there is no manifest {manifest}")
         return self._from_dicom(root)
 
+    def _manifest(self, root: Path) -> Path:
+        below = root / self.manifest
+        # One that is named and not below the folder is looked for from where the command is typed.
+        return below if below.is_file() or "manifest" not in self.model_fields_set else self.manifest.expanduser()
+
     def _from_manifest(self, root: Path, manifest: Path) -> Source:
         there = set(csv_columns(manifest, where=self.name))
-        labels = tuple(label for label in self.labels.split("|") if label in there)
-        self._require_named(there, manifest)
-        known = {role: getattr(self, role) for role in ("split", "sex", "age", "view", *_NUMBERS)}
-        known = {role: column for role, column in known.items() if column in there}
-        table = read_csv(manifest, dict.fromkeys([self.image, self.patient, *known.values(), *labels]), where=self.name)
-        for column in (self.image, self.patient):
-            empty = np.flatnonzero(table[column].isna())
-            if len(empty):
-                raise ReidbenchError(f"{self.name}: {manifest}, line {empty[0] + 2}: {column} is empty")
-        paths = [_inside(text, f"{manifest.name}, line {row + 2}") for row, text in enumerate(table[self.image])]
-        frame = pd.DataFrame({"image_id": [path.as_posix() for path in paths], "patient_id": table[self.patient]})
-        convert = {"sex": columns.sexes, "age": columns.years, "view": columns.views}
-        for role, column in known.items():
-            if role in convert:
-                frame[role] = convert[role](table[column])
-            elif role != "split":
-                frame[role] = self._numbers(table[column], manifest)
+        wanted = () if self.labels is None else self.labels.split("|")
+        labels = tuple(label for label in wanted if label in there)
+        in_path = self._path_columns()
+        self._require_named(there, manifest, in_path)
+        known = {role: getattr(self, role) for role in _ROLES if getattr(self, role) in there}
+        table = read_table(manifest, dict.fromkeys([*in_path, self.patient, *known.values(), *labels]), where=self.name)
+        table, notes = self._with_patients(table, manifest, in_path)
+        frame = pd.DataFrame(
+            {"image_id": self._paths(table, in_path, manifest), "patient_id": table.frame[self.patient]}
+        )
+        text, lines = table.frame, table.lines
+        for role in ("sex", "age", "view"):
+            if role in known:
+                frame[role] = columns.mapped(text[known[role]], self.meanings(role))
+        for role in ("follow_up", "foreign_material"):
+            if role in known:
+                frame[role] = self._numbers(text[known[role]], lines, manifest)
         for label in labels:
-            frame[label] = self._numbers(table[label], manifest)
-        if "days" in frame:
-            frame["days"] = columns.since_first(frame["days"], frame["patient_id"])
+            frame[label] = self._uncertain(self._numbers(text[label], lines, manifest))
+        if "days" in known:
+            days = columns.day_numbers(text[known["days"]], lines, f"{self.name}: {manifest}")
+            frame["days"] = columns.since_first(days, frame["patient_id"])
+            columns.require_a_life(frame["days"], frame["patient_id"], f"{self.name}: {manifest}, {known['days']}")
         if "split" in known:
-            frame["split"] = self._own_split(table[known["split"]], manifest)
+            frame["split"] = self._own_split(text[known["split"]], lines, manifest)
         else:
             frame["split"] = self.assign(frame["patient_id"])
-        frame["path"] = _existing(root, frame["image_id"])
-        whole = frame.drop(columns="path")
-        frame = frame.dropna(subset="path").reset_index(drop=True)
-        if frame.empty:
-            raise ReidbenchError(
-                f"{self.name}: {root} holds none of the {len(whole):,} images that {manifest.name} names"
-            )
-        notes = []
-        if len(frame) < len(whole):
-            absent = len(whole) - len(frame)
-            notes.append(
-                f"{absent:,} of {len(whole):,} images that {manifest.name} names are not there and are left out"
-            )
-        return Source(frame, labels, tuple(notes), whole)
+        frame["path"] = _existing(root, frame["image_id"], follow=self.links == "follow")
+        return self.finished(frame, labels, [*table.notes, *notes], f"images that {manifest.name} names", root)
 
-    def _require_named(self, there: set[str], manifest: Path) -> None:
+    def _path_columns(self) -> list[str]:
+        """The columns of which the path of an image is made."""
+        if "{" not in self.image:
+            return [self.image]
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(self.image) if name is not None]
+        except ValueError as error:
+            raise ReidbenchError(f"{self.name}: image={self.image}: {error}") from error
+        if not names or "" in names:
+            raise ReidbenchError(
+                f"{self.name}: image={self.image}: the braces must name a column, as in png/{{image_id}}.png"
+            )
+        return names
+
+    def _paths(self, table: CsvTable, names: list[str], manifest: Path) -> list[str]:
+        paths = []
+        for line, row in zip(table.lines, zip(*(table.frame[name] for name in names))):
+            where = f"{manifest.name}, line {line}"
+            if "{" not in self.image:
+                paths.append(_inside(row[0], where).as_posix())
+                continue
+            try:
+                text = string.Formatter().vformat(self.image, (), dict(zip(names, row)))
+            except (ValueError, LookupError, AttributeError) as error:
+                raise ReidbenchError(f"{self.name}: image={self.image}: {error}") from error
+            paths.append(_inside(text, where).as_posix())
+        return paths
+
+    def _with_patients(self, table: CsvTable, manifest: Path, in_path: list[str]) -> tuple[CsvTable, list[str]]:
+        """The rows that have an image and a patient, and a note on the others."""
+        for column in in_path:
+            empty = np.flatnonzero(table.frame[column].isna())
+            if len(empty):
+                raise ReidbenchError(f"{self.name}: {manifest}, line {table.lines[empty[0]]}: {column} is empty")
+        alone = columns.missing(table.frame[self.patient]).to_numpy()
+        if not alone.any():
+            return table, []
+        first = int(np.flatnonzero(alone)[0])
+        value = table.frame[self.patient].iloc[first]
+        says = f"{self.patient} is empty" if pd.isna(value) else f"{self.patient} is {value!r}, which names nobody"
+        if self.no_patient == "refuse":
+            raise ReidbenchError(
+                f"{self.name}: {manifest}, line {table.lines[first]}: {says}; {int(alone.sum()):,} images have no "
+                "patient; no_patient=leave_out leaves them out"
+            )
+        if alone.all():
+            raise ReidbenchError(f"{self.name}: {manifest}: none of its {len(alone):,} images has a patient")
+        lines = [line for line, gone in zip(table.lines, alone) if not gone]
+        kept = CsvTable(table.frame[~alone].reset_index(drop=True), lines, table.notes)
+        return kept, [f"{int(alone.sum()):,} images have no patient and are left out"]
+
+    def _require_named(self, there: set[str], manifest: Path, in_path: list[str]) -> None:
         """A column that was asked for by option must be there; only a default may be missing."""
-        for role in self.model_fields_set - {"root", "manifest", "val_share", "test_share"}:
-            names = self.labels.split("|") if role == "labels" else [getattr(self, role)]
+        named = {role: [getattr(self, role)] for role in _COLUMN_OPTIONS if role in self.model_fields_set}
+        if "labels" in self.model_fields_set and self.labels is not None:
+            named["labels"] = self.labels.split("|")
+        if "image" in self.model_fields_set:
+            named["image"] = in_path
+        for role, names in named.items():
             for name in names:
                 if name not in there:
                     raise ReidbenchError(f"{self.name}: {manifest} has no column {name!r}, named by the option {role}")
 
-    def _own_split(self, text: pd.Series, manifest: Path) -> pd.Series:
+    def _own_split(self, text: pd.Series, lines: list[int], manifest: Path) -> pd.Series:
         split = text.str.strip().str.lower().map(_SPLITS)
         wrong = np.flatnonzero(split.isna())
         if len(wrong):
             value = text.iloc[wrong[0]]
             raise ReidbenchError(
-                f"{self.name}: {manifest}, line {wrong[0] + 2}: split {value!r} is none of train, val, test"
+                f"{self.name}: {manifest}, line {lines[wrong[0]]}: split {value!r} is none of train, val, test"
             )
         return split
 
-    def _numbers(self, text: pd.Series, manifest: Path) -> pd.Series:
-        numbers = pd.to_numeric(text, errors="coerce")
-        wrong = np.flatnonzero(numbers.isna() & text.notna())
+    def _numbers(self, text: pd.Series, lines: list[int], manifest: Path) -> pd.Series:
+        told = text.mask(columns.missing(text))
+        numbers = pd.to_numeric(told, errors="coerce")
+        wrong = np.flatnonzero(numbers.isna() & told.notna())
         if len(wrong):
             raise ReidbenchError(
-                f"{self.name}: {manifest}, line {wrong[0] + 2}: {text.name} {text.iloc[wrong[0]]!r} is not a number"
+                f"{self.name}: {manifest}, line {lines[wrong[0]]}: {text.name} {text.iloc[wrong[0]]!r} is not a number"
             )
         return numbers
 
+    def _uncertain(self, values: pd.Series) -> pd.Series:
+        """A finding whose -1 counts as the option says."""
+        meant = {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}[self.uncertain]
+        return values.where(values != -1, meant)
+
     def _from_dicom(self, root: Path) -> Source:
         rows, without_patient, others = [], 0, 0
-        for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        left_out: list[str] = []
+        for path in sorted(walk_files(root, follow=self.links == "follow", left_out=left_out)):
             if not is_dicom(path):
                 others += 1
                 continue
@@ -137,33 +213,39 @@ class Folder(HashSplit):
             if _is_no_image(header):
                 others += 1
                 continue
-            patient = str(header.get("PatientID") or "").strip()
+            patient = clean(str(header.get("PatientID") or ""))
             if not patient and "Rows" not in header:
                 # A damaged image: it stays in the table, so that the decoding names or refuses it like any other.
                 patient = f"unknown, of {name}"
-            if not patient:
+            if columns.missing(pd.Series([patient])).iloc[0]:
                 without_patient += 1
                 continue
             fields = [str(header.get(tag) or "") for tag in ("PatientSex", "PatientAge", "ViewPosition", "StudyDate")]
             rows.append((name, patient, *fields, str(path)))
-        if not rows:
-            missing = f"; {without_patient:,} DICOM images have no PatientID" if without_patient else ""
-            raise ReidbenchError(
-                f"{self.name}: {root} holds neither a {self.manifest} nor a DICOM image with a PatientID{missing}"
-            )
-        names = ["image_id", "patient_id", "sex", "age", "view", "days", "path"]
-        frame = pd.DataFrame(rows, columns=names)
-        frame["sex"], frame["age"] = columns.sexes(frame["sex"]), columns.years(frame["age"])
-        frame["view"] = columns.views(frame["view"])
-        dates = pd.to_datetime(frame["days"], format="%Y%m%d", errors="coerce")
-        frame["days"] = columns.since_first((dates - pd.Timestamp(0)).dt.days.astype(float), frame["patient_id"])
-        frame["split"] = self.assign(frame["patient_id"])
         notes = []
+        if left_out:
+            shown = ", ".join(left_out[:3])
+            notes.append(
+                f"{len(left_out):,} links lead out of the folder and are left out ({shown}); links=follow follows them"
+            )
         if without_patient:
             notes.append(f"{without_patient:,} DICOM images have no PatientID and are left out")
         if others:
             notes.append(f"{others:,} files are no DICOM image and are left out")
-        return Source(frame, (), tuple(notes))
+        if not rows:
+            missing = f"; {'; '.join(notes)}" if left_out or without_patient else ""
+            raise ReidbenchError(
+                f"{self.name}: {root} holds neither a {self.manifest} nor a DICOM image with a PatientID{missing}; "
+                "images without a table are read by the dataset plain_folder"
+            )
+        names = ["image_id", "patient_id", "sex", "age", "view", "days", "path"]
+        frame = pd.DataFrame(rows, columns=names)
+        for role in ("sex", "age", "view"):
+            frame[role] = columns.mapped(frame[role].mask(frame[role] == ""), self.meanings(role))
+        dates = pd.to_datetime(frame["days"], format="%Y%m%d", errors="coerce")
+        frame["days"] = columns.since_first((dates - pd.Timestamp(0)).dt.days.astype(float), frame["patient_id"])
+        frame["split"] = self.assign(frame["patient_id"])
+        return self.finished(frame, (), notes, "DICOM images", root)
 
 
 def _header(path: Path) -> Any:
@@ -201,11 +283,12 @@ def _inside(text: str, where: str) -> PurePosixPath:
     return path
 
 
-def _existing(root: Path, names: pd.Series) -> list[str | None]:
+def _existing(root: Path, names: pd.Series, *, follow: bool = False) -> list[str | None]:
     """Absolute paths of the files that are there.
 
     Raises:
-        ReidbenchError: a link leads out of the root: a manifest from elsewhere must not pull in files of this machine.
+        ReidbenchError: a link leads out of the root, unless it is to be followed: a manifest from elsewhere must not
+            pull in files of this machine.
     """
     real = os.path.realpath(root)
     folders: dict[str, bool] = {}
@@ -214,12 +297,11 @@ def _existing(root: Path, names: pd.Series) -> list[str | None]:
         path = os.path.join(real, name)  # noqa: PTH118 - strings, for a hundred thousand rows
         parent = os.path.dirname(path)  # noqa: PTH120
         if parent not in folders:
-            folders[parent] = _below(os.path.realpath(parent), real)
-        if not folders[parent] or (os.path.islink(path) and not _below(os.path.realpath(path), real)):  # noqa: PTH114
-            raise ReidbenchError(f"folder: {name!r} leads out of {root} by a link; give the real folder as --root")
+            folders[parent] = follow or is_below(os.path.realpath(parent), real)
+        leads_out = os.path.islink(path) and not is_below(os.path.realpath(path), real)  # noqa: PTH114
+        if not folders[parent] or (leads_out and not follow):
+            raise ReidbenchError(
+                f"folder: {name!r} leads out of {root} by a link; give the real folder as --root, or links=follow"
+            )
         paths.append(path if os.path.isfile(path) else None)  # noqa: PTH113
     return paths
-
-
-def _below(path: str, root: str) -> bool:
-    return os.path.commonpath([path, root]) == root

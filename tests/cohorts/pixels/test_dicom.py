@@ -191,7 +191,7 @@ def test_a_folder_of_dicom_files_is_a_cohort(tmp_path: Path) -> None:
     write(root / "c/1.dcm", RAMP, PatientID="")
     save(root / "report.dcm", header(Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
     (root / "README.txt").write_text("hello")
-    source = Folder(root=root).source()
+    source = Folder(root=root, views="all").source()
     frame = source.frame
     assert list(frame["image_id"]) == ["a/1.dcm", "a/2", "b/1.dcm"]
     assert list(frame["patient_id"]) == ["p1", "p1", "p2"]
@@ -205,6 +205,102 @@ def test_a_folder_of_dicom_files_is_a_cohort(tmp_path: Path) -> None:
     )
     cohort = load_cohort(Folder(root=root), size=64, cache=tmp_path / "cache")
     np.testing.assert_array_equal(cohort.pixels[0], decode(root / "a/1.dcm", "x", 64))
+
+
+def lut(entries: np.ndarray, bits: int, first: int = 0) -> Dataset:
+    table = Dataset()
+    table.LUTDescriptor = [len(entries) % 2**16, first, bits]
+    table.LUTData = entries.astype(np.uint16).tolist()
+    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    return table
+
+
+@pytest.mark.parametrize("bits", [12, 14, 16])
+def test_a_lut_that_declares_too_many_bits_reaches_white(tmp_path: Path, bits: int) -> None:
+    table = lut(np.arange(4096), bits)
+    check(write(tmp_path / "x", RAMP, VOILUTSequence=Sequence([table])), RAMP / 4095 * 255)
+
+
+def test_a_lut_whose_data_are_bytes(tmp_path: Path) -> None:
+    table = lut(np.arange(4096) // 16, 8)
+    del table.LUTData
+    table.add_new("LUTData", "OW", (np.arange(4096) // 16).astype(np.uint8).tobytes())
+    check(write(tmp_path / "x", RAMP, VOILUTSequence=Sequence([table])), RAMP // 16)
+
+
+def test_a_voi_item_without_data_leaves_the_window(tmp_path: Path) -> None:
+    empty = Dataset()
+    empty.LUTDescriptor = [4096, 0, 12]
+    empty["LUTDescriptor"].VR = "US"
+    fields = {"VOILUTSequence": Sequence([empty]), "WindowCenter": 2048, "WindowWidth": 1025}
+    check(write(tmp_path / "x", RAMP, **fields), (RAMP - 1535.5) / 1024 * 255)
+    check(write(tmp_path / "y", RAMP, VOILUTSequence=Sequence([empty])), RAMP / 4032 * 255)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_modality_luts_of_any_depth(tmp_path: Path, bits: int) -> None:
+    table = lut((4095 - np.arange(4096)) >> max(12 - bits, 0), bits)
+    table.ModalityLUTType = "US"
+    check(write(tmp_path / "x", RAMP, ModalityLUTSequence=Sequence([table])), (4032 - RAMP.astype(float)) / 4032 * 255)
+
+
+@pytest.mark.parametrize("width", [0, -400, ""])
+def test_a_window_without_width_is_none(tmp_path: Path, width: object) -> None:
+    check(write(tmp_path / "x", RAMP, WindowCenter=2000, WindowWidth=width), RAMP / 4032 * 255)
+    path = write(tmp_path / "y", RAMP, WindowCenter=[2000, 2048], WindowWidth=[0, 1025])
+    check(path, (RAMP - 1535.5) / 1024 * 255)
+
+
+def test_a_width_below_one_is_that_of_rescaled_values(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "x", RAMP, RescaleSlope="0.0001", RescaleIntercept="0", WindowCenter="0.2", WindowWidth="0.2"
+    )
+    check(path, (RAMP * 0.0001 - 0.1) / 0.2 * 255)
+
+
+@pytest.mark.parametrize("empty", ["RescaleSlope", "RescaleIntercept"])
+def test_an_empty_slope_is_one_and_an_empty_intercept_zero(tmp_path: Path, empty: str) -> None:
+    fields = {"RescaleSlope": "1", "RescaleIntercept": "0", empty: ""}
+    check(write(tmp_path / "x", RAMP, WindowCenter=2048, WindowWidth=1025, **fields), (RAMP - 1535.5) / 1024 * 255)
+
+
+@pytest.mark.parametrize(("kind", "padding"), [(np.int16, 2**16 - 2000), (np.uint16, -536)])
+def test_padding_with_the_other_sign(tmp_path: Path, kind: type, padding: int) -> None:
+    pixels = RAMP.astype(kind)
+    pixels[:8] = -2000 if kind is np.int16 else 65000
+    path = write(tmp_path / "x", pixels, bits=16)
+    dataset = pydicom.dcmread(path)
+    dataset.add_new("PixelPaddingValue", "US" if padding > 0 else "SS", padding)
+    dataset.save_as(path)
+    assert (shown(path)[:8] == 0).all()
+    np.testing.assert_allclose(shown(path)[8:], RAMP[8:] / 4032 * 255, atol=0.51)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, "1.2.840.10008.1.2"])
+def test_files_without_preamble_are_found_and_read(tmp_path: Path, syntax: str) -> None:
+    root = tmp_path / "root"
+    whole = write(root / "whole.dcm", RAMP, PatientID="p1")
+    dataset = pydicom.dcmread(whole)
+    bare = Dataset({element.tag: element for element in dataset})
+    bare.save_as(root / "bare", implicit_vr=syntax != ExplicitVRLittleEndian, little_endian=True)
+    assert (root / "bare").read_bytes()[128:132] != b"DICM"
+    (root / "notes.txt").write_text("no DICOM at all, but long enough to be looked at" * 9)
+    cohort = load_cohort(Folder(root=root, copies="keep"), size=64, cache=tmp_path / "cache")
+    assert sorted(cohort.frame["image_id"]) == ["bare", "whole.dcm"]
+    np.testing.assert_array_equal(cohort.pixels[0], cohort.pixels[1])
+
+
+def test_linked_folders_are_read_or_named(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write(root / "a" / "1.dcm", RAMP)
+    write(tmp_path / "disk" / "2.dcm", RAMP)
+    (root / "b").symlink_to(root / "a")
+    (root / "loop").symlink_to(root)
+    (root / "c").symlink_to(tmp_path / "disk")
+    source = Folder(root=root).source()
+    assert list(source.frame["image_id"]) == ["a/1.dcm"]
+    assert source.notes == ("1 links lead out of the folder and are left out (c); links=follow follows them",)
+    assert list(Folder(root=root, links="follow").source().frame["image_id"]) == ["a/1.dcm", "c/2.dcm"]
 
 
 @pytest.mark.parametrize("length", [132, 140, 150, 170, 240, 360, 480])

@@ -1,0 +1,78 @@
+"""A folder of image files without any table: the patient is a folder's name, or a part of the path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from reidbench.cohorts.base import Source
+from reidbench.cohorts.sources.file_dataset import HashSplit, walk_files
+from reidbench.errors import ReidbenchError
+
+_ENDINGS = frozenset(
+    (".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom", ".jp2", ".pgm")
+)
+
+
+class PlainFolder(HashSplit):
+    """Image files without a table: ``PATIENT/IMAGE``, or a regular expression that finds the patient in the path.
+
+    Files of other kinds, and images in no patient's folder, are left out and counted. Patients are assigned to splits
+    by hash.
+    """
+
+    name: ClassVar[str] = "plain_folder"
+
+    patient: str = Field(
+        r"^([^/]+)/",
+        description="regular expression with one group: the patient in an image's path below the folder",
+    )
+    links: Literal["inside", "follow"] = Field(
+        "inside", description="whether links that lead out of the folder are left out or followed"
+    )
+
+    def source(self) -> Source:
+        """Looks for image files at any depth."""
+        root = self.require_root()
+        try:
+            pattern = re.compile(self.patient)
+        except re.error as error:
+            raise ReidbenchError(f"{self.name}: patient={self.patient} is no regular expression: {error}") from error
+        if pattern.groups != 1:
+            raise ReidbenchError(
+                f"{self.name}: patient={self.patient} has {pattern.groups} groups; one is needed, the patient's: "
+                r"patient=^(\d+)_"
+            )
+        left_out: list[str] = []
+        names = sorted(
+            path.relative_to(root).as_posix()
+            for path in walk_files(root, follow=self.links == "follow", left_out=left_out)
+        )
+        images = [
+            name for name in names if Path(name).suffix.lower() in _ENDINGS and not Path(name).name.startswith(".")
+        ]
+        found = [pattern.search(name) for name in images]
+        patients = [match[1] if match and match[1] else None for match in found]
+        notes = []
+        if left_out:
+            notes.append(f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them")
+        if len(images) < len(names):
+            notes.append(f"{len(names) - len(images):,} files are no images by their names and are left out")
+        alone = sum(patient is None for patient in patients)
+        if alone:
+            first = images[patients.index(None)]
+            notes.append(f"{alone:,} images have no patient by patient={self.patient} and are left out ({first})")
+        frame = pd.DataFrame(
+            {"image_id": images, "patient_id": patients, "path": [str(root / name) for name in images]}
+        )
+        frame = frame[frame["patient_id"].notna().to_numpy(dtype=np.bool_)].reset_index(drop=True)
+        if frame.empty:
+            told = f"; {'; '.join(notes)}" if notes else ""
+            raise ReidbenchError(f"{self.name}: {root} holds no image of a patient (PATIENT/IMAGE){told}")
+        frame["split"] = self.assign(frame["patient_id"])
+        return Source(frame, (), tuple(notes))

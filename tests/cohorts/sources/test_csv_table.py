@@ -1,0 +1,71 @@
+"""CSV tables: every line is counted, and nothing is swallowed."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from reidbench.cohorts.sources.csv_table import read_table
+from reidbench.errors import ReidbenchError
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def read(path: Path, *columns: str) -> list[list[str]]:
+    return read_table(path, columns, where="x").frame.fillna("?").to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b,c\n1,2,3\n1,two, three,3\n", "line 3 has 4 fields where the header has 3"),
+        ("a,b,c\n1,2\n", "line 2 has 2 fields where the header has 3"),
+        ("a;b;c\n1;2;3;4\n", "line 2 has 4 fields where the header has 3"),
+        ('a,b,c\n1,2,"3\n4,5,6\n7,8,9\n', "row that begins in line 2: a quote is opened and not closed"),
+        ('a,b,c\n1,"x,3\n4,y",6\n', "line 2: the field 'b' spans lines 2 to 3: is a quote in it not closed"),
+        ('a,b,c\n1,"x,3\n7,8,9\n4,y",6\n', "line 2: the field 'b' spans lines 2 to 4"),
+        ('a,b,c\n"1\n2",2,3\n', "line 2: the field 'a' spans lines 2 to 3"),
+        ('a,b,c\n1,"2"x,3\n', "row that begins in line 2"),
+        ("a,b\n1,2\n", "has no column 'c'"),
+        ("a,a,c\n1,2,3\n", "has the column 'a' 2 times"),
+        ("", "no header"),
+        ("\n\n", "no header"),
+        (b"a,b,c\n1,2,3\n1,M\xfcller,3\n", "line 3 is not in UTF-8"),
+        (b"a,b,c\n1,2\x00,3\n", "null characters"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(ReidbenchError, match=message):
+        read(write(tmp_path / "t.csv", text), "a", "c")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b,c\n 1 ,x,3\n4,,\n",
+        "a,b,c,\n1,x,3,\n4,,\n",  # A separator too many, in the header and in some lines.
+        "a,b,c\n\n1,x,3\n,,\n4,,\n",  # Lines without anything.
+        "a;b;c\n1;x;3\n4;;\n",
+        "a\tb\tc\n1\tx\t3\n4\t\t\n",
+        "a,b,c\r\n1,x,3\r\n4,,\r\n",
+        b"\xef\xbb\xbfa,b,c\n1,x,3\n4,,\n",
+        "a,b,c\n1,x,3\n4,,\n".encode("utf-16"),
+        gzip.compress(b"a,b,c\n1,x,3\n4,,\n"),
+        'a,"b",c\n"1",x,"3"\n4,"",\n',
+    ],
+)
+def test_forms_of_one_table(tmp_path: Path, text: str | bytes) -> None:
+    assert read(write(tmp_path / "t.csv", text), "c", "a", "b") == [["3", "1", "x"], ["?", "4", "?"]]
+
+
+def test_a_text_of_several_lines_is_named_and_rows_keep_their_lines(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", 'a,note,c\n1,"Fever, cough.\nBetter, soon, we hope.",3\n4,ok,6\n')
+    table = read_table(path, ["a", "c"], where="x")
+    assert table.lines == [2, 4]
+    assert table.notes == ("t.csv: 1 fields span several lines ('note', lines 2 to 3)",)
+    assert table.frame["c"].tolist() == ["3", "6"]
