@@ -12,6 +12,7 @@ import torch
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.inversion import RestorerOptions
 from reidbench.attackers.vectors import VectorHeadOptions
+from reidbench.bundles.bundle import NONE, Bundle, find_bundle, read_bundle
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
 from reidbench.options import build
@@ -29,6 +30,11 @@ BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
 # patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and an AUC spreads three
 # times as widely (benchmarks/interval_coverage.py). The 2022 paper sets no cap.
 PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
+# The shipped bundle that the attackers of a quick run on real patients start from. Those of generated patients start
+# from the weights of the bundle `phantom`, as their preset says.
+DEFAULT_BUNDLE = "chestxray14"
+# A bundle brings its own networks. Who sets one of these wants another network.
+OF_NETWORK = ("backbone", "weights", "dimensions", "grid")
 # What else has hyperparameters, by the name of its field.
 OTHERS: dict[str, Any] = dict(
     zip(OTHER_TRAININGS, (ClassifierOptions, RestorerOptions, VectorHeadOptions, MembershipOptions), strict=True)
@@ -53,6 +59,10 @@ class Settings:
         ladder: the rungs to run.
         negatives: how impostor pairs are chosen, each a track of its own.
         pair_list: a file of test pairs to use instead of generated ones.
+        bundle: the attackers trained before that this run's attackers may start from; None where there are none.
+        pretrained: by name, the attackers of the bundle, with their hyperparameters.
+        leave_out: whether images that the bundle was trained on are left out of test and validation; otherwise a run on
+            such images is refused.
         seed: of release, training and sampling. The test pairs do not depend on it, so that runs stay paired.
         device: where networks and defenses run.
         cache: folder of the step cache.
@@ -75,7 +85,53 @@ class Settings:
     negatives: tuple[Built, ...] = NEGATIVES
     pair_list: Path | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    pretrained: Mapping[str, Attacker] = field(default_factory=dict)
+    leave_out: bool = False
     command: str = ""
+
+
+def choose_bundle(
+    text: str | None,
+    *,
+    generated: bool,
+    preset: str,
+    attackers: Sequence[str] = DEFAULT_ATTACKERS,
+    overrides: Mapping[str, str] | None = None,
+    size: int | None = None,
+) -> Bundle | None:
+    """The bundle that a run starts from.
+
+    Args:
+        text: the name of a shipped bundle, a folder, or ``none``; None for the default: the shipped bundle of real
+            X-rays in a ``quick`` run on real patients, as long as neither another image size nor another network is
+            asked for, and none otherwise.
+        generated: whether the patients of the dataset are generated.
+
+    Raises:
+        ReidbenchError: there is no such bundle, it is damaged, or it does not suit the size or the attackers.
+    """
+    if text == NONE:
+        return None
+    networks = [name for name in overrides or {} if name.partition(".")[2] in OF_NETWORK]
+    if text is None:
+        if generated or preset != "quick" or networks:
+            return None
+        bundle = read_bundle(find_bundle(DEFAULT_BUNDLE))
+        suits = size in (None, bundle.card.size) and any(name in bundle.card.attackers for name in attackers)
+        return bundle if suits else None
+    bundle = read_bundle(find_bundle(text))
+    if networks:
+        raise ReidbenchError(f"--set {networks[0]}: the bundle {bundle.card.name} has its own network; leave one out")
+    if size not in (None, bundle.card.size):
+        raise ReidbenchError(
+            f"--size {size}: the bundle {bundle.card.name} is for images of {bundle.card.size} pixels; leave --size out"
+        )
+    if not any(name in bundle.card.attackers for name in attackers):
+        raise ReidbenchError(
+            f"--attackers {text}: the bundle has {', '.join(bundle.card.attackers)}, but not {', '.join(attackers)}"
+        )
+    return bundle
 
 
 def make_settings(
@@ -91,6 +147,8 @@ def make_settings(
     pair_list: Path | None = None,
     seed: int = 0,
     devices: int | None = None,
+    bundle: Bundle | None = None,
+    leave_out: bool = False,
     command: str = "",
 ) -> Settings:
     """Settings from the name of a preset and the values that replace its own.
@@ -100,6 +158,8 @@ def make_settings(
             ``classifier``, ``restorer``, ``vector_head`` and ``membership``, or the whole is ``bootstrap_runs`` or
             ``pairs_per_patient``, of which ``none`` sets no cap.
         devices: GPUs, or processes on a CPU, for each attacker's training; as ``<attacker>.devices`` sets it for one.
+        bundle: as :func:`choose_bundle` gives it. Its image size replaces the preset's, and what ``overrides`` and
+            ``devices`` say of an attacker holds for the bundle's too.
 
     Raises:
         ReidbenchError: an unknown preset, attacker or option, or a value out of bounds.
@@ -124,6 +184,7 @@ def make_settings(
             known = [*(f"{o}.<option>" for o in grouped), "bootstrap_runs", "pairs_per_patient"]
             raise ReidbenchError(f"--set {name}: no such setting; {did_you_mean(name, known)}")
     made: list[Attacker] = []
+    pretrained: dict[str, Attacker] = {}
     for name in attackers:
         cls = registry.get("attacker", name, Attacker).under(preset)
         if preset not in cls.presets:
@@ -133,12 +194,14 @@ def make_settings(
                 raise ReidbenchError(f"--devices {devices}: attacker {name!r} trains on one device under {preset!r}")
             grouped[name].setdefault("devices", str(devices))
         made.append(build("attacker", cls, {**cls.presets[preset], **grouped[name]}))
+        if bundle is not None and name in bundle.card.attackers:
+            pretrained[name] = bundle.attacker(registry, name, grouped[name])
     _check_devices(max((getattr(attacker, "devices", 1) for attacker in made), default=1), device)
     others: dict[str, Any] = {
         name: build(name, cls, {**cls.presets[preset], **grouped[name]}) for name, cls in OTHERS.items()
     }
     changed: dict[str, Any] = dict(overrides or {})
-    if size is not None and size != SIZES[preset]:
+    if size is not None and size != SIZES[preset] and bundle is None:
         changed["size"] = size
     if pair_list is not None:
         if not pair_list.is_file():
@@ -147,7 +210,7 @@ def make_settings(
         changed["pairs"] = content_digest(pair_list)
     return Settings(
         preset=preset,
-        size=size or SIZES[preset],
+        size=bundle.card.size if bundle is not None else size or SIZES[preset],
         attackers=tuple(made),
         **others,
         device=device,
@@ -158,6 +221,9 @@ def make_settings(
         ladder=ladder or full_ladder(),
         pair_list=pair_list,
         overrides=changed,
+        bundle=bundle,
+        pretrained=pretrained,
+        leave_out=leave_out,
         command=command,
     )
 

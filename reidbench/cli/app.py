@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from reidbench.cli import (
+    attacker,
     audit,
     compare,
     data,
@@ -45,6 +46,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)
+app.add_typer(attacker.app, name="attacker")
 app.add_typer(data.app, name="data")
 app.add_typer(submit.app, name="submit")
 

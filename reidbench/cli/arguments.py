@@ -25,6 +25,18 @@ Attackers = Annotated[
     list[str] | None,
     typer.Option("--attacker", help="Attackers instead of verification and retrieval."),
 ]
+Bundle = Annotated[
+    str | None,
+    typer.Option(
+        "--attackers",
+        help="Attackers trained before, to start from: a shipped bundle, a bundle's folder, or none. By default quick "
+        "runs on real patients start from the bundle of public X-rays.",
+    ),
+]
+LeaveOut = Annotated[
+    bool,
+    typer.Option("--leave-out-known", help="Leave out test images that the bundle of attackers was trained on."),
+]
 Preset = Annotated[str, typer.Option(help="Sizes and budgets: quick, standard or paper.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of training, release and sampling.")]
 Size = Annotated[int | None, typer.Option(help="Width and height of the images in pixels.")]
@@ -60,24 +72,37 @@ def settings_of(
     size: int | None,
     set_: list[str] | None,
     device: str,
+    generated: bool,
+    bundle: str | None = None,
+    leave_out: bool = False,
     ladder: tuple[Rung, ...] | None = None,
     pairs: Path | None = None,
     devices: int | None = None,
 ) -> Settings:
-    """Checked settings from command-line options; the default attackers if none is named, and every rung."""
+    """Checked settings from command-line options; the default attackers if none is named, and every rung.
+
+    Args:
+        generated: whether the patients of the dataset are generated: it decides the default bundle.
+        bundle: as ``--attackers`` has it.
+    """
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
     from reidbench.records.ladder import DEFAULT_ATTACKERS
-    from reidbench.settings import make_settings
+    from reidbench.settings import choose_bundle, make_settings
 
+    chosen, changed = tuple(attackers or DEFAULT_ATTACKERS), overrides(set_ or [])
     return make_settings(
         registry,
         preset=preset,
         device=choose_device(device),
         cache=cache_folder(),
-        attackers=tuple(attackers or DEFAULT_ATTACKERS),
-        overrides=overrides(set_ or []),
+        attackers=chosen,
+        overrides=changed,
         size=size,
+        bundle=choose_bundle(
+            bundle, generated=generated, preset=preset, attackers=chosen, overrides=changed, size=size
+        ),
+        leave_out=leave_out,
         ladder=ladder,
         pair_list=pairs,
         seed=seed,

@@ -10,8 +10,10 @@ import typer
 
 from reidbench.cli.arguments import (
     Attackers,
+    Bundle,
     DatasetName,
     Device,
+    LeaveOut,
     Overrides,
     Preset,
     Quiet,
@@ -31,11 +33,16 @@ def audit(
     root: Root = None,
     folds: Annotated[
         int | None,
-        typer.Option(help="Evaluate every patient by cross-validation with this number of folds, one training each."),
+        typer.Option(
+            help="Evaluate every patient by cross-validation with this number of folds, one training each. Without it "
+            "the attackers of a bundle judge every patient as they are, and others the patients of the test split."
+        ),
     ] = None,
     preset: Preset = "quick",
     seed: Seed = 0,
     attacker: Attackers = None,
+    attackers: Bundle = None,
+    leave_out_known: LeaveOut = False,
     size: Size = None,
     set_: Overrides = None,
     device: Device = "auto",
@@ -54,8 +61,19 @@ def audit(
 
     require_folder(out)
     registry = Registry(plugins_dir or ())
-    settings = settings_of(registry, attackers=attacker, preset=preset, seed=seed, size=size, set_=set_, device=device)
     source = choose_dataset(registry, dataset, root)
+    settings = settings_of(
+        registry,
+        attackers=attacker,
+        preset=preset,
+        seed=seed,
+        size=size,
+        set_=set_,
+        device=device,
+        generated=source.generated,
+        bundle=attackers,
+        leave_out=leave_out_known,
+    )
     progress = progress_bar(quiet)
     found = run_audit(source, settings, folds=folds, strict=strict, progress=progress)
     data = json.dumps(as_data(found), indent=1)

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from reidbench.cli.arguments import (
+    Bundle,
     DatasetName,
     Device,
+    LeaveOut,
     Overrides,
     Preset,
     Quiet,
@@ -40,6 +42,8 @@ def explain(
     ignorant_only: Annotated[
         bool, typer.Option("--ignorant-only", help="Leave out the attacker that was trained against the defense.")
     ] = False,
+    attackers: Bundle = None,
+    leave_out_known: LeaveOut = False,
     preset: Preset = "quick",
     seed: Seed = 0,
     size: Size = None,
@@ -69,13 +73,22 @@ def explain(
             raise ReidbenchError(f"--pair {pair!r}: give two image names separated by a comma")
         names = first.strip(), second.strip()
     registry = Registry(plugins_dir or ())
+    source = choose_dataset(registry, dataset, root)
     settings = settings_of(
-        registry, attackers=[attacker], preset=preset, seed=seed, size=size, set_=set_, device=device
+        registry,
+        attackers=[attacker],
+        preset=preset,
+        seed=seed,
+        size=size,
+        set_=set_,
+        device=device,
+        generated=source.generated,
+        bundle=attackers,
+        leave_out=leave_out_known,
     )
     chosen = choose_defenses(registry, [defense] if defense else [])
     if len(chosen) > 1:
         raise ReidbenchError(f"{defense}: give one set of options, as in {chosen[0].defense.name}:option=value")
-    source = choose_dataset(registry, dataset, root)
     progress = progress_bar(quiet)
     explained = look(
         source,

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from reidbench.cli.arguments import (
+    Bundle,
     Device,
+    LeaveOut,
     Overrides,
     Preset,
     Quiet,
@@ -38,6 +40,8 @@ def overlap(
     ] = None,
     top: Annotated[int, typer.Option(help="Number of candidates to report.")] = 1000,
     attacker: Annotated[str, typer.Option(help="The attacker.")] = "retrieval",
+    attackers: Bundle = None,
+    leave_out_known: LeaveOut = False,
     preset: Preset = "quick",
     seed: Seed = 0,
     size: Size = None,
@@ -64,11 +68,20 @@ def overlap(
     if train_root is not None and train_on is None:
         raise ReidbenchError("--train-root: name the dataset with --train-on")
     registry = Registry(plugins_dir or ())
-    settings = settings_of(
-        registry, attackers=[attacker], preset=preset, seed=seed, size=size, set_=set_, device=device
-    )
     first, second = choose_dataset(registry, a, root_a, "--root-a"), choose_dataset(registry, b, root_b, "--root-b")
     third = choose_dataset(registry, train_on, train_root, "--train-root") if train_on is not None else None
+    settings = settings_of(
+        registry,
+        attackers=[attacker],
+        preset=preset,
+        seed=seed,
+        size=size,
+        set_=set_,
+        device=device,
+        generated=(third or first).generated,
+        bundle=attackers,
+        leave_out=leave_out_known,
+    )
     shared = read_known(known) if known is not None else frozenset()
     progress = progress_bar(quiet)
     found = search(first, second, settings, train_on=third, known=shared, top=top, strict=strict, progress=progress)

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from reidbench.cli.arguments import (
+    Bundle,
     Device,
+    LeaveOut,
     Overrides,
     Preset,
     Quiet,
@@ -37,6 +39,8 @@ def reproduce(
         typer.Option(help="CSV with image_id and foreign_material (0 or 1), for table2, table4 and fig4."),
     ] = None,
     pairs: Annotated[Path | None, typer.Option(help="File of test pairs, in the format of the authors' own.")] = None,
+    attackers: Bundle = None,
+    leave_out_known: LeaveOut = False,
     preset: Preset = "quick",
     size: Size = None,
     seed: Seed = 0,
@@ -59,6 +63,7 @@ def reproduce(
     plan = plan_of(what)
     require_folder(out)
     registry = Registry(plugins_dir or ())
+    source = choose_dataset(registry, dataset, root)
     settings = settings_of(
         registry,
         attackers=[plan.task],
@@ -67,13 +72,16 @@ def reproduce(
         size=size,
         set_=set_,
         device=device,
+        generated=source.generated,
+        bundle=attackers,
+        leave_out=leave_out_known,
         pairs=pairs,
     )
     if "pairs_per_patient" not in settings.overrides:
         settings = replace(settings, pairs_per_patient=None)  # As in the study, whatever the preset.
     roots = {"chexpert": root_chexpert, "covid19": root_covid}
     elsewhere = {name: choose_dataset(registry, name, place) if place else None for name, place in roots.items()}
-    copies = Copies(choose_dataset(registry, dataset, root), elsewhere, limit, foreign_material)
+    copies = Copies(source, elsewhere, limit, foreign_material)
     made = make(what, Study(copies, settings, progress_bar(quiet)))
     paths = write(made, settings, out)
     typer.echo(json.dumps(as_data(made, settings), indent=1) if as_json else markdown(made, settings).rstrip())

@@ -9,9 +9,11 @@ import typer
 
 from reidbench.cli.arguments import (
     Attackers,
+    Bundle,
     DatasetName,
     Device,
     Devices,
+    LeaveOut,
     Overrides,
     Preset,
     Quiet,
@@ -40,6 +42,8 @@ def run(
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Number of seeds, from --seed on; one record each.")] = 1,
     attacker: Attackers = None,
+    attackers: Bundle = None,
+    leave_out_known: LeaveOut = False,
     rung: Annotated[
         list[str] | None,
         typer.Option(help="Run only these rungs, such as informed or ignorant/original-released; the record says so."),
@@ -80,6 +84,7 @@ def run(
 
     require_folder(out)
     registry = Registry(plugins_dir or ())
+    source = choose_dataset(registry, dataset, root)
     settings = settings_of(
         registry,
         attackers=attacker,
@@ -89,11 +94,13 @@ def run(
         set_=set_,
         device=device,
         devices=devices,
+        generated=source.generated,
+        bundle=attackers,
+        leave_out=leave_out_known,
         ladder=parse_ladder(rung or []),
         pairs=pairs,
     )
     chosen = choose_defenses(registry, defense)
-    source = choose_dataset(registry, dataset, root)
 
     seeds_of_run = range(seed, seed + seeds)
     if dry_run:

@@ -10,8 +10,10 @@ import typer
 
 from reidbench.cli.arguments import (
     Attackers,
+    Bundle,
     DatasetName,
     Device,
+    LeaveOut,
     Overrides,
     Quiet,
     Root,
@@ -35,6 +37,8 @@ def sweep(
     dataset: DatasetName = None,
     root: Root = None,
     attacker: Attackers = None,
+    attackers: Bundle = None,
+    leave_out_known: LeaveOut = False,
     rung: Annotated[list[str] | None, typer.Option(help="Run only these rungs; the records say so.")] = None,
     size: Size = None,
     set_: Overrides = None,
@@ -63,6 +67,8 @@ def sweep(
         "dataset": dataset,
         "root": root,
         "attackers": attacker,
+        "bundle": attackers,
+        "leave_out_known": leave_out_known or None,
         "rungs": rung,
         "size": size,
         "set": overrides(set_ or []),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.attackers.base import Attacker
+from reidbench.bundles.bundle import scale_of
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.plan import Plan, PlannedStep
 from reidbench.harness.score_sources import Judged, Linked
@@ -23,6 +23,7 @@ from reidbench.settings import Settings
 from reidbench.source_version import code_version
 from reidbench.steps.attackers import AttackerTraining, attacker_training, embedding, read_vectors
 from reidbench.steps.cache import CachedStep, StepCache
+from reidbench.steps.pretrained import PretrainedStart
 from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
 from reidbench.steps.restoration import Restored
 from reidbench.steps.training import training_info
@@ -71,6 +72,7 @@ class PlannedAttack:
         restored: the same with the defense undone.
         patients: (N,) by split.
         validation_pairs: of the validation split; None where it has none.
+        known_cohort: whether the settings' bundle was trained on the training images of this cohort.
     """
 
     template: Attacker
@@ -82,10 +84,31 @@ class PlannedAttack:
     validation_pairs: Pairs | None
     settings: Settings
     cache: StepCache
+    known_cohort: bool = False
+
+    @cached_property
+    def pretrained(self) -> PretrainedStart | None:
+        """What there is to start from; None where no bundle has this attacker."""
+        found = self.settings.pretrained.get(self.template.name)
+        if found is None or self.settings.bundle is None:
+            return None
+        return PretrainedStart(
+            template=self.template,
+            pretrained=found,
+            bundle=self.settings.bundle,
+            originals=self.originals,
+            patients=self.patients,
+            validation_pairs=self.validation_pairs,
+            known_cohort=self.known_cohort,
+            settings=self.settings,
+            cache=self.cache,
+        )
 
     @cached_property
     def ignorant(self) -> AttackerTraining:
-        """The attacker trained on originals."""
+        """The attacker trained on originals, or the best of the candidates where there is a bundle."""
+        if self.pretrained is not None:
+            return self.pretrained.chosen
         return self._training(self.originals, self.originals, None)
 
     @cached_property
@@ -107,7 +130,7 @@ class PlannedAttack:
         """An attacker for each view."""
         return tuple(
             Candidate(
-                self._training(*view, self.ignorant.step) if self.rung.level.trains else self.ignorant,
+                self._training(*view, self.ignorant) if self.rung.level.trains else self.ignorant,
                 *view,
                 self.cache,
             )
@@ -126,12 +149,11 @@ class PlannedAttack:
         if len(self.views) < 2 or pairs is None:
             return None
         vectors = [step.digest for candidate in self.untrained for step in candidate.vectors("val")]
-        drawn = hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in (pairs.a, pairs.b, pairs.same)))
         key = {
             "name": self.template.name,
             "attacker": self.ignorant.step.digest,
             "vectors": vectors,
-            "pairs": drawn.hexdigest(),
+            "pairs": pairs.digest,
             "code": code_version("reidbench.metrics"),
         }
 
@@ -164,7 +186,7 @@ class PlannedAttack:
 
     def add_to(self, plan: Plan) -> list[str]:
         """Adds all that has to be made for this attack; gives the ids of the steps that it reads."""
-        start = plan.add_cached([self.ignorant.step], f"train {self.template.name} on originals", here=self._alone())
+        start = self.add_start(plan)
         if self.choice is None:
             return self._add_chosen(plan, self.candidates[0], start)
         needs: list[str | None] = [start]
@@ -205,6 +227,17 @@ class PlannedAttack:
         )
         return [choice, training, vectors]
 
+    def add_start(self, plan: Plan) -> str:
+        """Adds the attacker trained on originals, or the choice among candidates; gives the step's id."""
+        if self.pretrained is None:
+            what = f"train {self.template.name} on originals"
+            return plan.add_cached([self.ignorant.step], what, here=self._alone())
+        candidates = [plan.add_cached([step], what, here=self._alone()) for step, what in self.pretrained.candidates()]
+        what = f"take {self.template.name} of the bundle {self.pretrained.bundle.card.name}"
+        if candidates:
+            what = f"choose what {self.template.name} starts from: the bundle, fine-tuned or not, or this cohort alone"
+        return plan.add_cached([self.ignorant.step], what, needs=candidates)
+
     def read(self) -> Linked:
         """The attack's scores, from steps that are made.
 
@@ -215,7 +248,10 @@ class PlannedAttack:
         held, gallery = (read_vectors(step.read()) for step in chosen.vectors("test"))
         restoration = training_info(chosen.gallery.training.read()) if isinstance(chosen.gallery, Restored) else None
         validation = chosen.validation(self.validation_pairs)
-        return Linked(chosen.training.read(), held, gallery, validation, restoration)
+        scale = None
+        if self.pretrained is not None and chosen.training is self.ignorant and not self.pretrained.compared:
+            scale = scale_of(self.pretrained.bundle.card.attackers[self.template.name])
+        return Linked(chosen.training.read(), held, gallery, validation, restoration, scale)
 
     def _add_chosen(self, plan: Plan, chosen: Candidate, start: str) -> list[str]:
         sides = (chosen.probe, chosen.gallery)
@@ -244,7 +280,7 @@ class PlannedAttack:
         splits = ("test",) if self.validation_pairs is None else ("test", "val")
         return [step for split in splits for step in candidate.vectors(split)]
 
-    def _training(self, probe: Published, gallery: Published, start: CachedStep | None) -> AttackerTraining:
+    def _training(self, probe: Published, gallery: Published, start: AttackerTraining | None) -> AttackerTraining:
         return attacker_training(
             self.template, probe, gallery, self.patients, settings=self.settings, cache=self.cache, start=start
         )

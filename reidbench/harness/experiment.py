@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
+from reidbench.harness.known_images import clear
 from reidbench.harness.memo import Memo
 from reidbench.harness.plan import Costs, Plan
 from reidbench.harness.score_sources import Fused, Linked, Links
@@ -32,7 +33,7 @@ from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import Built, Negatives, Rung, full_ladder
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Attack, DatasetInfo, Record, Utility
+from reidbench.records.schema import Attack, BundleInfo, DatasetInfo, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
 from reidbench.records.strata import GenuineStrata, keep_headline_strata
 from reidbench.settings import Settings
@@ -40,6 +41,7 @@ from reidbench.source_version import code_version
 from reidbench.steps.attackers import AttackerTraining, Trained
 from reidbench.steps.cache import StepCache, hyperparameters
 from reidbench.steps.classifiers import classifier_training, diagnose
+from reidbench.steps.pretrained import read_start
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals, Published
 from reidbench.steps.restoration import Restored
 
@@ -54,7 +56,8 @@ class Experiment:
     """One cohort under attack; what defenses can share is made once and cached.
 
     Args:
-        cohort: with all three splits; a patient lies in one of them.
+        cohort: with all three splits; a patient lies in one of them. Without a train split only attackers of a bundle
+            can judge it, on the rungs that take no training.
         options: the dataset's options, for the record.
         settings: preset, rungs, seed, device and so on.
 
@@ -63,13 +66,15 @@ class Experiment:
     """
 
     def __init__(self, cohort: Cohort, options: dict[str, Any], settings: Settings, progress: Progress) -> None:
-        self.cohort = cohort
+        cleared = clear(cohort, settings.bundle, leave_out=settings.leave_out)
+        self.cohort = cohort = cleared.cohort
         self.settings = settings
+        self.left_out, self.known_cohort = cleared.left_out, cleared.known_cohort
         self.progress = progress
         self.cache = StepCache(settings.cache / "steps", progress.say)
         self.options = options
         self.parts = {split: cohort.part(split) for split in SPLITS}
-        for split in ("train", "test"):
+        for split in ("train", "test") if self._trains() else ("test",):
             if not len(self.parts[split]):
                 raise ReidbenchError(f"dataset {cohort.name}: the {split} split has no image; attackers need one")
         self.patients = {split: part.frame["patient"].to_numpy() for split, part in self.parts.items()}
@@ -115,13 +120,7 @@ class Experiment:
     def plan_ignorant(self, plan: Plan) -> list[str]:
         """Adds the attackers' training on originals; gives the ids of these steps."""
         rung = full_ladder()[0]
-        found = []
-        for template in self.settings.attackers:
-            what = f"train {template.name} on originals"
-            # A training that takes several processes has the machine to itself.
-            here = getattr(template, "devices", 1) != 1
-            found.append(plan.add_cached([self.attack(template, rung, self.originals).ignorant.step], what, here=here))
-        return found
+        return [self.attack(template, rung, self.originals).add_start(plan) for template in self.settings.attackers]
 
     def judge(
         self, published: Published, *, baseline: Record | None, spent: Mapping[str, float] | None = None
@@ -163,7 +162,7 @@ class Experiment:
         record = self.record(
             id=self.identity(published),
             hyperparameters={
-                **{attacker.name: hyperparameters(attacker) for attacker in attackers},
+                **{attacker.name: self._hyperparameters(attacker) for attacker in attackers},
                 "classifier": hyperparameters(self.settings.classifier),
                 "restorer": hyperparameters(self.settings.restorer),
             },
@@ -171,6 +170,7 @@ class Experiment:
             attacks=keep_headline_strata(attacks),
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
+            bundle=self._bundle_info(ignorant),
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
@@ -219,6 +219,7 @@ class Experiment:
             validation_pairs=self.validation_pairs,
             settings=self.settings,
             cache=self.cache,
+            known_cohort=self.known_cohort,
         )
 
     def restored(self, published: Published) -> Restored:
@@ -244,6 +245,34 @@ class Experiment:
             plan.want(step)
         plan.execute(self.progress, costs=Costs(self.cache.root))
         return plan.take_timings()
+
+    def _trains(self) -> bool:
+        """Whether anything is trained on the train split."""
+        settings = self.settings
+        climbs = any(rung.level.trains or "restored" in rung.level.views for rung in settings.ladder)
+        return climbs or any(attacker.name not in settings.pretrained for attacker in settings.attackers)
+
+    def _hyperparameters(self, attacker: Attacker) -> dict[str, Any]:
+        """An attacker's, with those of the bundle's where it has one: runs from other bundles don't compare."""
+        found = hyperparameters(attacker)
+        bundle, pretrained = self.settings.bundle, self.settings.pretrained.get(attacker.name)
+        if bundle is None or pretrained is None:
+            return found
+        return {**found, "bundle": f"{bundle.card.name} {bundle.digest}", "bundled": hyperparameters(pretrained)}
+
+    def _bundle_info(self, ignorant: Sequence[Trained]) -> BundleInfo | None:
+        bundle = self.settings.bundle
+        if bundle is None:
+            return None
+        return BundleInfo(
+            name=bundle.card.name,
+            sha256=bundle.digest,
+            trained_on=bundle.card.dataset.name,
+            left_out=self.left_out,
+            validation_auc={
+                trained.attacker.name: found for trained in ignorant if (found := read_start(trained.step)) is not None
+            },
+        )
 
     def _ignorant(self, template: Attacker) -> AttackerTraining:
         return self.attack(template, full_ladder()[0], self.originals).ignorant

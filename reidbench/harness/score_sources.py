@@ -64,6 +64,8 @@ class Linked:
         held, gallery: (N, D) each.
         validation: scores and truth of the validation pairs in the same scenario.
         restoration: how the network was trained that undid the defense first; None where none did.
+        scale: mean, and one over the deviation, of the scores of a bundle's own validation pairs; None where they are
+            not known or the attacker is not a bundle's as it was.
     """
 
     trained: Trained
@@ -71,6 +73,7 @@ class Linked:
     gallery: NDArray[np.float32]
     validation: Judged | None
     restoration: TrainingInfo | None
+    scale: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -98,6 +101,7 @@ class Linked:
 class Fused:
     """Several attackers as one: the mean of their scores, each brought to one scale on the validation pairs.
 
+    Attackers of a bundle that judge a cohort without validation pairs bring the scale of the bundle's own.
     Networks that were trained apart err apart, so that the mean is stronger than either. It costs no training, and no
     test pair has a say in it.
     """
@@ -107,13 +111,13 @@ class Fused:
 
     def __init__(self, members: Sequence[Linked]) -> None:
         self._members = members
-        self._scales = [_scale(member.validation) for member in members]
+        self._scales = [_scale(member) for member in members]
         self.restoration = next((m.restoration for m in members if m.restoration is not None), None)
 
     @classmethod
     def of(cls, members: Sequence[Linked]) -> Fused | None:
         """The fusion of these; None of fewer than two, or where no validation pair gives their scales."""
-        if len(members) < 2 or any(m.validation is None or not len(m.validation[0]) for m in members):
+        if len(members) < 2 or any(not _judged(m) and m.scale is None for m in members):
             return None
         return cls(members)
 
@@ -121,6 +125,8 @@ class Fused:
     def validation(self) -> Judged | None:
         """Mean scores and truth of the validation pairs."""
         judged = [member.validation for member in self._members if member.validation is not None]
+        if len(judged) < len(self._members):
+            return None
         return self._mean([scores for scores, _ in judged]), judged[0][1]
 
     def scores(self, pairs: Pairs) -> Scores:
@@ -142,9 +148,15 @@ class Fused:
         return total / np.float32(len(scores))
 
 
-def _scale(validation: Judged | None) -> tuple[np.float32, np.float32]:
+def _judged(member: Linked) -> bool:
+    return member.validation is not None and len(member.validation[0]) > 0
+
+
+def _scale(member: Linked) -> tuple[np.float32, np.float32]:
     # Mean, and one over the standard deviation. An attacker that says the same of every pair has nothing to add.
-    assert validation is not None
-    scores = np.asarray(validation[0], dtype=np.float64)
+    if member.validation is None or not len(member.validation[0]):
+        assert member.scale is not None
+        return np.float32(member.scale[0]), np.float32(member.scale[1])
+    scores = np.asarray(member.validation[0], dtype=np.float64)
     spread = 0.0 if np.ptp(scores) == 0 else float(scores.std())
     return np.float32(scores.mean()), np.float32(1 / spread if spread else 0.0)

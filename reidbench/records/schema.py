@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     pass
 
 SCHEMA_VERSION = 2
+#: Where an attacker's weights come from, in a run with a bundle of attackers that were trained before.
+Origin = Literal["bundle", "fine-tuned", "cohort"]
 
 
 def _usual(value: Any) -> bool:
@@ -112,6 +114,12 @@ class TrainingInfo(Model):
     warm_start: bool
     kept_start: bool | None = Field(
         None, exclude_if=unsaid, description="the start's weights did better on validation, and were kept"
+    )
+    origin: Origin | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="in a run with a bundle: whether the weights are, or went on from, the bundle's, the bundle's "
+        "trained further on this cohort, or those of an attacker trained on this cohort alone",
     )
     history: list[dict[str, float | None]] = Field(description="one row per epoch, to six digits: they are for a plot")
 
@@ -245,6 +253,19 @@ class RetrievalMetrics(Model):
     gallery: int
 
 
+class BundleInfo(Model):
+    """Attackers trained before, which this run's attackers could start from."""
+
+    name: str
+    sha256: str = Field(description="of image size, hyperparameters and weights, 32 hexadecimal digits")
+    trained_on: str = Field(description="the dataset whose train part they were trained on")
+    left_out: int = Field(description="images left out of test and validation because the bundle was trained on them")
+    validation_auc: dict[str, dict[str, float | None]] = Field(
+        description="by attacker and candidate (bundle, fine-tuned, cohort), over the validation pairs of the "
+        "originals; null where only the bundle's attacker came into question"
+    )
+
+
 class Attack(Model):
     """One attacker on one rung, for one task."""
 
@@ -335,6 +356,9 @@ class Record(Model):
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
     membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
+    bundle: BundleInfo | None = Field(
+        None, exclude_if=unsaid, description="the attackers trained before that this run's could start from"
+    )
     controls: Controls
     timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
     baseline_id: FileName | None = Field(description="the undefended run with the same dataset, preset and seed")

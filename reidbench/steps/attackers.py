@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
 from reidbench.attackers.joint import PairAttacker
 from reidbench.progress import Progress
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.schema import Origin, TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Images, Published
@@ -24,6 +25,8 @@ from reidbench.steps.training import WEIGHTS, cached_training, training_info, tr
 #: Pairs that an attacker which scores them jointly gets at a time.
 PAIRS = 4096
 VECTORS = "vectors.npy"
+#: Where a bundle is at hand: which of the candidates a training's weights are of, or went on from.
+START = "start.json"
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,14 @@ class AttackerTraining:
         template: untrained, with its hyperparameters.
         step: the training.
         warm: whether it goes on from another training's weights.
+        pretrained: the bundle's attacker, untrained, where the weights may be of it: the step says of which.
     """
 
     template: Attacker
     step: CachedStep
     warm: bool
     device: torch.device
+    pretrained: Attacker | None = None
 
     def read(self) -> Trained:
         """The trained attacker.
@@ -95,9 +100,21 @@ class AttackerTraining:
         """
         step = self.step.read()
         # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
-        attacker = self.template.model_copy()
+        attacker = self.recipe(step).model_copy()
         attacker.load(step.path / WEIGHTS, device=self.device)
-        return Trained(attacker, step, training_info(step, warm=self.warm), self.step.cache)
+        info = training_info(step, warm=self.warm).model_copy(update={"origin": self.origin(step)})
+        return Trained(attacker, step, info, self.step.cache)
+
+    def recipe(self, step: Step) -> Attacker:
+        """The attacker, untrained, that the weights of the finished step are of."""
+        return self.template if self.pretrained is None or self.origin(step) == "cohort" else self.pretrained
+
+    def origin(self, step: Step) -> Origin | None:
+        """Which candidate the weights of the finished step are of, or went on from; None where there is no bundle."""
+        if self.pretrained is None:
+            return None
+        found: Origin = json.loads((step.path / START).read_text())["origin"]
+        return found
 
 
 def attacker_training(
@@ -108,24 +125,32 @@ def attacker_training(
     *,
     settings: Settings,
     cache: StepCache,
-    start: CachedStep | None,
+    start: AttackerTraining | None = None,
+    bundled: BundledWeights | None = None,
 ) -> AttackerTraining:
     """The training of an attacker in the scenario of these two kinds of images.
 
     Args:
         template: untrained, with its hyperparameters.
         patients: (N,) by split, for ``train`` and ``val``.
-        start: the training to go on from; the attacker's warm-started budget holds.
+        start: the training to go on from, with the attacker that it chose; the warm-started budget holds.
+        bundled: weights of a bundle to go on from, in place of ``start``.
     """
     key = {
         **training_key(template, settings, "reidbench.attackers", "reidbench.networks"),
         "probe": probe.key,
         "gallery": gallery.key,
-        "start": start.digest if start else None,
+        "start": start.step.digest if start else bundled.sha256 if bundled else None,
     }
+    began: list[str] = []
 
     def fit(checkpoints: Path, progress: Progress) -> tuple[Attacker, Training]:
-        attacker = template.model_copy()
+        weights, attacker = bundled.path if bundled else None, template.model_copy()
+        if start is not None:
+            step = start.step.read()
+            weights, attacker = step.path / WEIGHTS, start.recipe(step).model_copy()
+            if start.pretrained is not None:
+                began.append((step.path / START).read_text())
         fixed = None
         if len(patients["val"]):
             held, published = (side.images("val", ATTACKERS_VALIDATION).pixels for side in (probe, gallery))
@@ -136,13 +161,27 @@ def attacker_training(
             seed=settings.seed,
             device=settings.device,
             work_dir=checkpoints,
-            start=start.read().path / WEIGHTS if start else None,
+            start=weights,
             progress=progress,
         )
         return attacker, training
 
-    step = cached_training(cache, "attacker", key, fit, lambda attacker, path: attacker.save(path))
-    return AttackerTraining(template, step, start is not None, settings.device)
+    def save(attacker: Attacker, path: Path) -> None:
+        attacker.save(path)
+        if began:
+            path.with_name(START).write_text(began[-1])
+
+    step = cached_training(cache, "attacker", key, fit, save)
+    warm = start is not None or bundled is not None
+    return AttackerTraining(template, step, warm, settings.device, start.pretrained if start else None)
+
+
+@dataclass(frozen=True)
+class BundledWeights:
+    """A weights file of a bundle, and its SHA-256."""
+
+    path: Path
+    sha256: str
 
 
 def embedding(

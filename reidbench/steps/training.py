@@ -70,7 +70,7 @@ def cached_training(
         _drop_unreadable(folder / CHECKPOINTS)
         model, training = fit(folder / CHECKPOINTS, progress)
         save(model, folder / WEIGHTS)
-        (folder / TRAINING).write_text(json.dumps(asdict(training), indent=1))
+        write_training(training, folder / TRAINING)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
     return CachedStep(cache, kind, key, write)
@@ -97,6 +97,11 @@ def _is_whole(path: Path) -> bool:
 def save_network(network: nn.Module, path: Path) -> None:
     """Writes a network's weights (safetensors)."""
     save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def write_training(training: Training, path: Path) -> None:
+    """Writes what is kept of a training."""
+    path.write_text(json.dumps(asdict(training), indent=1))
 
 
 def read_training(step: Step) -> Training:

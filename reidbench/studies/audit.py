@@ -87,7 +87,8 @@ def audit(
 
     Args:
         settings: as of a run; its rungs don't matter, since nothing is defended.
-        folds: None to judge the dataset's own test split. Otherwise the splits are set aside: patients are dealt by
+        folds: None to judge every patient by the attackers of the settings' bundle as they are, with nothing trained;
+            without a bundle, the dataset's own test split. Otherwise the splits are set aside: patients are dealt by
             hash into so many folds, and each is judged by attackers trained on the others, so that every patient is
             judged once, among the images of their own fold.
         strict: refuse a dataset with unreadable images in place of leaving them out.
@@ -102,8 +103,13 @@ def audit(
         progress.say(f"{cohort.name}: {note}")
     # Without findings there is no diagnosis to measure, which an audit doesn't ask for.
     cohort = replace(cohort, labels=())
-    parts = [("test split", cohort)] if folds is None else _dealt(cohort, folds)
     settings = replace(settings, ladder=ONLY)
+    if folds is not None:
+        parts = _dealt(cohort, folds)
+    elif all(attacker.name in settings.pretrained for attacker in settings.attackers):
+        parts = [("all patients", _everyone(cohort))]
+    else:
+        parts = [("test split", cohort)]
     judged = [_judge(name, part, dataset_options(dataset), settings, progress) for name, part in parts]
     # Attackers are fused on validation pairs, which a fold of few patients may lack.
     names = [name for name in judged[0].ranks if all(name in fold.ranks for fold in judged)]
@@ -123,7 +129,7 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
     try:
         experiment = Experiment(cohort, options, settings, progress)
     except ReidbenchError as error:
-        raise error if name == "test split" else ReidbenchError(f"{name}: {error}") from error
+        raise error if name in ("test split", "all patients") else ReidbenchError(f"{name}: {error}") from error
     record, _ = experiment.judge(experiment.originals, baseline=None)
     patients = experiment.patients["test"]
     linked = [experiment.make_links(template, ONLY[0], experiment.originals) for template in settings.attackers]
@@ -133,6 +139,12 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
     ranks = {links.name: rank_images(links.block, patients, pictures) for links in together}
     guessed = metrics.chance_of(next(iter(ranks.values())))
     return _Judged(name, experiment.parts["test"].frame, record, ranks, guessed)
+
+
+def _everyone(cohort: Cohort) -> Cohort:
+    """The cohort with every patient in the test split."""
+    revision = hashlib.sha256(f"{cohort.revision} everyone".encode()).hexdigest()
+    return replace(cohort, frame=cohort.frame.assign(split="test"), revision=revision)
 
 
 def _dealt(cohort: Cohort, folds: int) -> list[tuple[str, Cohort]]:

@@ -43,8 +43,8 @@ class Searched:
         names: (P,) the dataset's identifiers of them.
         images: (P,) how many images each has.
         trained_on: (P,) whether the attacker was trained on them; false for all where its training kept the initial
-            weights. Only the dataset of the training is marked, by its revision: which patients another dataset shares
-            with it is not known here.
+            weights. Of the dataset of the training these are the train patients, and of a bundle's those with an image
+            that it was trained on. Which patients another dataset shares with the first is not known here.
         vectors: (N, D) of the images at ``rows``.
     """
 
@@ -167,13 +167,15 @@ def _searched(
     taught = np.zeros(len(cohort), dtype=bool)
     if cohort.revision == learned_from.revision and _has_learned(trained.training):
         taught = (cohort.frame["split"] == "train").to_numpy()
+    if settings.bundle is not None and trained.training.origin != "cohort":
+        taught = taught | settings.bundle.seen(cohort.pixels)
     return Searched(
         cohort,
         rows,
         patients[rows],
         cohort.frame["patient_id"].to_numpy()[rows][first],
         np.bincount(patients),
-        taught[rows][first],
+        np.logical_or.reduceat(taught[rows], first),
         vectors[rows],
     )
 

@@ -30,7 +30,7 @@ from reidbench.progress import Progress
 from reidbench.records.ladder import DEFAULT_ATTACKERS, parse_ladder
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
-from reidbench.settings import make_settings
+from reidbench.settings import choose_bundle, make_settings
 
 State = Literal["recorded", "known", "failed"]
 
@@ -56,6 +56,8 @@ class SweepPlan(BaseModel):
     dataset: str | None = None
     root: Path | None = Field(None, description="the dataset's folder; from the file's own folder if relative")
     attackers: list[str] = Field(list(DEFAULT_ATTACKERS), min_length=1)
+    bundle: str | None = Field(None, description="attackers trained before, as --attackers")
+    leave_out_known: bool = Field(False, description="as --leave-out-known")
     rungs: list[str] = []
     size: int | None = None
     set: dict[str, str | int | float | bool] = Field({}, description="over the preset, as --set")
@@ -164,6 +166,15 @@ def sweep(plan: SweepPlan, place: Place, progress: Progress) -> Iterator[Outcome
             attackers=tuple(plan.attackers),
             overrides=_overrides(plan),
             size=plan.size,
+            bundle=choose_bundle(
+                plan.bundle,
+                generated=source.generated,
+                preset=preset,
+                attackers=plan.attackers,
+                overrides=_overrides(plan),
+                size=plan.size,
+            ),
+            leave_out=plan.leave_out_known,
             ladder=parse_ladder(plan.rungs),
             seed=seed,
             command=place.command,
@@ -242,13 +253,14 @@ def _run(
 
 def _arguments(plan: SweepPlan, place: Place) -> list[str]:
     """What every run of the sweep is given alike."""
-    given = {"--dataset": plan.dataset, "--root": plan.root, "--size": plan.size}
+    given = {"--dataset": plan.dataset, "--root": plan.root, "--size": plan.size, "--attackers": plan.bundle}
     found = [f"{name}={value}" for name, value in given.items() if value is not None]
     found += [f"--attacker={name}" for name in plan.attackers]
     found += [f"--rung={name}" for name in plan.rungs]
     found += [f"--set={name}={value}" for name, value in _overrides(plan).items()]
     found += [f"--plugins-dir={folder}" for folder in place.plugins_dirs]
     found += [f"--device={place.device}", f"--out={place.out}"]
+    found += ["--leave-out-known"] * plan.leave_out_known
     return found + ["--strict"] * place.strict + ["--quiet"] * place.quiet
 
 

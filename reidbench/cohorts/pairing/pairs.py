@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -38,6 +40,12 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.same)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over rows and truth."""
+        parts = (np.ascontiguousarray(part).tobytes() for part in (self.a, self.b, self.same))
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def build_pairs(

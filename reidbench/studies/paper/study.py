@@ -14,6 +14,7 @@ from reidbench.cohorts.base import Cohort, remap
 from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, check_linkable
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED, Experiment
+from reidbench.harness.known_images import require_unseen
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import Rung
@@ -83,6 +84,7 @@ class Study:
         cohort, share = load_copy(dataset, self.settings, self.progress, limit=self.copies.limit)
         self.seen.append(share)
         self.notes += [f"{facts.title(name)}: {note}" for note in cohort.notes]
+        require_unseen(cohort, self.settings.bundle)
         return self._figures(task, cohort, "all", np.arange(len(cohort)))
 
     @cached_property
