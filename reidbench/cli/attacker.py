@@ -123,6 +123,26 @@ def describe_bundle(
     typer.echo(json.dumps(as_data(found), indent=1) if as_json else describe(found))
 
 
+@app.command("import")
+def import_networks(
+    file: Annotated[list[Path], typer.Argument(help="One or both of the published files of the 2022 paper's authors.")],
+    out: Annotated[Path, typer.Option(help="New folder for the bundle.")],
+    name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's by default.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=16, max=1024, help="Width and height of the images in pixels; 256 or 1024 by default."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn the networks that the authors of the 2022 paper published into a bundle of the paper preset."""
+    from reidbench.cli.arguments import typed_command
+    from reidbench.report.text.bundles import as_data, describe
+    from reidbench.studies.bundle_import import import_authors
+
+    made = import_authors(file, out, name=_card_name(name or out.name), size=size, command=typed_command())
+    typer.echo(json.dumps(as_data(made), indent=1) if as_json else describe(made))
+
+
 def _card_name(text: str) -> str:
     """A bundle's name from what was typed.
 
