@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
@@ -110,5 +111,23 @@ def _read(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
                 value = json.loads(value)
             except ValueError as error:
                 raise ReidbenchError(f"option {option!r} is not valid JSON: {error}") from error
-        values[option] = None if value == "none" and not cls.model_fields[option].is_required() else value
+        values[option] = None if value == "none" and _takes_nothing(cls, option) else value
     return values
+
+
+def _takes_nothing(cls: type[BaseModel], option: str) -> bool:
+    """Whether ``none`` stands for None: the option may be None, and has no choice that is called ``none``."""
+    kinds = _kinds(cls.model_fields[option].annotation)
+    return not cls.model_fields[option].is_required() and type(None) in kinds and "none" not in kinds
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types of a union, and the values of its literals."""
+    parts = get_args(annotation)
+    if not parts:
+        return {annotation}
+    if get_origin(annotation) is Literal:
+        return set(parts)
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for part in parts for kind in _kinds(part)}
+    return {get_origin(annotation)}

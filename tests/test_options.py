@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,7 @@ class Thing(BaseModel):
     boxes: list[list[float]] = Field(default_factory=list)
     on: bool = False
     limit: int | None = 3
+    kind: Literal["none", "some"] = "some"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,13 @@ def test_what_cannot_be_read_is_refused_in_one_line(text):
     with pytest.raises(ReidbenchError) as caught:
         parse_spec(text)
     assert "\n" not in str(caught.value)
+
+
+def test_none_stands_for_nothing_only_where_nothing_is_meant():
+    assert build("thing", Thing, {"kind": "none", "limit": "none"}).model_dump(include={"kind", "limit"}) == {
+        "kind": "none",
+        "limit": None,
+    }
 
 
 def test_text_becomes_typed_values():

@@ -95,7 +95,9 @@ class SiameseAttacker(NetworkAttacker):
         "none", description="intensities first compared within a part of the image: none, local or clahe"
     )
     classes: Literal["none", "adacos", "arcface"] = Field(
-        "none", description="a loss beside the others that takes each train patient for a class: none, adacos, arcface"
+        "none",
+        description="a loss beside the others that takes each train patient for a class: none, adacos, arcface; "
+        "not where training goes on from another one",
     )
     class_weight: float = Field(1.0, gt=0, description="weight of that loss")
     class_margin: float = Field(0.2, ge=0, lt=1.5, description="arcface's angular margin, in radians")
@@ -148,7 +150,7 @@ class SiameseAttacker(NetworkAttacker):
         plan = self._length(len(train.patients), warm=start is not None)
         learner = Learner(
             model,
-            self._objective(train, seed),
+            self._objective(train, seed, warm=start is not None),
             train,
             val,
             batches=self._batches(train, seed),
@@ -200,9 +202,10 @@ class SiameseAttacker(NetworkAttacker):
         ]
         return {"attacker": self.name, "backbone": self.backbone, "shape": ", ".join([shape, *first])}
 
-    def _objective(self, train: Scenario, seed: int) -> nn.Module:
+    def _objective(self, train: Scenario, seed: int, *, warm: bool) -> nn.Module:
         objective = self.objective()
-        if self.classes == "none":
+        # The short training that goes on from another one would be over before it knew where its own classes lie.
+        if self.classes == "none" or warm:
             return objective
         patients = int(train.patients.max()) + 1
         with torch.random.fork_rng(devices=[]):
