@@ -25,7 +25,7 @@ from reidbench.progress import Progress
 
 #: Two CPU cores, 64²: it begins with weights that ship with the package, and needs half the passes of random ones.
 QUICK: dict[str, Any] = {"weights": "phantom", "epochs": 15, "min_steps": 100}
-#: Weights by attacker, trained on generated patients alone: benchmarks/pretrain_phantom.py made them.
+#: Weights by attacker, trained on generated patients alone: the files of the shipped bundle of this name.
 PHANTOM = Path(__file__).parents[1] / "bundles" / "shipped" / "phantom"
 #: Checkpoints of a training. A GPU makes a pass over some thousand images in seconds, which writing a large network's
 #: state would double.

@@ -84,7 +84,10 @@ def build_backbone(name: str, weights: str = "random") -> Backbone:
     small = _SMALL.fullmatch(name)
     if small:
         if weights != "random":
-            raise ReidbenchError(f"backbone {name}: only random weights exist, not {weights!r}")
+            raise ReidbenchError(
+                f"backbone {name}: only random weights exist, not {weights!r}; attackers that were trained before are "
+                "taken from a bundle (--attackers)"
+            )
         network = SmallResNet(int(small["width"] or 16), int(small["blocks"] or 1))
         backbone = Backbone(network, network.channels, colour=False)
     elif name.startswith("timm:"):

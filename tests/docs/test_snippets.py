@@ -110,6 +110,12 @@ def test_every_snippet_of_the_page_runs_and_prints_what_is_shown(shell, tmp_path
     assert play(ROOT / "docs" / name, shell, tmp_path) > 3
 
 
+def test_the_audit_in_five_minutes_runs_as_shown(shell, tmp_path):
+    # What is in `sh` trains attackers.
+    assert play(ROOT / "docs" / "audit-in-five-minutes.md", shell, tmp_path, language="sh") == 3
+    assert sorted(path.name for path in (tmp_path / "audit").iterdir()) == ["audit.json", "audit.md", "patients.csv"]
+
+
 def test_the_readmes_plugin_keeps_the_contract_and_runs(shell, tmp_path):
     # Its other commands, in `sh`, set up, test or need a download.
     assert play(ROOT / "README.md", shell, tmp_path, language="sh") == 1

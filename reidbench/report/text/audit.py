@@ -28,6 +28,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
         "judged": [record.dataset.model_dump(mode="json") for record in audit.records],
         "preset": first.preset,
         "overrides": first.overrides,
+        "bundle": first.bundle.model_dump(mode="json") if first.bundle else None,
         "seed": first.seed,
         "command": first.command,
         "created": first.created.isoformat(),
@@ -100,7 +101,13 @@ def scope(audit: Audit) -> list[str]:
         f"{alone:,} of them have one image, with nothing to find in here; a holder of another image of them may still "
         "find them."
     )
-    if len(audit.records) == 1:
+    if first.bundle is not None and not first.dataset.patients.get("train"):
+        lines = [
+            f"Judged: {judged}, all of them, by the attackers of the bundle {first.bundle.name} as they are. They were "
+            f"trained on {first.bundle.trained_on} and learned nothing from this dataset; --folds also tries attackers "
+            "that did."
+        ]
+    elif len(audit.records) == 1:
         others = sum(count for split, count in first.dataset.patients.items() if split != "test")
         lines = [
             f"Judged: {judged}, the test split only. The attackers learned on the other {others:,} patients, who have "
