@@ -22,6 +22,7 @@ from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.drops import HEADLINES, Find, paired_drops
 from reidbench.report.figures.formats import over_the_seeds
 from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.origins import origins
 from reidbench.report.figures.titles import Titles
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.record_page import record_context
@@ -173,7 +174,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"version": __version__, "assets": ASSETS, "plotly": PLOTLY}
+    made.globals |= {"version": __version__, "assets": ASSETS, "plotly": PLOTLY, "origins": origins}
     made.policies["json.dumps_function"] = _strict_json
     made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     return made

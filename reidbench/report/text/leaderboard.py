@@ -19,6 +19,7 @@ from reidbench.report.figures.curve import Point
 from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.matching import hyperparameters, impostors
+from reidbench.report.figures.origins import bundle_text
 from reidbench.report.figures.rows import Row, front, highest_tpr, rows, shared_options
 from reidbench.report.figures.summary import (
     ENOUGH_PAIRS,
@@ -236,6 +237,7 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
         "",
         f"Attackers: {plain_markdown(group.attackers)}; hyperparameters {group.hyperparameters}. {_pairs(table)}",
         "",
+        *([f"The {plain_markdown(told)}.", ""] if (told := bundle_text(any_record)) else []),
         *(line for reason in board.reasons for line in (f"**Invalid board**: {plain_markdown(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),

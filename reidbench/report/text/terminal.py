@@ -12,6 +12,7 @@ from reidbench.records.schema import Record
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.membership import membership_lines
+from reidbench.report.figures.origins import origins
 from reidbench.report.figures.rows import Row, rows, shared_options
 from reidbench.report.figures.summary import (
     baseline_of,
@@ -68,6 +69,8 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
     )
     if same := shared_options(made):
         console.print(Text(f"  in all of these rows: {'; '.join(same)}"))
+    if told := origins(first):
+        console.print(Text(f"  {told}"))
     for record in records:
         for line in _notes(record, controls):
             console.print(Text(f"  {labels[record.id]}: {line}"))
