@@ -20,6 +20,9 @@ from reidbench.harness.run import plan_run, run
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records.ladder import parse_ladder
+from reidbench.report.figures.origins import KEPT, origins
+from reidbench.report.text.leaderboard import render
+from reidbench.report.text.terminal import print_summary
 from reidbench.settings import DEFAULT_BUNDLE, choose_bundle, make_settings
 from reidbench.studies.audit import audit
 from tests.bundles.conftest import OVERRIDES, TRAINED_ON
@@ -78,6 +81,19 @@ def test_the_record_names_the_bundle_and_what_was_kept(records, bundle):
         assert candidates[kept.pop()] == best
         assert undefended.hyperparameters[name]["bundle"] == f"small {bundle.digest}"
     assert identity.bundle == undefended.bundle
+
+
+def test_people_are_told_which_bundle_it_was_and_what_became_of_it(records, bundle, capsys):
+    told = origins(records[0])
+    assert told.startswith(f"attackers start from the bundle small ({bundle.digest[:12]}), trained on phantom: ")
+    for name in ("verification", "retrieval"):
+        kept = next(a.training.origin for a in records[0].attacks if a.attacker == name)
+        assert f"{name} {KEPT[kept]}" in told
+    print_summary(records)
+    assert "the bundle small" in " ".join(capsys.readouterr().out.split())
+    board = render(records)["phantom.md"]
+    assert f"The attackers start from the bundle small ({bundle.digest[:12]}), trained on phantom." in board
+    assert origins(records[0].model_copy(update={"bundle": None})) is None
 
 
 def test_identity_equals_undefended_with_a_bundle_too(records):
