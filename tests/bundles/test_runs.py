@@ -213,8 +213,8 @@ def test_the_default_is_for_quick_runs_on_real_patients():
 
 def test_the_commands_take_a_bundle(bundle_folder, command, tmp_path):
     images = tmp_path / "images"
-    rows = ["image_id,patient_id"]
-    cohort = load_cohort(choose_dataset(Registry(), "phantom:patients=6,seed=9", None), size=64, cache=tmp_path / "c")
+    rows = ["path,patient_id"]
+    cohort = load_cohort(choose_dataset(Registry(), "phantom:patients=10,seed=9", None), size=64, cache=tmp_path / "c")
     images.mkdir()
     for row, (pixels, patient) in enumerate(zip(cohort.pixels, cohort.frame["patient_id"])):
         Image.fromarray(np.asarray(pixels)).save(images / f"{row}.png")
