@@ -12,7 +12,7 @@ import torch
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.inversion import RestorerOptions
 from reidbench.attackers.vectors import VectorHeadOptions
-from reidbench.bundles.bundle import NONE, Bundle, find_bundle, read_bundle, shipped_bundles
+from reidbench.bundles.bundle import NONE, Bundle, find_bundle, read_bundle
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
 from reidbench.options import build
@@ -115,7 +115,7 @@ def choose_bundle(
         return None
     networks = [name for name in overrides or {} if name.partition(".")[2] in OF_NETWORK]
     if text is None:
-        if generated or preset != "quick" or networks or DEFAULT_BUNDLE not in shipped_bundles():
+        if generated or preset != "quick" or networks:
             return None
         bundle = read_bundle(find_bundle(DEFAULT_BUNDLE))
         suits = size in (None, bundle.card.size) and any(name in bundle.card.attackers for name in attackers)

@@ -154,6 +154,8 @@ def typed_command() -> str:
     # A record is made to be shared: where a folder lies on this machine is of no use to others.
     shown = []
     for argument in sys.argv[1:]:
-        path = Path(argument)
-        shown.append(path.name if path.is_absolute() else argument)
+        # As in --root=FOLDER and --judge-on NAME=FOLDER.
+        name, equals, value = argument.rpartition("=")
+        path = Path(value)
+        shown.append(f"{name}{equals}{path.name}" if path.is_absolute() else argument)
     return shlex.join(["reidbench", *shown])

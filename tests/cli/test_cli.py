@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from reidbench import ReidbenchError
-from reidbench.cli.arguments import require_folder
+from reidbench.cli.arguments import require_folder, typed_command
 
 BAD_DEFENSE = """
 import torch
@@ -245,3 +245,13 @@ def test_a_persons_shell_sees_exit_2_and_one_line(command, tmp_path):
     done = command("describe", "nothing", cwd=tmp_path, cache=tmp_path, check=2)
     assert done.stderr.splitlines() == [done.stderr.strip()]
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "given", ["/data/ward", "--root=/data/ward", "--judge-on=covid19=/data/ward", "covid19=/data/ward"]
+)
+def test_the_command_that_records_and_cards_keep_tells_no_folder(monkeypatch, given):
+    monkeypatch.setattr("sys.argv", ["reidbench", "run", given, "--set", "retrieval.epochs=5"])
+    told = typed_command()
+    assert "/data" not in told
+    assert told.endswith("ward --set retrieval.epochs=5")
