@@ -1,7 +1,7 @@
 """Hook specifications, and finding, importing and checking of plugins.
 
-Listing reads entry-point metadata and imports nothing, so that a broken plugin cannot break a list; naming a plugin
-imports that one alone. Built-in defenses, datasets and attackers come through the same door as a third party's.
+Listing reads entry-point metadata and imports nothing, so that a broken plugin cannot break a list; requesting a plugin
+imports only that one. Built-in defenses, datasets and attackers are found in the same way as those of third parties.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Hooks:
-    """The hooks of a module that brings more than its entry point names: a loose file, or a package of several things.
+    """The hooks of a module with several plugins: a loose file, or a module that an entry point names without a class.
 
-    Each returns a list of classes. An entry point that names ``module:Class`` needs none.
+    Each hook returns a list of classes. An entry point ``module:Class`` needs no hook.
     """
 
     @hookspec
@@ -48,7 +48,7 @@ class Hooks:
         """Attacker classes of this plugin: subclasses of ``reidbench.Attacker``."""
 
 
-# The entry-point group of each kind of thing, and the hook that gives it.
+# By kind of plugin: its entry-point group, its hook, and its base class in words.
 GROUPS = {"defense": "reidbench", "dataset": "reidbench.datasets", "attacker": "reidbench.attackers"}
 HOOKS = {"defense": "reidbench_defenses", "dataset": "reidbench_datasets", "attacker": "reidbench_attackers"}
 BASES = {
@@ -60,14 +60,14 @@ BASES = {
 
 @dataclass(frozen=True)
 class Found:
-    """A plugin as its packaging names it, before anything is imported.
+    """A plugin as its packaging describes it, before anything is imported.
 
     Attributes:
         kind: ``defense``, ``dataset`` or ``attacker``.
-        name: what a run calls it by.
-        where: ``module:Class`` or ``module`` as the entry point has it, or the file of a loose plugin.
-        distribution: the installed package that brings it, or the file's name.
-        version: that package's version; a loose file has the first 12 digits of its SHA-256.
+        name: its name on the command line and in records.
+        where: ``module:Class`` or ``module`` from the entry point, or the path of a loose file.
+        distribution: the installed package that provides it, or the name of the file.
+        version: the version of that package; for a loose file the first 12 hexadecimal digits of its SHA-256.
     """
 
     kind: str
@@ -78,9 +78,12 @@ class Found:
 
 
 class Registry:
-    """All plugins that are installed or lie in one of ``plugins_dirs`` (files ``*.py``, a plugin each).
+    """All plugins that are installed or lie in one of ``plugins_dirs`` (files ``*.py``).
 
-    A loose file is imported when the registry is asked for something, since only the import tells what it brings.
+    Loose files are imported when the registry is made, since only the import shows which plugins they provide.
+
+    Raises:
+        ReidbenchError: a folder of ``plugins_dirs`` does not exist.
     """
 
     def __init__(self, plugins_dirs: Sequence[Path] = ()) -> None:
@@ -106,7 +109,7 @@ class Registry:
         self._entry_points[key] = entry
 
     def _add_loose(self, path: Path) -> None:
-        # A file that fails must not keep the others from running: it is remembered, and named when it is asked for.
+        # A broken file must not block the others: its error is stored, and raised when the plugin is requested.
         try:
             module = _import_file(path)
             manager = _manager(module, str(path))
@@ -123,7 +126,11 @@ class Registry:
             self._loose[key] = (module, cls)
 
     def found(self, kind: str | None = None) -> list[Found]:
-        """Everything there is, sorted by kind and name; nothing installed is imported for it."""
+        """All plugins, sorted by kind and name; imports no installed plugin.
+
+        Args:
+            kind: ``defense``, ``dataset`` or ``attacker``; None for all.
+        """
         rows = [
             Found(k, n, entry.value, *_distribution(entry))
             for (k, n), entry in self._entry_points.items()
@@ -147,11 +154,11 @@ class Registry:
         Args:
             kind: ``defense``, ``dataset`` or ``attacker``.
             name: as :meth:`found` lists it.
-            base: what the class must be a subclass of.
+            base: the required base class.
 
         Raises:
-            ReidbenchError: the name is unknown (the nearest one is named).
-            PluginError: two packages claim the name, the plugin is broken, or its class is not a subclass of ``base``.
+            ReidbenchError: the name is unknown; the message suggests the nearest one.
+            PluginError: two packages provide the name, the plugin is broken, or its class is no subclass of ``base``.
         """
         cls = self._class(kind, name)
         if not issubclass(cls, base):
@@ -164,7 +171,7 @@ class Registry:
             return self._loose[key][1]
         if key in self._duplicates:
             raise PluginError(
-                f"{name}: the packages {', '.join(self._duplicates[key])} each bring a {kind} of this name"
+                f"{name}: several packages provide a {kind} of this name: {', '.join(self._duplicates[key])}"
             )
         if key not in self._entry_points:
             if name in self.broken:
@@ -176,7 +183,7 @@ class Registry:
         if not isinstance(thing, ModuleType):
             _check_class(thing, entry.value, name)
             if thing.name != name:
-                raise PluginError(f"{name}: {entry.value} has the name {thing.name!r}, and its entry point {name!r}")
+                raise PluginError(f"{name}: {entry.value} is named {thing.name!r}, but its entry point {name!r}")
             named: type = thing
             return named
         for cls in _classes(_manager(thing, name), HOOKS[kind], name):
@@ -184,12 +191,12 @@ class Registry:
                 found: type = cls
                 return found
         raise PluginError(
-            f"{name}: {entry.value} brings no {kind} named {name!r} from {HOOKS[kind]}(); an entry point may also name "
-            "the class: module:Class"
+            f"{name}: {HOOKS[kind]}() of {entry.value} returns no {kind} named {name!r}; the entry point may also name "
+            "the class itself, as module:Class"
         )
 
     def describe(self, kind: str, name: str) -> Found:
-        """Where the thing of that kind and name comes from.
+        """The plugin of that kind and name, with its origin.
 
         Raises:
             ReidbenchError: the name is unknown.
@@ -238,7 +245,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _manager(module: ModuleType, name: str) -> pluggy.PluginManager:
-    # A manager of its own for each plugin: what one does cannot reach another.
+    # One manager per plugin, so that plugins cannot affect each other.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     try:
@@ -248,7 +255,7 @@ def _manager(module: ModuleType, name: str) -> pluggy.PluginManager:
         known = did_you_mean(str(error).split("'")[1] if "'" in str(error) else "", HOOKS.values())
         raise PluginError(f"{name}: unknown or wrong hook: {_short(error)} ({known})") from error
     for attribute in dir(module):
-        # A hook that misses its @hookimpl is silently no hook at all, which is never intended.
+        # pluggy silently ignores a hook without @hookimpl, which is never intended.
         if attribute.startswith("reidbench_") and callable(getattr(module, attribute)):
             implemented = getattr(getattr(module, attribute), f"{PROJECT}_impl", None)
             if implemented is None and attribute in HOOKS.values():
@@ -278,7 +285,7 @@ def _classes(manager: pluggy.PluginManager, hook: str, name: str) -> list[Any]:
 def _check_class(thing: Any, where: str, name: str) -> None:
     named = getattr(thing, "name", None)
     if not isinstance(thing, type) or not isinstance(named, str):
-        raise PluginError(f"{name}: {where} gives {thing!r}, which is no class with a `name`")
-    # Here, and not when the record of a long run is to be written.
+        raise PluginError(f"{name}: {where} provides {thing!r}, which is not a class with a `name`")
+    # Checked here, so that it does not fail only when the record of a long run is written.
     if not names_files(named):
-        raise PluginError(f"{name}: the name {named!r} cannot be part of a file's name: {RULE}")
+        raise PluginError(f"{name}: the name {named!r} cannot be part of a file name: {RULE}")

@@ -85,11 +85,11 @@ def test_an_unknown_name_gets_a_hint():
         (GOOD.replace("reidbench_defenses", "reidbench_defences"), "did you mean 'reidbench_defenses'"),
         (GOOD.replace("@hookimpl", ""), "lacks @hookimpl"),
         (GOOD.replace("return [Halve]", "return Halve"), "must return a list of classes"),
-        (GOOD.replace("return [Halve]", "return [Halve()]"), "no class with a `name`"),
+        (GOOD.replace("return [Halve]", "return [Halve()]"), "not a class with a `name`"),
         (GOOD.replace("return [Halve]", "return [Halve, Halve]"), "more than once"),
         (GOOD.replace("return [Halve]", "raise RuntimeError('out of order')"), "failed: RuntimeError: out of order"),
         (GOOD.replace('"halve"', '"identity"'), "'identity' is taken by"),
-        (GOOD.replace('"halve"', '"../halve"'), "the name '../halve' cannot be part of a file's name"),
+        (GOOD.replace('"halve"', '"../halve"'), "the name '../halve' cannot be part of a file name"),
     ],
 )
 def test_a_broken_loose_plugin_is_named_and_breaks_only_itself(loose, text, what):
@@ -175,9 +175,9 @@ def test_an_entry_point_names_a_class_or_a_module_with_a_hook(installed):
     ("points", "what"),
     [
         ("[reidbench]\nmine = MODULE:Missing\n", "mine: cannot import .*: AttributeError"),
-        ("[reidbench]\nmine = MODULE:Halve\n", "mine: .*:Halve has the name 'halve', and its entry point 'mine'"),
-        ("[reidbench]\nmine = MODULE:reidbench_defenses\n", "mine: .*, which is no class with a `name`"),
-        ("[reidbench]\nmine = MODULE\n", r"mine: .* brings no defense named 'mine' .*module:Class"),
+        ("[reidbench]\nmine = MODULE:Halve\n", "mine: .*:Halve is named 'halve', but its entry point 'mine'"),
+        ("[reidbench]\nmine = MODULE:reidbench_defenses\n", "mine: .*, which is not a class with a `name`"),
+        ("[reidbench]\nmine = MODULE\n", r"mine: .* returns no defense named 'mine'; .*module:Class"),
     ],
 )
 def test_an_entry_point_that_gives_no_such_class_is_refused(installed, points, what):

@@ -1,4 +1,4 @@
-"""The kit for authors of plugins: `new-defense`, `check-defense`, `new-attacker` and `check-attacker`."""
+"""Commands for authors of plugins: `new-defense`, `check-defense`, `new-attacker` and `check-attacker`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MARKS = {"error": "FAIL", "warning": "warn"}
 def new_defense(
     name: Annotated[str, typer.Argument(help="The defense's name: lower-case letters, digits and _.")],
     single_file: Annotated[
-        bool, typer.Option("--single-file", help="One loose file for --plugins-dir, no package.")
+        bool, typer.Option("--single-file", help="One loose file for --plugins-dir instead of a package.")
     ] = False,
-    fitted: Annotated[bool, typer.Option("--fitted", help="One that trains on the train split first.")] = False,
+    fitted: Annotated[bool, typer.Option("--fitted", help="A defense that is first trained.")] = False,
     out: Annotated[Path, typer.Option(help="Folder to write it into.")] = Path(),
 ) -> None:
-    """Write the skeleton of a defense: a package that passes its own tests at once, or one file."""
+    """Write the skeleton of a defense: a package whose tests pass, or a single file."""
     from reidbench.templates import new_defense as write
 
     for path in write(name, out, single_file=single_file, fitted=fitted):
@@ -34,14 +34,14 @@ def new_defense(
 def new_attacker(
     name: Annotated[str, typer.Argument(help="The attacker's name: lower-case letters, digits and _.")],
     single_file: Annotated[
-        bool, typer.Option("--single-file", help="One loose file for --plugins-dir, no package.")
+        bool, typer.Option("--single-file", help="One loose file for --plugins-dir instead of a package.")
     ] = False,
     joint: Annotated[
-        bool, typer.Option("--joint", help="One that scores the two images of a pair jointly, not from two vectors.")
+        bool, typer.Option("--joint", help="Score the images of a pair jointly, not from two vectors.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder to write it into.")] = Path(),
 ) -> None:
-    """Write the skeleton of an attacker: a package that passes its own tests at once, or one file."""
+    """Write the skeleton of an attacker: a package whose tests pass, or a single file."""
     from reidbench.templates import new_attacker as write
 
     for path in write(name, out, single_file=single_file, joint=joint):
@@ -50,12 +50,12 @@ def new_attacker(
 
 def check_attacker(
     name: Annotated[str, typer.Argument(help="NAME or NAME:option=value,…")],
-    preset: Annotated[str, typer.Option(help="The preset whose recipe is checked.")] = "quick",
+    preset: Annotated[str, typer.Option(help="Preset whose options are checked.")] = "quick",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "cpu",
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check an attacker against every promise of the contract; exit 1 where it breaks one."""
+    """Check an attacker against every rule of its contract; exit 1 if it breaks one."""
     from reidbench.attackers.base import Attacker
     from reidbench.conformance import broken
     from reidbench.conformance import check_attacker as check
@@ -66,7 +66,7 @@ def check_attacker(
 
     spec = parse_spec(name)
     if spec.point is not None:
-        raise ReidbenchError(f"{name}: {spec.point!r} is no option=value")
+        raise ReidbenchError(f"{name}: {spec.point!r} is not of the form option=value")
     cls = Registry(plugins_dir or ()).get("attacker", spec.name, Attacker)
     recipe = cls.under(preset)
     if preset not in recipe.presets:
@@ -83,18 +83,18 @@ def check_defense(
     sheet: Annotated[Path | None, typer.Option(help="Write phantoms before and after to this PNG.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "cpu",
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds; then it is stopped, and the line it hung at is told.")
+        float | None, typer.Option(help="Stop the check after this many seconds and print the line it hangs at.")
     ] = None,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a defense against every promise of the contract; exit 1 where it breaks one."""
+    """Check a defense against every rule of its contract; exit 1 if it breaks one."""
     from reidbench.errors import ReidbenchError
 
     if timeout is not None:
-        # Written so that NaN, which every comparison denies, is refused too.
+        # Written so that NaN, for which every comparison is false, is refused too.
         if not timeout > 0:
-            raise ReidbenchError(f"--timeout {timeout:g}: a number of seconds above 0 is needed")
+            raise ReidbenchError(f"--timeout {timeout:g}: must be a number of seconds above 0")
         arguments = [name, f"--device={device}"] + ([f"--sheet={sheet.absolute()}"] if sheet else [])
         arguments += [f"--plugins-dir={folder}" for folder in plugins_dir or ()] + ["--json"] * as_json
         _check_apart(name.partition(":")[0], arguments, timeout, as_json)
@@ -109,12 +109,12 @@ def check_defense(
     registry = Registry(plugins_dir or ())
     chosen = choose_defenses(registry, [name])
     if len(chosen) > 1:
-        raise ReidbenchError(f"{name}: one set of options at a time, as in {chosen[0].defense.name}:option=value")
+        raise ReidbenchError(f"{name}: name one set of options, as in {chosen[0].defense.name}:option=value")
     defense = chosen[0].defense
     findings = check(type(defense), defense.model_dump(), device=choose_device(device))
     if sheet is not None and not broken(findings):
         if isinstance(defense, ModelDefense):
-            raise ReidbenchError(f"--sheet: {defense.name} publishes a model, and no image to draw")
+            raise ReidbenchError(f"--sheet: {defense.name} publishes a model and no images")
         draw_sheet(defense, choose_dataset(registry, None, None), sheet)
     _show(findings, as_json)
     raise typer.Exit(1 if broken(findings) else 0)

@@ -122,7 +122,7 @@ class CheckReport:
         }
 
     def to_text(self) -> str:
-        """The same for a person: a table of counts, then a line for everything else."""
+        """The same as text: a table of counts, then one line for each other fact."""
         head = f"{'':12}{'images':>10}{'patients':>10}{'images of patients with several':>34}{'genuine pairs':>16}"
         lines = [f"{self.cohort.name}, decoded at {self.cohort.size}×{self.cohort.size}", head]
         tables = [("there", self.splits), ("in a run", self.run_splits), ("official", self.official)]

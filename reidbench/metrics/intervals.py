@@ -63,7 +63,7 @@ def bootstrap_mean_patients(
 ) -> Interval:
     """Mean of per-image figures (AP@R, accepted pairs, differences of either), resampling the patients they belong to.
 
-    The gallery that a query searched stays as it is; only who asks is resampled. For the drop between two defenses on
+    The gallery of a query is fixed; only the querying patients are resampled. For the drop between two defenses on
     the same queries, pass the differences.
 
     Args:

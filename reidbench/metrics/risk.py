@@ -1,4 +1,4 @@
-"""What a release means for each patient: averages hide the one who is found for certain."""
+"""Risk of each patient: averages hide single patients that are always found."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def run(
         try:
             trainer.fit(module, ckpt_path=resumed, weights_only=True)
         except SystemExit as stop:
-            # Lightning turns an interrupt into an exit; who called us wants the interrupt.
+            # Lightning turns an interrupt into an exit; the caller needs the interrupt.
             raise KeyboardInterrupt from stop
         except (ProcessRaisedException, ProcessExitedException) as error:
             why = str(error).strip().splitlines()[-1]

@@ -231,7 +231,7 @@ class VerificationMetrics(Model):
 
 
 class PatientRisk(Model):
-    """How risk spreads over patients: averages hide the one who is found for certain. Quantiles by their level."""
+    """Distribution of risk over patients: averages hide single patients that are always found. Quantiles by level."""
 
     patients: int = Field(description="patients with something to find")
     found_by_every_image: Interval = Field(description="share of patients whose every image finds them at rank 1")

@@ -71,7 +71,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Judged:
-    """One fold: who was judged, and what each attacker's probes found."""
+    """One fold: its patients, and the results of each attacker's probes."""
 
     name: str
     frame: pd.DataFrame

@@ -51,7 +51,7 @@ class View:
 
     Attributes:
         published: what is published: the originals, or a defense with its options.
-        attacker: who attacks, and whether through a restoration.
+        attacker: the attacker, and whether it looks at the restored release.
         attention: the maps.
         threshold: score from which on the attacker says "one patient": 1 % false positives on validation pairs; None
             where there are no such pairs.
@@ -64,7 +64,7 @@ class View:
 
     @property
     def title(self) -> str:
-        """What is published, and who attacks."""
+        """What is published, and the attacker."""
         return f"{self.published}, {self.attacker}"
 
     @property
@@ -135,7 +135,7 @@ def explain(
         settings: with one siamese attacker.
         pair: image names. Without it, by the scores of originals: the best recognized genuine pair, the genuine pair
             that is missed by most, and the impostor pair that is most mistaken for one patient.
-        informed: whether the attacker who trained against the defense looks too, beside the one who never saw it.
+        informed: explain the attacker trained against the defense too, beside the one trained without it.
         strict: refuse a dataset with unreadable images in place of leaving them out.
 
     Raises:

@@ -129,7 +129,7 @@ def test_warnings_alone_are_exit_0(call, odd, tmp_path):
     ("arguments", "what"),
     [
         (["check-attacker", "retrival"], "did you mean 'retrieval'?"),
-        (["check-attacker", "retrieval:all"], "'all' is no option=value"),
+        (["check-attacker", "retrieval:all"], "'all' is not of the form option=value"),
         (["check-attacker", "retrieval:epochs=-1"], "greater than 0"),
         (["check-attacker", "retrieval:epoch=1"], "epoch"),
         (["check-attacker", "retrieval", "--preset=quik"], "did you mean 'quick'?"),

@@ -283,7 +283,7 @@ def test_utility_is_paired_where_predictions_were_kept(make):
         assert change.low > 0
     assert found.verdict == "regression"
     assert judge(base, new, tolerances=Tolerances(utility_drop=0.2)).verdict == "ok"
-    assert not any("No predictions" in note for note in found.notes)
+    assert not any("Predictions of the same findings" in note for note in found.notes)
     same = named(judge(base, make("same", 0.5, diagnosis=1.5)), "utility, trained on release")
     assert (same.worse, same.low, same.high) == (0, 0, 0), "the same predictions pair to an exact zero"
 
@@ -296,7 +296,7 @@ def test_scores_without_predictions_still_load_and_the_fallback_is_told(make):
     assert not change.paired
     assert change.low == pytest.approx(change.worse - 0.01 * 2**0.5)
     assert named(found, "AUC, worst case").paired
-    assert any("No predictions of the same findings" in note for note in found.notes)
+    assert any("Predictions of the same findings do not lie" in note for note in found.notes)
 
 
 def test_predictions_of_other_findings_are_not_paired(make):

@@ -169,8 +169,8 @@ def test_controls_that_are_not_there_are_missed_in_one_line(template, board):
     found = judge(board)
     assert not found.reasons
     assert found.line == (
-        "there is no run of identity at seed 0 and of blackout at seed 1 beside the undefended one: what they would "
-        "show is not known"
+        "there is no run of identity at seed 0 and of blackout at seed 1 beside the undefended one: the board is "
+        "not validated by them"
     )
     del board["blackout"], board["identity1"]
     assert judge(board).line.startswith("there is no run of identity and of blackout beside")

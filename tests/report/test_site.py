@@ -111,7 +111,7 @@ def test_images_of_real_patients_and_curves_without_scores_are_said_to_be_missin
     page = next(iter((site["folder"] / "records").glob("hostile-*.html"))).read_text()
     assert "images of real patients are never put into a report" in page
     assert "does not lie beside the record" in page
-    assert "No attention maps: they lie over images, which are not shown." in page
+    assert "No attention maps: they would show the images." in page
     assert "<img" not in page
     assert not list((site["folder"] / "records").glob("hostile-*.attention.png"))
 
@@ -233,7 +233,8 @@ def test_controls_are_said_to_hold_only_where_they_were_run(site, sound, site_of
 
     for record in site["records"]:
         words = said(site["folder"] / "records" / f"{record.stem}.html")
-        assert words == ("INVALID" if record.controls.problems else "not run, or not at hand: identity, blackout")
+        missing = "not run, or not among the records: identity, blackout"
+        assert words == ("INVALID" if record.controls.problems else missing)
     made = []
     for seed in (0, 1):
         for name in ("undefended", "identity", "blackout", "noise")[:: 1 if seed == 0 else 3]:
@@ -253,7 +254,7 @@ def test_controls_are_said_to_hold_only_where_they_were_run(site, sound, site_of
         f"{name}-{name}000000": "hold" for name in ("undefended", "identity", "blackout", "noise")
     }
     for name in ("undefended", "noise"):
-        assert written[f"{name}-{name}000001"] == "not run, or not at hand: identity, blackout"
+        assert written[f"{name}-{name}000001"] == "not run, or not among the records: identity, blackout"
     (words,) = (words for stem, words in written.items() if stem.startswith("published"))
     assert words.startswith("do not apply")
 

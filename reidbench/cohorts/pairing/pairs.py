@@ -153,7 +153,7 @@ def _turned(a: Rows, b: Rows, turn: NDArray[np.bool_]) -> tuple[Rows, Rows]:
 def _partnered(a: Rows, b: Rows, patients: Rows, cells: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Turns genuine pairs round that find no partner in the cell of their second image, so that more of them do.
 
-    No pair loses its partner by that: who leaves a cell had none there, and who comes can only help.
+    No pair loses its partner: a patient that leaves a cell had no partner there, and a new one can only add some.
     """
     for _ in range(_TURNS):
         alone = without_partner(patients[a], cells[b], rng)

@@ -1,4 +1,4 @@
-"""A contact sheet: patients below each other, their images beside each other, for a person's eye."""
+"""A contact sheet: one row per patient, with the images of the patient side by side."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
 """The regression gate: is a defense weaker than it was, by more than chance explains?
 
-An attack's figure regresses where it rises by more than the tolerance *and* the interval of the rise lies above zero:
-the tolerance says what matters, the interval what is no accident of the patients at hand. A rise past the tolerance
-whose interval holds zero is *unclear*: it is named, and fails only a strict gate. Judged are the worst cases, since the
-worst case over the ladder is what a defense is worth; the largest rise of one rung is shown beside them, and judged
-when asked for, with an interval that holds for all rungs at once (Bonferroni).
+An attack's figure regresses where it rises by more than the tolerance *and* the interval of the rise lies above zero.
+The tolerance is the smallest change that matters; the interval excludes changes that the choice of test patients
+explains. A rise past the tolerance whose interval contains zero is *unclear*: it is reported, and fails only a strict
+gate. The gate judges worst cases, because a defense is as good as its worst case over the ladder. The largest rise of a
+single rung is shown beside them, and judged on request, with an interval that holds for all rungs at once (Bonferroni).
 
-Intervals are paired where both records have their scores: one resampling of patients weighs the old and the new scores
-of the same pairs, or the old and the new predictions of the same images, and what they share cancels. Else they are
-made of the records' own intervals as if the runs were independent (Zou and Donner 2008, square and add), which is
-wider. Over several seeds rises are averaged; the patients' share of the interval is averaged too, since the patients
-are the same, and the spread of the seeds' rises is added in quadrature (Student's t): it is the noise of training,
-which one seed alone cannot show.
+Intervals are paired where both records have their scores: each resampling of patients gives the old and the new scores
+of a pair, or the old and the new predictions of an image, the same weight, so that variation common to both cancels.
+Otherwise they are computed from the records' own intervals as if the runs were independent (Zou and Donner 2008, square
+and add), which is wider. Over several seeds, rises are averaged. The patients' share of the interval is averaged too,
+since the patients are the same, and the spread of the rises over seeds is added in quadrature (Student's t): it is the
+noise of training, which a single seed cannot show.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Verdict = Literal["regression", "unclear", "ok"]
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How far a figure may move for the worse, in its own units (all lie in [0, 1])."""
+    """The largest change for the worse that is accepted, in units of the figure (all lie in [0, 1])."""
 
     auc_rise: float = 0.02
     map_rise: float = 0.02
@@ -47,18 +47,18 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Change:
-    """How one figure moved for the worse: an attack's rise, or the fall of what is left for diagnosis.
+    """The change of one figure, positive for the worse: the rise of an attack, or the fall of the diagnostic utility.
 
     Attributes:
-        figure: which one.
+        figure: its name.
         base, new: its value before and after, averaged over seeds.
-        where: the attack that reached it before and after; empty for utility.
+        where: the attack with this value, before and after; empty for utility.
         worse: the change for the worse; negative where the defense got better.
-        low, high: its interval, NaN where there is none.
+        low, high: the interval of the change, NaN where there is none.
         paired: whether the interval comes from the scores of the same pairs and probes, or the predictions of the same
             images.
-        tolerance: how far it may move.
-        judged: whether the gate counts it.
+        tolerance: the largest change for the worse that is accepted.
+        judged: whether the gate takes it into account.
     """
 
     figure: str
@@ -74,7 +74,7 @@ class Change:
 
     @property
     def verdict(self) -> Verdict:
-        """``regression`` past the tolerance and past chance, ``unclear`` past the tolerance only, else ``ok``."""
+        """``regression`` past the tolerance and beyond chance, ``unclear`` past the tolerance only, else ``ok``."""
         if not self.worse > self.tolerance:
             return "ok"
         return "regression" if self.low > 0 else "unclear"
@@ -88,7 +88,7 @@ class Comparison:
         label: the defense and its options.
         match: the runs.
         changes: worst cases and utility, all judged, then the largest rise of one rung of each task.
-        notes: what a reader must know, a line each.
+        notes: what a reader has to know, one line each.
     """
 
     label: str
@@ -98,7 +98,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of what is judged."""
+        """The worst verdict among the judged changes."""
         found = {change.verdict for change in self.changes if change.judged}
         return "regression" if "regression" in found else "unclear" if "unclear" in found else "ok"
 
@@ -110,12 +110,12 @@ def compare(
 
     Args:
         base, new: record files, or folders of records.
-        tolerances: how far figures may move.
-        every_rung: judge the largest rise of one rung too, not the worst cases alone.
-        runs: resamplings behind an interval.
+        tolerances: the largest changes for the worse that are accepted.
+        every_rung: judge the largest rise of a single rung too, not the worst cases alone.
+        runs: bootstrap runs per interval.
 
     Raises:
-        ReidbenchError: what is there cannot be compared.
+        ReidbenchError: the records cannot be compared.
     """
     limits = tolerances or Tolerances()
     return [_compare(found, limits, every_rung, runs) for found in match(base, new)]
@@ -142,7 +142,7 @@ def _compare(found: Match, limits: Tolerances, every_rung: bool, runs: int) -> C
 
 @dataclass(frozen=True)
 class _Track:
-    """Attacks whose figures compare: one task, and one kind of negatives."""
+    """Attacks with comparable figures: one task and one kind of negatives."""
 
     name: str
     chooses: Callable[[Attack], bool]
@@ -160,12 +160,12 @@ class _Track:
         ]
 
     def worst_case(self) -> Change:
-        """The highest figure before against the highest after, whichever attacks reached them."""
+        """The highest figure before against the highest after, each over all attacks of the track."""
         tops = [tuple(max(self.keys, key=lambda k: _value(side[k])) for side in (s.base, s.new)) for s in self.seeds]
         return self._change(f"{self.name}, worst case", tops, LEVEL)
 
     def largest_rise(self, judged: bool) -> Change:
-        """The rung that rose most; when judged, the largest rise that is no accident, if there is one."""
+        """The rung with the largest rise; if judged, the largest rise that is a regression, where there is one."""
         level = 1 - (1 - LEVEL) / len(self.keys)
         ordered = sorted(self.keys, key=self._rise, reverse=True)
         tried = list(takewhile(lambda key: self._rise(key) > self.tolerance, ordered)) if judged else []
@@ -201,7 +201,7 @@ class _Track:
 
 
 def _utilities(seeds: Sequence[Paired], tolerance: float) -> Iterable[Change]:
-    # A published model is its own classifier, and there is one of it.
+    # The utility of a published model is that of its own predictions: there is one figure, not one per classifier.
     model = seeds[0].records[1].track == "model"
     for trained_on in TRAINED_ON[:1] if model else TRAINED_ON:
         pairs = [seed.utilities(trained_on) for seed in seeds]
@@ -226,22 +226,22 @@ def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
     base, new = (kept.record for kept in found.seeds[0])
     if any(seed.scores is None for seed in seeds):
         yield (
-            "Scores are missing or of other pairs: point figures are compared, with intervals as if the runs were "
-            "independent. Keep *.scores.npz beside both records for the sharper, paired comparison."
+            "Scores are missing or belong to other pairs: the intervals are computed as if the runs were independent. "
+            "Keep *.scores.npz beside both records for the narrower intervals of a paired comparison."
         )
     elif any(any(seed.utilities(on)) and seed.predictions(on) is None for seed in seeds for on in TRAINED_ON):
         yield (
-            "No predictions of the same findings were kept beside both records, as by older versions: the interval of "
-            "the utility is made as if the runs were independent."
+            "Predictions of the same findings do not lie beside both records (older versions kept none): the interval "
+            "of the utility is computed as if the runs were independent."
         )
     if len(found.seeds) == 1:
-        yield "One seed: the noise of training is in no interval. Several (--seeds) show it."
+        yield "One seed: the intervals do not include the noise of training. Several seeds (--seeds) show it."
     if base.seed != new.seed:
-        yield f"Seeds differ ({base.seed} and {new.seed}): attackers were trained anew."
+        yield f"Seeds differ ({base.seed} and {new.seed}): their attackers were trained separately."
     if base.reidbench_version != new.reidbench_version:
         yield f"reidbench {base.reidbench_version} and {new.reidbench_version}: attackers may differ."
     if not base.complete:
-        yield "Not every rung of the ladder was climbed: the worst case is that of the rungs at hand."
+        yield "The ladder is incomplete: the worst case is that of the rungs that were run."
     yield from _changed_baseline(found)
     lost = {
         f"{attack.attacker} {attack.knowledge} {attack.linkage}"

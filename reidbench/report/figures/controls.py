@@ -1,7 +1,7 @@
 """Control defenses: `identity` must equal the undefended run, and `blackout` must score at chance.
 
-Both say whether a whole board means anything. Where `identity` moves a figure the pipeline itself does, and every drop
-beside it is in doubt; where `blackout` is above chance something other than the images gives patients away.
+Both validate a whole board. If figures change under `identity`, the pipeline itself changes them, and every drop of the
+board is in doubt. If `blackout` is above chance, information other than the images re-identifies patients.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from reidbench.report.figures.summary import CHANCE_AUC, contradiction
 
 IDENTITY, BLACKOUT = "identity", "blackout"
 CONTROLS = (IDENTITY, BLACKOUT)
-# A known original against a constant: its score is the probe's alone. Matched and listed pairs need not have as many
-# impostors as genuine ones for every probe, so that such a score may lie a little off one half.
+# A known original against a constant image: the score depends on the probe alone. For matched and listed pairs the
+# numbers of genuine and impostor pairs may differ between probes, so that the AUC may lie slightly off one half.
 NEAR_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
 class BoardControls:
-    """How the controls of a board came out.
+    """The outcome of the controls of a board.
 
     Attributes:
-        problems: by the id of an undefended run, why what was measured beside it is invalid.
-        missing: by control, the seeds at which there is none to judge.
+        problems: by the id of an undefended run, why records measured against it are invalid.
+        missing: by control, the seeds without a run of it.
         seeds: all seeds of the board.
-        apply: whether it is a board of images; a published model's control is its undefended run.
+        apply: whether this is a board of images; the control of a published model is its undefended run.
     """
 
     problems: Mapping[str, tuple[str, ...]]
@@ -39,7 +39,7 @@ class BoardControls:
     apply: bool = True
 
     def failed(self, record: Record) -> tuple[str, ...]:
-        """Which controls of a record failed, its own first; empty where they hold."""
+        """The failed controls of a record, its own first; empty if all hold."""
         return (*record.controls.problems, *self.problems.get(_undefended(record), ()))
 
     def of(self, record: Record) -> tuple[str, ...]:
@@ -49,12 +49,12 @@ class BoardControls:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What failed, each once."""
+        """All failures of the board, each once."""
         return tuple(dict.fromkeys(reason for reasons in self.problems.values() for reason in reasons))
 
     @property
     def line(self) -> str:
-        """What a reader must know of the controls that are not there, or that all hold; in one sentence."""
+        """One sentence: which controls are missing, or that all hold; empty if some failed."""
         if not self.apply:
             return ""
         if not self.missing:
@@ -64,16 +64,16 @@ class BoardControls:
             of = "" if seeds == self.seeds else f" at seed {', '.join(map(str, seeds))}"
             parts.append(f"{name}{of}")
         return (
-            f"there is no run of {' and of '.join(parts)} beside the undefended one: what they would show is not known"
+            f"there is no run of {' and of '.join(parts)} beside the undefended one: the board is not validated by them"
         )
 
 
 def board_controls(members: Iterable[Record], everything: Sequence[Record]) -> BoardControls:
-    """Holds the controls against the undefended runs of a board.
+    """Compares the controls with the undefended runs of a board.
 
     Args:
         members: the records of the board.
-        everything: among these are the undefended runs and the controls, on this board or on one beside it.
+        everything: all records, including the undefended runs and the controls of this board and of others.
     """
     members = list(members)
     seeds: dict[str, int] = {_undefended(record): record.seed for record in members}
@@ -105,7 +105,7 @@ def _undefended(record: Record) -> str:
 
 
 def _why_failed(control: Record, undefended: Record | None) -> str:
-    """What the control shows to be wrong; empty where it holds."""
+    """What the control shows to be wrong; empty if it holds."""
     if control.defense.name == BLACKOUT:
         above = [attack for attack in control.attacks if not _at_chance(attack)]
         if not above:
@@ -132,10 +132,10 @@ def _why_failed(control: Record, undefended: Record | None) -> str:
 
 
 def _equal(one: Attack, other: Attack, *, exact: bool) -> bool:
-    """Whether two attacks came to the same figures: exactly, or for trainings on a GPU within their intervals.
+    """Whether two attacks have the same figures: exactly, or for trainings on a GPU within their intervals.
 
-    There sums are added up in an order that changes, so that two equal trainings end a little apart. Ignorant and
-    inverting attackers of both runs are one training, and their figures stay equal.
+    The order of summation on a GPU varies, so that two runs of the same training end in slightly different weights.
+    Ignorant and inverting attackers of both runs come from the same training, so that their figures must be equal.
     """
     if one.metrics == other.metrics:
         return True
@@ -151,7 +151,7 @@ def _equal(one: Attack, other: Attack, *, exact: bool) -> bool:
 
 
 def _at_chance(attack: Attack) -> bool:
-    """Whether an attack on a constant release found what guessing finds; true where nothing is defined."""
+    """Whether an attack on a constant release scores at chance; true where no figure is defined."""
     figures = attack.metrics
     if isinstance(figures, RetrievalMetrics):
         value, guessed = figures.map_at_r.value, figures.chance.get("map_at_r")
@@ -159,7 +159,7 @@ def _at_chance(attack: Attack) -> bool:
     area = figures.auc
     if area.value is None or isclose(area.value, CHANCE_AUC, abs_tol=1e-9):
         return True
-    # Two constants tie exactly; a probe's own score may stray, but not beyond chance.
+    # Two constants tie exactly; with an original as the probe the AUC may deviate, but only within chance.
     within = area.low is not None and area.high is not None and area.low <= CHANCE_AUC <= area.high
     return attack.linkage == "original-released" and (within or abs(area.value - CHANCE_AUC) <= NEAR_CHANCE)
 

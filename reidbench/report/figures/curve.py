@@ -1,4 +1,4 @@
-"""What a privacy–utility curve shows: each defense's points, from what gives patients away to what keeps them."""
+"""Points of a privacy–utility curve: one line per defense, the highest risk first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Point:
         options: ``sigma=0.2``; empty where it has none.
         risk: worst-case AUC over the attack ladder.
         utility: macro AUC of the findings, with a classifier trained on the release.
-        sound: whether the whole ladder was climbed and the controls held. If not, the worst case may be worse.
+        sound: whether the ladder is complete and the controls hold. If not, the true worst case may be higher.
         undefended: whether this is the undefended run.
     """
 
@@ -31,7 +31,7 @@ class Point:
 
 
 def lines(points: Iterable[Point]) -> dict[str, list[Point]]:
-    """The points of each defense by its name, the highest risk first; the undefended run is no defense."""
+    """The points of each defense by its name, the highest risk first; without the undefended run."""
     grouped: dict[str, list[Point]] = defaultdict(list)
     for point in points:
         if not point.undefended:
@@ -40,7 +40,7 @@ def lines(points: Iterable[Point]) -> dict[str, list[Point]]:
 
 
 def front(points: Iterable[Point]) -> list[Point]:
-    """The sound points of the Pareto front, the lowest risk first; of points that are equal in both figures one."""
+    """The sound points of the Pareto front, the lowest risk first; points with equal figures once."""
     ordered = sorted((point for point in points if point.sound), key=_order)
     found: list[Point] = []
     for position in pareto_front([(point.risk, point.utility) for point in ordered]):

@@ -1,4 +1,4 @@
-"""The drop of a worst case against the undefended run, with its paired interval where the scores of both are there."""
+"""The drop of a worst case against the undefended run, with a paired interval where both have their scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reidbench.report.figures.summary import Worst, drop, worst_retrieval, worst
 Find = Callable[[Record], Worst | None]
 HEADLINES: tuple[Find, ...] = (worst_verification, worst_retrieval)
 
-#: Drops with their intervals, by a record's id and what finds its worst case.
+#: Drops with their intervals, by a record's id and the function that finds its worst case.
 Drops = Mapping[tuple[str, Find], metrics.Interval]
 
 UNPAIRED = (
@@ -29,9 +29,9 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
     """Every drop that can be paired.
 
     Args:
-        kept: records with their places, the undefended runs among them.
+        kept: records with their paths, including the undefended runs.
         progress: shows a bar: thousands of resamplings of every pair take a while.
-        runs: resamplings behind an interval.
+        runs: bootstrap runs per interval.
     """
     by_id = {one.record.id: one for one in kept}
     defended = [one for one in by_id.values() if one.record.defense.kind != "none" and one.record.baseline_id in by_id]
@@ -48,15 +48,15 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
 
 
 def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
-    """How far the worst case fell, whichever attacks reached both, with the interval of that difference.
+    """The fall of the worst case, each over all attacks, with the interval of that difference.
 
     Args:
         pair: the undefended run and the defended one.
-        find: what finds the worst case.
+        find: the function that finds the worst case.
 
     Returns:
-        The drop; its interval is NaN where the scores of both are not there, or the worst cases are of different pairs,
-        on which nothing can be paired. None if either worst case is undefined.
+        The drop; its interval is NaN where scores are missing, or the worst cases are of different pairs and cannot be
+        paired. None if either worst case is undefined.
     """
     before, after = (find(record) for record in pair.records)
     fallen = drop(after, before)
@@ -65,7 +65,7 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
     if before.attack.negatives != after.attack.negatives or not _scored(pair):
         return metrics.Interval(fallen, nan, nan)
     rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
-    # Not -high: the fall of nothing is 0, not minus 0.
+    # Not -high: a drop of zero is 0, not minus 0.
     return metrics.Interval(fallen, 0 - rise.high, 0 - rise.low)
 
 
@@ -73,5 +73,5 @@ def _scored(pair: Paired) -> bool:
     try:
         return pair.scores is not None
     except ReidbenchError:
-        # The file beside a record holds another run's scores: as good as none.
+        # The file beside a record holds the scores of another run: they are treated as missing.
         return False

@@ -1,4 +1,4 @@
-"""Figures as short text, the same on every page: three digits, intervals, and what is undefined."""
+"""Figures as short text, the same on every page: three digits, intervals, marks for undefined values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from reidbench.report.figures.summary import Worst
 
 #: False positive rates at which a table shows a ROC curve.
 SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)
-#: Beside a figure without an interval, where the record says why.
+#: Marks a figure without an interval if the record says why it has none.
 UNBOUNDED = "†"
 
 
 def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
-    """A worst case with its interval; of several seeds mean, standard deviation and maximum."""
+    """A worst case with its interval; for several seeds the mean, standard deviation and maximum."""
     if worst is None:
         return "–"
     text = figure(worst.figure)
@@ -28,8 +28,8 @@ def over_the_seeds(row: Row, find: Find, worst: Worst | None) -> str:
 def figure(interval: Interval | None) -> str:
     """A figure with its interval: ``0.912 [0.883, 0.941]``; a dash where it is undefined.
 
-    All three have as many digits, or rounding might put a figure outside its own interval. A dagger where it has none
-    for a reason, which :func:`unbounded` tells.
+    All three have the same number of digits: otherwise rounding could put a figure outside its own interval. A dagger
+    marks a figure that has no interval for a known reason; :func:`unbounded` gives the reason.
     """
     if interval is None or interval.value is None:
         return "–"
@@ -39,7 +39,7 @@ def figure(interval: Interval | None) -> str:
 
 
 def unbounded(intervals: Iterable[Interval]) -> str:
-    """Why those of them that have a dagger have it, each reason once; empty where none has."""
+    """The reasons behind daggers, each once; empty if no figure has one."""
     reasons = dict.fromkeys(one.why_unbounded for one in intervals if one.why_unbounded)
     return f"{UNBOUNDED} {'; '.join(reason for reason in reasons if reason)}." if reasons else ""
 

@@ -1,4 +1,4 @@
-"""Which record of one set answers which of another, and whether the two may be compared at all."""
+"""Pairs the records of two sets, and checks whether the records of a pair may be compared."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
 from reidbench.records.store import read_record
 from reidbench.report.figures.summary import defense_label
 
-# Set for an interval's sake: it moves no figure.
+# Settings that change intervals only, and no figure.
 HARMLESS = {"bootstrap_runs"}
-#: How many devices train an attacker decides no pair; records from before it was an option do not say.
+#: The number of training devices does not prevent a comparison; records of older versions do not contain it.
 HARMLESS_OPTIONS = {"devices"}
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A record with the place it was read from, since its scores lie beside it."""
+    """A record with the path it was read from; its scores lie beside it."""
 
     record: Record
     path: Path
 
     def scores(self) -> RunScores | None:
-        """The scores behind the record; None where none were kept or they are not there.
+        """The scores of the record; None if none were kept or the file is missing.
 
         Raises:
             ReidbenchError: the file beside the record holds other scores.
@@ -44,13 +44,13 @@ class Kept:
         return found.record if found else None
 
     def baseline_kept(self) -> Kept | None:
-        """The same with its place."""
+        """The same with its path."""
         found = sorted(self.path.parent.glob(f"*-{self.record.baseline_id}.json"))
         return Kept(read_record(found[0]), found[0]) if found else None
 
 
 def read_kept(places: Iterable[Path]) -> list[Kept]:
-    """Records from files and from folders (``*.json`` directly in them) with their places, each once, by path.
+    """Records from files and from folders (``*.json`` directly in them) with their paths, each once, by path.
 
     Raises:
         ReidbenchError: a file is no record.
@@ -65,7 +65,7 @@ def read_kept(places: Iterable[Path]) -> list[Kept]:
 
 @dataclass(frozen=True)
 class Match:
-    """One defense before and after: a pair of runs for each seed."""
+    """One defense before and after: one pair of runs per seed."""
 
     seeds: tuple[tuple[Kept, Kept], ...]
 
@@ -80,9 +80,9 @@ class Match:
 def match(base: Path, new: Path) -> list[Match]:
     """Pairs the records of two places: files, or folders with records in them.
 
-    A file against a file is compared whatever the defenses. Else records belong together by dataset, size, preset,
-    overrides, defense and options, a pair a seed; where a defense has one set of options on both sides, and another
-    one on each, these are taken for the same defense with changed options. A file against a folder picks its own.
+    Two files are compared whatever their defenses. Otherwise records are paired by dataset, size, preset, overrides,
+    defense, options and seed. If a defense has exactly one unpaired set of options on each side, these are paired too,
+    as the same defense with changed options. A file is compared with its counterpart in a folder.
 
     Raises:
         ReidbenchError: nothing to compare; NEW lacks what BASE has; or two runs are not comparable.
@@ -99,7 +99,7 @@ def match(base: Path, new: Path) -> list[Match]:
 
 
 def check_comparable(base: Kept, new: Kept) -> None:
-    """Refuses two runs whose figures say nothing about each other.
+    """Refuses two runs whose figures are not comparable.
 
     Raises:
         ReidbenchError: another dataset, revision, size, preset or setting; other attacks; or a run whose attackers
@@ -131,7 +131,7 @@ def check_comparable(base: Kept, new: Kept) -> None:
 
 
 def hyperparameters(record: Record) -> list[str]:
-    """A record's hyperparameters as texts, ``retrieval.epochs=15``, but for those that decide nothing."""
+    """A record's hyperparameters as texts, ``retrieval.epochs=15``, without those that change no figure."""
     stated = [(owner, *option) for owner, options in record.hyperparameters.items() for option in options.items()]
     return sorted(f"{owner}.{name}={value}" for owner, name, value in stated if name not in HARMLESS_OPTIONS)
 
@@ -143,7 +143,7 @@ def impostors(record: Record) -> str:
 
 
 def key_of(attack: Attack) -> str:
-    """The name of an attack, as its scores bear it."""
+    """The key of an attack in the file of scores."""
     return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
 
 
@@ -187,7 +187,7 @@ def _by_options(before: dict[Key, list[Kept]], after: dict[Key, list[Kept]], bas
 
 
 def _by_seed(before: Sequence[Kept], after: Sequence[Kept]) -> Match:
-    # Of several records of one seed (another version, another day) the newest counts.
+    # Of several records of one seed (of another version or date) the newest is taken.
     one, other = (
         {kept.record.seed: kept for kept in sorted(side, key=lambda kept: kept.record.created)}
         for side in (before, after)

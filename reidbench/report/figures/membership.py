@@ -1,4 +1,4 @@
-"""What the membership attacks and the audit of a published model come to, in words."""
+"""Results of the membership attacks and of the audit of a published model, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reidbench.report.figures.summary import contradiction
 
 
 def membership_lines(record: Record) -> list[str]:
-    """A line on the attacks and one on the audit, beside what is claimed; none where the model was not attacked so."""
+    """A line on the attacks, and one on the audit and the claim; none without membership attacks."""
     found = record.membership
     if found is None:
         return []

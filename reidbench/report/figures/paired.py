@@ -1,8 +1,8 @@
-"""Two runs on the same pairs: how far a figure moved, with an interval in which what they share cancels.
+"""Two runs on the same pairs: the change of a figure, with an interval in which common variation cancels.
 
-One resampling of patients weighs the scores of both runs, on the same pairs and the same probes, or the predictions on
-the same images. Where the scores are missing, or of other pairs, the interval is made of both records' own as if the
-runs were independent (Zou and Donner 2008, square and add), which is wider.
+Each resampling of patients weighs the scores of both runs, on the same pairs and the same probes, or the predictions on
+the same images. Where scores are missing or belong to other pairs, the interval is computed from those of both records
+as if the runs were independent (Zou and Donner 2008, square and add), which is wider.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Paired:
 
     Args:
         base, new: the runs before and after, or without a defense and with it.
-        runs: resamplings behind an interval.
+        runs: bootstrap runs per interval.
     """
 
     def __init__(self, base: Kept, new: Kept, runs: int = RUNS) -> None:
@@ -41,7 +41,7 @@ class Paired:
 
     @cached_property
     def _read(self) -> tuple[RunScores, RunScores] | None:
-        """What was kept of both runs, if it is of the same images."""
+        """The files of scores of both runs, if they are of the same images."""
         one, other = (kept.scores() for kept in self._kept)
         if one is None or other is None or not np.array_equal(one.patients, other.patients):
             return None
@@ -49,7 +49,7 @@ class Paired:
 
     @cached_property
     def scores(self) -> tuple[RunScores, RunScores] | None:
-        """The same, if its pairs are the same too."""
+        """The same, if the pairs are equal too."""
         if self._read is None:
             return None
         one, other = self._read
@@ -59,7 +59,7 @@ class Paired:
         return (one, other) if same else None
 
     def rise(self, before: str, after: str, level: float) -> metrics.Interval:
-        """How far one attack's figure lies above another's of the run before, with its interval."""
+        """The figure of attack ``after`` of the new run less that of ``before`` of the base run, with its interval."""
         old, new = self.base[before], self.new[after]
         if self.scores is None:
             return independent(headline(new), headline(old))
@@ -82,7 +82,7 @@ class Paired:
         )
 
     def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
-        """What is left for diagnosis before and after, None where it was not measured."""
+        """The diagnostic utility before and after, None where it was not measured."""
         base, new = (utility(kept.record, trained_on) for kept in self._kept)
         return base, new
 
@@ -99,7 +99,7 @@ class Paired:
         return classifier_key(*diagnosed(self.records[1], trained_on))
 
     def fall(self, trained_on: str, old: Interval, new: Interval) -> metrics.Interval:
-        """How far the utility fell, with its interval."""
+        """The fall of the utility, with its interval."""
         kept = self.predictions(trained_on)
         if kept is None:
             return independent(old, new)
@@ -117,7 +117,7 @@ class Paired:
 
 
 def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:
-    """The mean of seeds' changes: the patients' interval averaged, and the seeds' spread added in quadrature."""
+    """The mean change over seeds: patient intervals are averaged, the spread over seeds is added in quadrature."""
     value, low, high = (fmean(getattr(change, end) for change in changes) for end in ("value", "low", "high"))
     count = len(changes)
     if count > 1:
@@ -130,7 +130,7 @@ def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Int
 
 
 def independent(new: Interval, old: Interval) -> metrics.Interval:
-    """New less old from single intervals, as if the runs were independent."""
+    """New less old, with an interval from both intervals as if the runs were independent."""
     (n, n_low, n_high), (o, o_low, o_high) = (
         (nan if end is None else end for end in (one.value, one.low, one.high)) for one in (new, old)
     )

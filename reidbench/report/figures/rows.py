@@ -26,7 +26,7 @@ from reidbench.report.figures.summary import (
     worst_verification,
 )
 
-#: So many options stand in a label though nothing else in the table has others.
+#: A defense with at most this many options keeps them in its label even where all rows of the table share them.
 FEW = 3
 
 
@@ -37,9 +37,9 @@ class Row:
     Attributes:
         records: one record per seed, all of one group.
         baselines: the undefended record of each, None where it is not among the records.
-        problems: why it is invalid, each reason once; empty for a valid one.
-        drops: those with a paired interval; others are shown without one.
-        shared: options that all of the defense's rows in the table have, to be left out of its label.
+        problems: why the row is invalid, each reason once; empty for a valid row.
+        drops: the drops with a paired interval; others are shown without an interval.
+        shared: options with the same value in all of the defense's rows of the table; its label omits them.
     """
 
     records: tuple[Record, ...]
@@ -50,17 +50,17 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Name and options, but for those that are shared."""
+        """Name and options, without the shared ones."""
         return defense_label(self.records[0], without=self.shared)
 
     @property
     def seeds(self) -> int:
-        """How many there are: records of another version may repeat one."""
+        """The number of different seeds; records of another version may repeat a seed."""
         return len({record.seed for record in self.records})
 
     @property
     def status(self) -> str:
-        """What a reader must know before comparing: ``complete``, or what is missing or wrong."""
+        """``complete``, or what is missing or wrong."""
         marks = []
         if not all(record.complete for record in self.records):
             marks.append("incomplete ladder")
@@ -77,7 +77,7 @@ class Row:
 
     @property
     def sound(self) -> bool:
-        """Whether every ladder is complete, and controls and claim hold: else the worst case may be worse."""
+        """Whether all ladders are complete and controls and claim hold; if not, the true worst case may be higher."""
         return not self.problems and all(record.complete for record in self.records)
 
     def worst(self, find: Find) -> Worst | None:
@@ -90,15 +90,15 @@ class Row:
         return _mean(self._values(find))
 
     def spread(self, find: Find) -> float | None:
-        """The standard deviation of the worst case over the seeds; None of one seed."""
+        """The standard deviation of the worst case over the seeds; None for a single seed."""
         known = [value for value in self._values(find) if value is not None]
         return stdev(known) if len(known) == len(self.records) > 1 else None
 
     def drop(self, find: Find) -> Interval | None:
-        """The mean drop against the undefended runs of the same seeds; None of an undefended run.
+        """The mean drop against the undefended runs of the same seeds; None for an undefended run.
 
-        Its interval is paired and over patients, and holds the spread of the seeds where there are several; it has none
-        where it could not be paired at every seed.
+        Its interval is paired, over patients, and includes the spread over seeds where there are several. There is no
+        interval unless the drops of all seeds are paired.
         """
         mean = _mean(
             drop(find(record), find(baseline)) if baseline else None
@@ -120,7 +120,7 @@ class Row:
         return _mean(interval.value if interval else None for interval in found)
 
     def utility_interval(self, trained_on: str, tested_on: str) -> Interval | None:
-        """The same with its 95 % interval over patients, where it was measured at one seed."""
+        """The same, with its 95 % interval over patients if there is a single seed."""
         if len(self.records) == 1:
             return utility(self.records[0], trained_on, tested_on)
         mean = self.utility(trained_on, tested_on)
@@ -128,7 +128,7 @@ class Row:
 
     @property
     def climbed(self) -> tuple[int, int]:
-        """How many rungs of the ladder were climbed at every seed, and how many there are."""
+        """The number of rungs that were run at every seed, and the number of rungs of the full ladder."""
         found = min(len({(a.knowledge, a.linkage) for a in record.attacks}) for record in self.records)
         return found, len(full_ladder(self.records[0].track))
 
@@ -140,7 +140,7 @@ class Row:
 def rows(
     members: Sequence[Record], everything: Sequence[Record], controls: BoardControls, drops: Drops | None = None
 ) -> list[Row]:
-    """A table's rows, the highest worst-case AUC first: from what gives patients away to what keeps them."""
+    """A table's rows, the highest worst-case AUC, and so the highest risk, first."""
     by_defense: dict[str, list[Record]] = defaultdict(list)
     for record in members:
         by_defense[defense_label(record)].append(record)
@@ -155,7 +155,7 @@ def rows(
 
 
 def _shared(records: Sequence[Record]) -> frozenset[str]:
-    """Options that are the same in all records of a defense; none of a single set of options, if it is a short one."""
+    """Options with the same value in all records of a defense; none if all are equal and there are at most FEW."""
     options = [record.defense.options for record in records]
     if len(options[0]) <= FEW and all(one == options[0] for one in options):
         return frozenset()
@@ -166,7 +166,7 @@ def _shared(records: Sequence[Record]) -> frozenset[str]:
 
 
 def shared_options(table: Sequence[Row]) -> list[str]:
-    """What the labels of a table leave out: a text for each defense that has such options."""
+    """The options that the labels of a table omit: one text per defense that has such options."""
     found: dict[str, str] = {}
     for row in table:
         record = row.records[0]
@@ -177,9 +177,9 @@ def shared_options(table: Sequence[Row]) -> list[str]:
 
 
 def highest_tpr(row: Row) -> float | None:
-    """The highest true positive rate at 1 % false positives over the ladder, the mean over the seeds.
+    """The highest true positive rate at 1 % false positives over the ladder, averaged over the seeds.
 
-    Among fewer than a hundred impostor pairs no rate of 1 % can be seen: attacks on so few have none.
+    Fewer than a hundred impostor pairs cannot resolve a rate of 1 %: attacks on so few pairs are left out.
     """
     return _mean(max(_rates(record), default=None) for record in row.records)
 
@@ -195,9 +195,9 @@ def _rates(record: Record) -> list[float]:
 
 
 def front(table: Sequence[Row]) -> list[int]:
-    """Which rows are on the Pareto front of worst-case AUC and utility (retrained), the lowest risk first.
+    """Positions of the rows on the Pareto front of worst-case AUC and utility (retrained), the lowest risk first.
 
-    What was not attacked in full, or beside controls that failed, has no claim to it.
+    Rows with an incomplete ladder, failed controls or a contradicted claim are left out.
     """
     points = [(row.mean(worst_verification) if row.sound else None, row.utility("release", "release")) for row in table]
     return pareto_front(points)

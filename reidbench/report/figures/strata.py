@@ -1,4 +1,4 @@
-"""How pages and tables name the strata of genuine pairs, and the thresholds they are judged at."""
+"""Titles of the strata of genuine pairs and of the thresholds, for pages and tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 Threshold = Literal["calibrated", "at_half"]
 
-#: By the name of a stratification in the record; others are shown by that name.
+#: By the name of a stratification in the record; others keep that name.
 TITLES = {
     "age_gap": "Years between visits",
     "new_finding": "Findings that came or went",

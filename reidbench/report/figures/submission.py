@@ -1,4 +1,4 @@
-"""Whether records may be submitted: sound, with their scores, and saying what they say."""
+"""Checks records for submission: valid, with their scores, and in agreement with them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import read_record
 from reidbench.report.figures.matching import Kept
 
-#: What a damaged or forged archive of scores ends in.
+#: Exceptions that reading a damaged or forged archive of scores may raise.
 UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of a check of one record.
+    """The result of checking one record.
 
     Attributes:
         path: the record.
         mismatches: fields that disagree with the scores.
-        checked: how many figures were computed again.
-        on_trust: what was not.
-        not_checked: why nothing was computed; empty where it was.
+        checked: number of figures that were computed again.
+        on_trust: fields that cannot be computed from the scores.
+        not_checked: why nothing was computed; empty if the record was checked.
     """
 
     path: Path
@@ -41,11 +41,11 @@ class Checked:
 
     @property
     def status(self) -> Literal["agrees", "refused", "not checked"]:
-        """In a word or two."""
+        """The outcome in a word or two."""
         return "not checked" if self.not_checked else "refused" if self.mismatches else "agrees"
 
     def to_text(self) -> str:
-        """For a person: a line, and one for each field that disagrees."""
+        """One line, and one for each field that disagrees."""
         if self.not_checked:
             return f"{self.path}: not checked: {self.not_checked}"
         if self.mismatches:
@@ -54,7 +54,7 @@ class Checked:
         return f"{self.path}: {self.checked} figures agree with the scores"
 
     def to_json(self) -> dict[str, Any]:
-        """For a machine."""
+        """The result as JSON types."""
         return {
             "record": str(self.path),
             "status": self.status,
@@ -72,7 +72,7 @@ def find_records(places: Sequence[Path]) -> list[Path]:
     Two files of one id are two records here: one of them may have been edited.
 
     Raises:
-        ReidbenchError: a place is not there, or there is no record in any.
+        ReidbenchError: a path does not exist, or none contains a record.
     """
     for place in places:
         if not place.exists():
@@ -84,7 +84,7 @@ def find_records(places: Sequence[Path]) -> list[Path]:
 
 
 def check_submissions(paths: Sequence[Path], progress: Progress) -> Iterator[Checked]:
-    """Checks one record after the other; one that cannot be checked keeps none of the others from it."""
+    """Checks one record after the other; a record that cannot be checked does not stop the others."""
     for path in paths:
         try:
             yield check_submission(Kept(read_record(path), path), progress)
@@ -93,15 +93,15 @@ def check_submissions(paths: Sequence[Path], progress: Progress) -> Iterator[Che
 
 
 def check_submission(kept: Kept, progress: Progress) -> Checked:
-    """Computes the figures of a record again; it was held against the schema when it was read.
+    """Computes the figures of a record again; the schema was checked when the record was read.
 
     Raises:
-        ReidbenchError: it has no scores, or they are not beside it, or cannot be read.
+        ReidbenchError: it has no scores, or they do not lie beside it or cannot be read.
     """
     record = kept.record
     path = kept.path.with_name(f"{record.stem}{SUFFIX}")
     if record.scores_sha256 is None:
-        raise ReidbenchError(f"{kept.path}: it was made without scores; run it again with this reidbench")
+        raise ReidbenchError(f"{kept.path}: it was made without scores; repeat the run with this version of reidbench")
     if not path.is_file():
         raise ReidbenchError(f"{kept.path}: its scores are not beside it ({path.name})")
     digest = content_digest(path)
@@ -119,9 +119,9 @@ def check_submission(kept: Kept, progress: Progress) -> Checked:
 
 
 def summary(results: Sequence[Checked]) -> str:
-    """What was taken on trust, and how many records agree, for a person."""
+    """The fields that were not checked, and the numbers of records by status."""
     on_trust = dict.fromkeys(name for result in results if result.status == "agrees" for name in result.on_trust)
-    lines = [f"on trust, since no score tells it: {', '.join(on_trust)}"] if on_trust else []
+    lines = [f"not checked, since it does not follow from the scores: {', '.join(on_trust)}"] if on_trust else []
     states = [result.status for result in results]
     agree, refused, unchecked = (states.count(status) for status in ("agrees", "refused", "not checked"))
     return "\n".join([*lines, f"records: {agree} agree, {refused} refused, {unchecked} not checked"])

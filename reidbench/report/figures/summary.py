@@ -1,4 +1,4 @@
-"""What a record comes to: its worst case, its drops against the undefended run, what is left for diagnosis."""
+"""Summary figures of a record: worst cases, drops against the undefended run, diagnostic utility, guarantee."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reidbench.records.membership import proved_at, unclaimed_delta
 from reidbench.records.parts import Interval
 from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
 
-#: Impostor pairs below which a figure decides no worst case; a false positive rate of 1 % needs as many to be seen.
+#: With fewer impostor pairs an attack is left out of the worst case; a false positive rate of 1 % needs as many.
 ENOUGH_PAIRS = 100
 #: The AUC of guessing.
 CHANCE_AUC = 0.5
@@ -18,11 +18,11 @@ SHORT_LINKAGE = {"original-released": "o→r", "released-released": "r→r"}
 
 @dataclass(frozen=True)
 class Worst:
-    """The strongest attack of a task, and the figure it reached.
+    """The strongest attack of a task, and its figure.
 
     Attributes:
         figure: AUC or mAP@R with its 95 % interval over patients.
-        attack: which attacker, on which rung.
+        attack: the attack with this figure.
     """
 
     figure: Interval
@@ -54,8 +54,8 @@ def headline(attack: Attack) -> Interval:
 def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
     """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined.
 
-    Kinds of negatives with fewer than :data:`ENOUGH_PAIRS` impostor pairs are passed over where there are others: of
-    some dozen attacks, one on so few pairs would come out highest by chance.
+    Attacks on fewer than :data:`ENOUGH_PAIRS` impostor pairs are left out if there are others: among dozens of attacks,
+    one on so few pairs would have the highest figure by chance.
     """
     judged = [
         (attack.metrics, attack)
@@ -81,7 +81,7 @@ def worst_retrieval(record: Record) -> Worst | None:
 
 
 def diagnosed(record: Record, trained_on: str, tested_on: str = "release") -> tuple[str, str]:
-    """What the classifier behind a utility was trained and tested on; a published model, on originals in any case."""
+    """What the classifier behind a utility was trained and tested on; always originals for a published model."""
     return (trained_on, tested_on) if record.track == "images" else ("originals", "originals")
 
 
@@ -96,42 +96,42 @@ def utility(record: Record, trained_on: str, tested_on: str = "release") -> Inte
 
 
 def audited_at(records: Iterable[Record]) -> float:
-    """The δ at which the audits of a table are compared: that of a model which claims nothing.
+    """The δ at which the audits of a table are compared: that of a model without a claim.
 
-    The same guesses prove more at a smaller δ, so figures at each model's own would not compare. And no claim may
-    choose the δ of all: at one that a single record claims too large, no row would be proved anything. A claim is held
-    against its own audit by :func:`contradiction`.
+    The bound that the same guesses prove depends on δ, so that bounds at each model's own δ would not be comparable.
+    The common δ must not follow from the claims either: one record with a large δ would reduce the bounds of all rows
+    to 0. :func:`contradiction` compares a claim with its own audit.
 
     Args:
         records: of one table, and so of the same training patients.
     """
-    # Should records differ, the most patients and so the smallest δ: no record takes a proof from another.
+    # If records differ, the most patients and so the smallest δ: one record must not weaken the bounds of others.
     return min((unclaimed_delta(record.dataset.patients.get("train", 0)) for record in records), default=0.0)
 
 
 def contradiction(record: Record) -> str | None:
-    """What a model's own audit proves beyond its claim, in a few words; None where it does not, or nothing is claimed.
+    """How a model's audit contradicts its claim, in a few words; None if it does not, or there is no claim.
 
-    At the δ that is claimed: at another the same guesses prove another ε.
+    The comparison is made at the claimed δ, since the bound depends on δ.
     """
     found, claimed = record.membership, record.defense.privacy
     if found is None or claimed is None:
         return None
     lower, _ = proved_at(found, min(max(claimed.delta, 0.0), 1.0))
-    # What is proved at a larger δ holds at a smaller one too, and all that was tried may not be recorded.
+    # A bound that is proved at a larger δ holds at a smaller one too, and the record may not contain all attempts.
     if found.audit.delta >= claimed.delta:
         lower = max(lower, found.audit.epsilon_lower)
     if lower <= claimed.epsilon:
         return None
     return (
-        f"its own audit contradicts what it claims for {claimed.unit}: ε ≥ {lower:.3g} is proved at "
+        f"its own audit contradicts its claim for {claimed.unit}: ε ≥ {lower:.3g} is proved at "
         f"{found.audit.level:.0%} confidence and δ = {claimed.delta:.2g}, and ε = {claimed.epsilon:.3g} claimed "
         f"(seed {record.seed})"
     )
 
 
 def proved(records: Iterable[Record], delta: float) -> tuple[float, str] | None:
-    """The highest ε that an audit proves at δ, and as a text with the largest it could; None where there was no audit.
+    """The highest ε that an audit proves at δ, and a text that adds the highest provable one; None without an audit.
 
     Args:
         records: the seeds of a row.
@@ -151,11 +151,11 @@ def membership_auc(record: Record) -> float | None:
 
 
 def epsilon(record: Record) -> str | None:
-    """The formal guarantee: ε, δ where there is one, and whom it protects; None without a guarantee."""
+    """The formal guarantee: ε, δ if it is not 0, and the protected unit; None without a guarantee."""
     claimed = record.defense.privacy
     if claimed is None:
         return None
-    # ε = 0 with a δ of three quarters is no strong promise.
+    # ε means little without its δ: ε = 0 with δ = 0.75 is a weak guarantee.
     failing = f", δ = {claimed.delta:g}" if claimed.delta else ""
     return f"{claimed.epsilon:g}{failing} ({claimed.unit})"
 
@@ -166,7 +166,7 @@ def baseline_of(record: Record, records: Iterable[Record]) -> Record | None:
 
 
 def drop(worst: Worst | None, baseline: Worst | None) -> float | None:
-    """How far the worst case fell from the undefended run's; None if either is missing."""
+    """The worst case of the undefended run less this one; None if either is missing."""
     return None if worst is None or baseline is None else baseline.value - worst.value
 
 

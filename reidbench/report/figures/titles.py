@@ -15,7 +15,7 @@ from reidbench.report.figures.summary import defense_label
 
 
 class Titles:
-    """Names records for pages of their own, where no table says which options all of its rows share.
+    """Titles of the pages of single records, where no table states the options that its rows have in common.
 
     Args:
         registry: the installed defenses, whose classes hold the defaults.
@@ -37,7 +37,7 @@ class Titles:
         if defaults is None:
             return defense_label(record)
         missing = object()
-        # An option that newer versions added is no part of the record; one that they removed has no default.
+        # Options that newer versions added are not in the record; options that they removed have no default.
         shown = {option: value for option, value in options.items() if defaults.get(option, missing) != value}
         return " ".join([name, *(f"{option}={_text(value)}" for option, value in shown.items())])
 
@@ -52,5 +52,5 @@ class Titles:
 
 
 def _text(value: object) -> str:
-    # As it is typed on the command line.
+    # As on the command line.
     return "none" if value is None else str(value)

@@ -14,7 +14,7 @@ from reidbench.image_grid import GridRow, draw_grid, save_picture, text_width
 from reidbench.studies.explain import Explained, View
 
 TILE, MARGIN, CAPTION, HEADER = 144, 6, 16, 20
-#: How much of a picture its map covers where it is strongest.
+#: Opacity of the map at its maximum.
 COVER = 0.65
 
 
@@ -88,19 +88,19 @@ def as_data(explained: Sequence[Explained]) -> list[dict[str, Any]]:
 
 
 def as_text(explained: Sequence[Explained]) -> str:
-    """The same for a person."""
+    """The same as text."""
     lines = []
     for pair in explained:
         truth = "one patient" if pair.same else "two patients"
         lines.append(f"{pair.why} ({truth}): {pair.image_a} and {pair.image_b}")
         lines += [f"  {view.title}: {_verdict(view)}" for view in pair.views]
     if explained[0].views[0].threshold is not None:
-        lines.append("thresholds: 1 % false positives on validation pairs, each attacker's own in what it attacks")
+        lines.append("thresholds: 1 % false positives on validation pairs, for each attacker on the images it attacks")
     return "\n".join(lines)
 
 
 def _shortened(published: str, said: str, width: int) -> str:
-    # A defense of many options is cut, and what is said of it is not: a page has the options elsewhere.
+    # Long options of a defense are cut, the verdict never: a page shows the options elsewhere.
     kept = published
     while kept and text_width(f"{kept}…{said}" if kept != published else published + said) > width:
         kept = kept[:-1]

@@ -1,4 +1,4 @@
-"""Before and after: what a defense makes of a few phantoms, for a person's eye."""
+"""A picture of a few phantoms before and after a defense."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from reidbench.defenses.release import release
 from reidbench.image_grid import GridRow, draw_grid, save_picture
 
 SIZE = 192
-# A cohort defense needs company: this many images are published, two of each patient, and the first ones are shown.
+# A cohort defense needs a whole set: this many images are published, two of each patient, and the first ones are shown.
 PUBLISHED, SHOWN = 48, 6
-# A fitted defense learns from so many phantoms of its train split: enough to see that it does something, and what.
+# Number and size of the phantoms that a fitted defense is trained on: enough to see its effect.
 LEARNED_FROM, FITTED_SIZE = 48, 64
 _MARGIN, _CAPTION = 6, 14
 _SEED = 20_220
 
 
 def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
-    """Writes a PNG: originals above, what is published of them below, two images of a patient side by side.
+    """Writes a PNG: originals above, published images below, two images of a patient side by side.
 
-    A fitted defense is fitted before, on a few images of other patients; its caption says so.
+    A fitted defense is first fitted on a few images of other patients; the caption says so.
 
     Raises:
         ReidbenchError: the defense refuses these images, or the file cannot be written.

@@ -1,4 +1,4 @@
-"""The privacy–utility curve as an SVG: one panel a table of the leaderboard, the same bytes from the same figures."""
+"""The privacy–utility curve as an SVG: one panel per table of the leaderboard, the same bytes from the same figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reidbench.report.pictures.labels import Box, Places
 
 WIDTH, PANEL, HEAD, MARGIN_LEFT, MARGIN_RIGHT, FOOT = 820, 560, 44, 64, 24, 92
 MARKER = 4.5
-# Colours in turn, then shapes, tell defenses apart. Both sets have a contrast of 4.5 at least on their background.
+# Colours, then shapes, distinguish defenses. Both sets have a contrast of at least 4.5:1 on their background.
 LIGHT = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#cf222e", "#0f766e", "#8a5a00", "#bf3989")
 DARK = ("#58a6ff", "#f0883e", "#3fb950", "#bc8cff", "#ff7b72", "#39c5bb", "#d29922", "#f778ba")
 SHAPES = ("circle", "square", "triangle")
@@ -31,9 +31,9 @@ class Panel:
     """One pair of axes.
 
     Attributes:
-        title: above it.
-        points: what it shows.
-        missing: names of what has no figure to show.
+        title: text above the panel.
+        points: the points that it shows.
+        missing: labels of rows without a risk or a utility.
     """
 
     title: str
@@ -45,7 +45,9 @@ def draw(name: str, panels: Sequence[Panel], *, upward: str) -> str:
     """The figure of a dataset; colours follow the reader's light or dark mode.
 
     Args:
-        upward: what the utility is.
+        name: name of the page.
+        panels: from top to bottom.
+        upward: title of the utility axis.
     """
     return _template().render(
         name=_printable(name),
@@ -105,7 +107,7 @@ def _labels(panel: Panel, grouped: dict[str, list[Point]], at: Any, chance: Any,
     """Names always, options where there is room: (text, x, y, kind, colour)."""
     wanted = [("undefended", *at(point), "fixed", 0) for point in panel.points if point.undefended]
     wanted.append(("chance", *chance, "fixed", 0))
-    # At the end that keeps patients best, where lines have parted.
+    # At the end with the lowest risk, where the lines are apart.
     wanted += [
         (_printable(name), *at(found[-1]), "name", number % len(LIGHT))
         for number, (name, found) in enumerate(grouped.items())
@@ -129,7 +131,7 @@ class _Axis:
 
     @classmethod
     def over(cls, values: Sequence[float], start: float, end: float) -> _Axis:
-        """An axis that shows chance and all values, with room beside them, in steps of 0.05."""
+        """An axis that includes chance and all values, with a margin, rounded to steps of 0.05."""
         low, high = min(CHANCE_AUC, *values) - 0.03, max(CHANCE_AUC + 0.1, *values) + 0.03
         return cls(floor(low * 20) / 20, ceil(high * 20) / 20, start, end)
 
@@ -139,7 +141,7 @@ class _Axis:
     def ticks(self) -> list[tuple[float, str]]:
         step = 1 if self.high - self.low < 0.45 else 2
         first, last = ceil(round(self.low * 20, 6)), floor(round(self.high * 20, 6))
-        # No area under a curve is above 1.
+        # An AUC is at most 1.
         return [(self(n / 20), f"{n / 20:.2f}") for n in range(first, last + 1) if n % step == 0 and n <= 20]
 
 
@@ -148,7 +150,7 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 
 
 def _staircase(front: Sequence[tuple[float, float]]) -> str:
-    """From each point along its utility to the risk of the next, and up: what can be had at a risk."""
+    """A step line through the front: the highest utility at each risk."""
     steps = front[:1]
     for (_, y), (next_x, next_y) in pairwise(front):
         steps = [*steps, (next_x, y), (next_x, next_y)]
@@ -170,7 +172,7 @@ def _square(x: float, y: float) -> Box:
 
 
 def _printable(text: str, longest: int = LONGEST) -> str:
-    # Names come from plugins, and XML holds no control characters, not even escaped.
+    # Names come from plugins, and XML allows no control characters, not even escaped.
     clean = "".join(letter if letter.isprintable() else " " for letter in text)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 

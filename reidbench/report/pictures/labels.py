@@ -1,15 +1,15 @@
-"""Places for labels in a figure, so that they hide neither each other nor what they name."""
+"""Places labels in a figure so that they cover neither each other nor the points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# A label's reach by its size: a generous mean over the characters of a sans-serif font, since no font is at hand.
+# Size of a label per character and font size: a generous mean for a sans-serif font, since no font is measured.
 WIDTH, HEIGHT = 0.64, 1.1
-# How far from what it names a label may lie, in pixels.
+# Distances between a label and its point, in pixels.
 REACHES = (8.0, 16.0, 32.0)
-# What a label may cover, and at what cost: another label, a marker, a step of a line.
+# Cost of covering another label, a marker, a point of a line.
 LABEL, MARKER, STEP = 100.0, 40.0, 1.0
 
 
@@ -23,7 +23,7 @@ class Box:
     bottom: float
 
     def overlaps(self, other: Box) -> bool:
-        """Whether both share more than an edge."""
+        """Whether the two have more than an edge in common."""
         return (
             self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
@@ -36,12 +36,13 @@ class Box:
 
 @dataclass
 class Places:
-    """What is taken in a figure.
+    """Occupied areas of a figure.
 
     Attributes:
-        frame: where labels may lie.
-        markers: what they should not cover.
-        steps: points along the lines, which they had better not cover.
+        frame: labels must lie within it.
+        markers: markers, which labels should not cover.
+        steps: points along the lines, which labels should avoid.
+        labels: labels that have been placed.
     """
 
     frame: Box
@@ -50,17 +51,17 @@ class Places:
     labels: list[Box] = field(default_factory=list)
 
     def place(self, text: str, x: float, y: float, size: float, *, needed: bool = True) -> tuple[float, float] | None:
-        """The left end of a label's baseline near (x, y), taken from then on.
+        """Places a label near (x, y) and marks its area as occupied.
 
         Args:
             text: the label.
-            x, y: what it names.
+            x, y: the point that it labels.
             size: of the font, in pixels.
-            needed: place it where it covers least, if need be at a distance; else only close by, where it covers no
-                other label and no marker.
+            needed: place it where it covers least, at a distance if necessary; otherwise only close by, where it
+                covers no other label and no marker.
 
         Returns:
-            The place; None if there is none, or none is free.
+            The left end of the label's baseline; None if there is no place within the frame, or no free one.
         """
         boxes = _around(text, x, y, size, REACHES if needed else REACHES[:1])
         found = [(self._cost(box), number, box) for number, box in enumerate(boxes)]

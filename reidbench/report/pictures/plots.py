@@ -1,4 +1,4 @@
-"""What all plotly figures share: colours, line styles, symbols and error bars."""
+"""Colours, line styles, symbols and error bars of all plotly figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from reidbench.records.parts import Interval
 
-# At least 3:1 against the light and the dark background alike (WCAG 1.4.11).
+# Contrast of at least 3:1 against both the light and the dark background (WCAG 1.4.11).
 COLOURS = ("#2f7fc1", "#d5591b", "#1d9a6c", "#b8609f", "#8567d0", "#9a7420", "#808a91", "#cc4b5c")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")

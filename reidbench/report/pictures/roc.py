@@ -25,12 +25,12 @@ def curve(scores: RunScores, attack: str, *, runs: int = BAND_RUNS) -> RocPoints
     """The ROC curve of one attack with its band over patients.
 
     Args:
-        scores: what lies beside the record.
+        scores: the scores beside the record.
         attack: its key, with the negatives.
-        runs: resamples behind the band; 0 for none.
+        runs: bootstrap runs of the band; 0 for no band.
 
     Returns:
-        The curve; None where the scores lack the attack, or its pairs one kind.
+        The curve; None if the scores lack the attack, or its pairs are all genuine or all impostor pairs.
     """
     negatives = attack.rsplit("/", 1)[1]
     if attack not in scores.verification or negatives not in scores.pairs:
@@ -47,7 +47,7 @@ def curve(scores: RunScores, attack: str, *, runs: int = BAND_RUNS) -> RocPoints
 
 
 def plot(curves: Mapping[str, RocPoints]) -> Figure:
-    """Curves with their bands, on linear axes and beside it on a logarithmic one, where low rates can be seen."""
+    """Curves with their bands on linear axes, and beside them with a logarithmic axis that shows low rates."""
     from plotly.graph_objects import Scatter
     from plotly.subplots import make_subplots
 

@@ -28,13 +28,13 @@ from reidbench.report.figures.summary import (
 from reidbench.report.site.charts import plain
 from reidbench.report.text.leaderboard import Group
 
-# What is published: a release of images, or in its place a model or embeddings, which no image attack can be run on.
+# What is published: a release of images, or a model or embeddings instead, on which no image attack can be run.
 TRACKS = {"images": "released images", "model": "published models and their vectors"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table: its text, and what it sorts by (None sorts last)."""
+    """A cell of the table: its text, and its sort key (None sorts last)."""
 
     text: str
     value: float | str | None
@@ -45,8 +45,8 @@ class BoardRow:
     """A row of the table, ready to show.
 
     Attributes:
-        row: what it comes from.
-        cells: one for each of its board's columns.
+        row: the row of figures.
+        cells: one for each column of its board.
         front: whether it lies on the Pareto front (worst-case AUC, utility of a retrained classifier).
     """
 
@@ -62,9 +62,9 @@ class Board:
     Attributes:
         group: what its records have in common.
         track: a key of :data:`TRACKS`.
-        lines: the highest worst case first.
-        controls: how its controls came out.
-        shared: options that the names in the table leave out, a text for each defense.
+        lines: rows, the highest worst case first.
+        controls: the outcome of its controls.
+        shared: options that the names in the table omit, one text per defense.
         chart: data of the risk–utility plot, JSON-ready.
     """
 
@@ -77,12 +77,12 @@ class Board:
 
     @property
     def any_record(self) -> Record:
-        """A record of the board, for what all have in common."""
+        """A record of the board, for facts that all of them have in common."""
         return self.lines[0].row.records[0]
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
-        """The headings of its table, each with what it means."""
+        """The headings of its table, each with its meaning."""
         return COLUMNS if self.track == "images" else MODEL_COLUMNS
 
     @property
@@ -94,7 +94,7 @@ class Board:
 
     @property
     def slug(self) -> str:
-        """A file's name that no other board has."""
+        """A file name that is unique to this board."""
         group = self.group
         marks = hashlib.sha256(repr(group).encode()).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{group.dataset}-{group.preset}-{group.size}")
@@ -113,23 +113,23 @@ COLUMNS = (
     ("utility, originals", "the same, classifier trained on originals"),
     ("utility, tested on originals", "macro AUC of the findings on originals, classifier trained on the release"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
-    ("ε", "formal guarantee, with what it protects"),
-    ("rungs", "how many of the ladder were climbed"),
-    ("seeds", "how often it was repeated; if more than once, figures are mean ± standard deviation, and the maximum"),
+    ("ε", "formal guarantee, with the protected unit"),
+    ("rungs", "how many rungs of the ladder were run"),
+    ("seeds", "number of seeds; for several seeds, figures are mean ± standard deviation, and the maximum"),
     ("Pareto front", "no other defense has less risk (worst-case AUC) at as much utility (retrained)"),
     ("status", "what is missing or wrong"),
 )
 
-# What a published model has in place of what images have.
+# Columns of published models instead of those of images.
 MODEL_COLUMNS = (
     *COLUMNS[:7],
     ("utility", "macro AUC of the published model's own findings"),
     ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
     (
         "ε, proved",
-        "lower bound on the mechanism's epsilon by an audit, at 95 % confidence and one δ for all (a tenth of 1 / "
-        "training patients), of the most that it could prove there; the highest over the seeds. Where an audit proves "
-        "more than is claimed, at the δ of the claim, the status says so",
+        "lower bound on the mechanism's ε by an audit, of the highest bound that the audit could prove, both at 95 % "
+        "confidence and at one δ for all rows (0.1 / number of training patients); the highest over the seeds. The "
+        "status says so if an audit proves more than is claimed, at the δ of the claim",
     ),
     *COLUMNS[11:],
 )
@@ -156,11 +156,11 @@ MODEL_UTILITIES = {"release": ("macro AUC of the published model", UTILITIES["re
 
 
 def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]:
-    """All tables of these records; what does not compare never shares one.
+    """All tables of these records; records that are not comparable never share a table.
 
     Args:
         records: of any datasets.
-        drops: those with a paired interval.
+        drops: the drops with a paired interval.
     """
     groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
@@ -237,7 +237,7 @@ def _chart(table: list[Row]) -> dict[str, Any]:
     fronts = {}
     for risk, found in risks.items():
         for utility, values in utilities.items():
-            # What was not attacked in full, or by attackers that failed on originals, has no claim to a front.
+            # Rows with an incomplete ladder, failed controls or a contradicted claim are on no front.
             points = [(r if ok else None, u) for (r, _), u, ok in zip(found, values, sound)]
             fronts[f"{risk} {utility}"] = pareto_front(points)
     return {
@@ -280,5 +280,5 @@ def _in_order(table: list[Row], positions: list[int]) -> list[int]:
     varying = [name for name in names if len({str(each.get(name)) for each in options}) > 1]
     if len(varying) == 1 and all(isinstance(each.get(varying[0]), int | float) for each in options):
         return sorted(positions, key=lambda i: table[i].records[0].defense.options[varying[0]])
-    # Several options vary, or one that has no order: from the least risk to the most, which is the table from below.
+    # Several options vary, or one without an order: by increasing risk, which is the reverse order of the table.
     return positions[::-1]

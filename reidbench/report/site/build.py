@@ -1,4 +1,4 @@
-"""Pages to files: a whole site from many records, or the page of one record beside it."""
+"""Writes pages: a whole site from many records, or the page of one record beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from reidbench.studies.example_images import ExampleImages, ExampleSource
 STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"
 ASSETS = "static"
-# What `reidbench explain` may have written beside a record.
+# Files that `reidbench explain` may have written beside a record.
 ATTENTION = (".attention.webp", ".attention.png")
 _GAP = 4
 
@@ -42,9 +42,9 @@ def write_site(
     """Writes a site of these records: an index, one page per leaderboard and per record, scripts and styles.
 
     Args:
-        kept: the records, with the places they were read from; scores beside them give curves.
+        kept: the records with their paths; scores beside them give curves.
         folder: of the site; pages of the same name are replaced.
-        examples: gives images before and after, where they may be shown.
+        examples: the source of images before and after, where they may be shown.
 
     Returns:
         The pages.
@@ -104,7 +104,7 @@ def _record_page(
     attention = None
     names = (one.path.with_name(f"{record.stem}{ending}") for ending in ATTENTION)
     beside = next((path for path in names if path.is_file()), None)
-    # Maps lie over images: they are shown where images may be, made again or not.
+    # Maps are drawn over images: they are shown only where images may be shown.
     showable = examples.may_show(record)
     if showable and beside is not None:
         attention = beside.name
@@ -135,7 +135,7 @@ class _Pages:
 
     Args:
         folder: where the pages go.
-        root: the way from there to the site's own folder, with the files that all pages share.
+        root: relative path from there to the root of the site, which contains the files that all pages share.
     """
 
     def __init__(self, folder: Path, root: str) -> None:
@@ -153,7 +153,7 @@ class _Pages:
         write_file(path, content)
 
     def assets(self, folder: Path) -> None:
-        """Writes style and scripts; plotly.js comes out of the plotly package, once for all pages."""
+        """Writes style and scripts; plotly.js is copied from the plotly package, once for all pages."""
         here = resources.files("reidbench.report.site") / "static"
         for name in STATIC:
             self.put(folder / name, (here / name).read_bytes())
@@ -168,7 +168,7 @@ class _Pages:
 def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("reidbench.report.site"),
-        # Names and texts come from plugins and records: nothing of theirs may become markup.
+        # Names and texts come from plugins and records and must not be interpreted as markup.
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -185,8 +185,8 @@ def _strict_json(value: Any, **options: Any) -> str:
 
 
 def _draw(found: ExampleImages, pages: _Pages, path: Path) -> None:
-    """Originals above, what is published of them below."""
-    # Enlarged by a whole factor: a page shows the pixels as they are.
+    """Draws originals above, published images below."""
+    # Enlarged by a whole factor, so that a page shows the pixels unchanged.
     width = found.before.shape[-1]
     tile = width * max(1, 128 // width)
     rows = [GridRow(list(images)) for images in (found.before, found.after)]
@@ -197,18 +197,18 @@ def _draw(found: ExampleImages, pages: _Pages, path: Path) -> None:
 
 
 def _came_out(controls: BoardControls, record: Record) -> str:
-    """How the controls beside a record came out, in a few words; nothing holds that was not run."""
+    """The outcome of the controls beside a record, in a few words; controls hold only if they were run."""
     if controls.failed(record):
         return "INVALID"
     if not controls.apply:
         return "do not apply: a published model's control is its undefended run"
     if controls.missing:
-        return f"not run, or not at hand: {', '.join(controls.missing)}"
+        return f"not run, or not among the records: {', '.join(controls.missing)}"
     return "hold"
 
 
 def _undefended(board: Board, find: Find) -> list[tuple[str, str]]:
-    """A worst case of each of a board's undefended runs, named where it has several: trainings of their own, say."""
+    """The worst case of each undefended run of a board; named if there are several, such as separate trainings."""
     lines = [line.row for line in board.lines if line.row.records[0].defense.kind == "none"]
     named = len(lines) > 1
     return [(row.label if named else "", over_the_seeds(row, find, row.worst(find))) for row in lines]

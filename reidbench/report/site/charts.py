@@ -1,4 +1,4 @@
-"""Figures for plotly.js. What they show stands in a table beside each, and no line differs by its colour alone."""
+"""Figures for plotly.js. A table beside each contains the same numbers, and no line differs by its colour alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reidbench.report.pictures.plots import COLOURS, DASHES
 
 @dataclass(frozen=True)
 class Table:
-    """What a figure shows, in numbers.
+    """The numbers that a figure shows.
 
     Attributes:
         head: column headings.
@@ -34,7 +34,7 @@ class Chart:
     Attributes:
         name: unique on its page.
         title: its heading.
-        caption: what a reader must know of it.
+        caption: explains it.
         spec: data and layout for plotly.js, JSON-ready.
         table: the same in numbers.
     """
@@ -47,7 +47,7 @@ class Chart:
 
 
 def plain(text: str) -> str:
-    """Text for plotly.js, which takes some markup (links among it) in names and labels."""
+    """Escapes text for plotly.js, which interprets some markup, such as links, in names and labels."""
     return html.escape(text, quote=False)
 
 
@@ -58,7 +58,7 @@ def figure(traces: Sequence[Any], *, height: int = 420, **layout: Any) -> dict[s
         go.Layout(template={}, height=height, margin={"l": 60, "r": 16, "t": 16, "b": 50}, hovermode="closest"),
     )
     made.update_layout(legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}, **layout)
-    # Through plotly's own writer: numpy's numbers and NaN are no JSON.
+    # plotly's own writer converts NumPy numbers and NaN, which are not valid JSON.
     spec: dict[str, Any] = json.loads(plotly.io.to_json(made, validate=True, engine="json"))
     return {"data": spec["data"], "layout": spec["layout"]}
 

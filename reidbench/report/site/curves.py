@@ -1,4 +1,4 @@
-"""How soon a patient is found: cumulative match, and what guessing gives."""
+"""Cumulative match curves, and their expectation under guessing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RANKS = 50
 
 
 def cumulative_match(ranks: QueryRanks) -> NDArray[np.float64]:
-    """Share of probes whose first right image comes at rank k or before, k = 1, 2, … (at most 50); (K,).
+    """Share of probes whose first correct image has rank k or less, k = 1, 2, … (at most 50); (K,).
 
     Under ties the rank is an expectation, as in the metrics.
     """
@@ -23,7 +23,7 @@ def cumulative_match(ranks: QueryRanks) -> NDArray[np.float64]:
 
 
 def chance_match(ranks: QueryRanks) -> NDArray[np.float64]:
-    """What guessing gives: 1 − C(n − R, k) / C(n, k) for R right images among n, averaged over the probes; (K,)."""
+    """The same for guessing: 1 − C(n − R, k) / C(n, k) for R correct images among n, averaged over the probes; (K,)."""
     from scipy.special import gammaln
 
     asked = ranks.asked

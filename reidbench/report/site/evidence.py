@@ -1,4 +1,4 @@
-"""What lies behind a record's figures: ROC, rank curve, risk by patient, training."""
+"""Details behind a record's figures: ROC, rank curve, risk by patient, training."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from reidbench.report.site import curves
 from reidbench.report.site.charts import Chart, Table, band, figure, line
 from reidbench.report.site.ladder import rung_label
 
-# A ladder has dozens of attacks; the weakest have nothing to say about the worst case.
+# A ladder has dozens of attacks; the weakest do not matter for the worst case.
 MOST_CURVES = 12
 SHOWN_RANKS = (1, 5, 10, 20, 50)
 
 
 def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) -> list[Chart]:
-    """ROC curves on a linear and on a logarithmic axis; the worst cases carry a band and what they were undefended."""
+    """ROC curves on a linear and on a logarithmic axis; worst cases have a band and their undefended curve."""
     found = (worst_verification(record, "random"), worst_verification(record, "matched"), worst_verification(record))
     worst = {key_of(w.attack) for w in found if w is not None}
     traces, rows, floor = [], [], 1.0
@@ -43,10 +43,10 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
         _, _, same = scores.pairs[key.rsplit("/", 1)[1]]
         floor = min(floor, 1 / max(1, int((same == 0).sum())))
         name = key.replace("/", ", ")
-        # A legend's entry switches a curve on and off; all at once are a thicket.
+        # Entries of the legend switch curves on and off; all of them at once are not readable.
         visible = True if key in worst else "legendonly"
         if key in worst:
-            # Where the band has no ends it is not drawn: a polygon knows no gap.
+            # The band is drawn only where it has ends: a polygon cannot have gaps.
             known = ~np.isnan(curve.low)
             rates, low, high = (side[known].tolist() for side in (curve.fpr, curve.low, curve.high))
             traces.append(band(rates, low, high, position))
@@ -92,7 +92,7 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
 
 
 def rank_chart(record: Record, scores: RunScores, undefended: RunScores | None) -> Chart | None:
-    """Cumulative match: how soon the patient is found."""
+    """Cumulative match: share of probes that find their patient within a rank."""
     worst = worst_retrieval(record)
     traces, rows = [], []
     attacks = [a for a in record.attacks if a.task == "retrieval"]
@@ -131,7 +131,7 @@ def rank_chart(record: Record, scores: RunScores, undefended: RunScores | None) 
 
 
 def risk_chart(record: Record) -> Chart | None:
-    """How the risk of the worst retrieval attack spreads over patients."""
+    """Distribution over patients of the risk under the strongest retrieval attack."""
     worst = worst_retrieval(record)
     if worst is None or not isinstance(worst.attack.metrics, RetrievalMetrics):
         return None
@@ -173,13 +173,13 @@ def risk_chart(record: Record) -> Chart | None:
 
 
 def loss_chart(record: Record) -> Chart | None:
-    """Training losses by epoch, each as a share of what a network that knows nothing has."""
+    """Training losses by epoch, relative to the loss of an uninformed network."""
     traces, rows = [], []
     for position, (name, training) in enumerate(trainings(record).items()):
         history = [epoch for epoch in training.history if epoch.get("train_loss") is not None]
         if not history:
             continue
-        # Losses of different objectives share no scale; against their uninformed values they share one.
+        # Losses of different objectives have different scales; relative to their uninformed values they have one.
         relative = [_share(epoch) for epoch in history]
         epochs = [float(epoch.get("epoch") or i + 1) for i, epoch in enumerate(history)]
         mode = "lines+markers" if len(history) < 3 else "lines"
@@ -193,15 +193,15 @@ def loss_chart(record: Record) -> Chart | None:
     return Chart(
         "loss",
         "Loss curves",
-        "Training loss as a share of the loss of a network that knows nothing. A curve that stays at 1 has learned "
-        "nothing, which is no privacy.",
+        "Training loss relative to the loss of an uninformed network. A curve that stays at 1 shows an attacker that "
+        "has learned nothing; its low figures are no evidence of privacy.",
         spec,
         Table(("training", "epochs", "first", "last"), tuple(rows)),
     )
 
 
 def trainings(record: Record) -> dict[str, TrainingInfo]:
-    """Every training of a record once, by a name that says what was trained on what."""
+    """Every training of a record once, by a name that states the network and its training data."""
     found: dict[str, TrainingInfo] = {}
     known = set()
 
@@ -211,7 +211,7 @@ def trainings(record: Record) -> dict[str, TrainingInfo]:
             found[name] = training
 
     for attack in record.attacks:
-        # The inverting attacker is the ignorant one behind a restorer; a fusion trains nothing.
+        # The inverting attacker is the ignorant one after a restoration network; a fusion is not trained.
         where = f", {attack.linkage}" if attack.knowledge == "informed" else ""
         knowledge = "ignorant" if attack.knowledge == "inverting" else attack.knowledge
         add(f"{attack.attacker}, {knowledge}{where}", attack.training)

@@ -24,8 +24,8 @@ class Step:
     Attributes:
         attack: the attack itself.
         cells: its figures.
-        drop: how far its headline figure fell against the undefended run.
-        notes: what a reader must know, such as a training that never left its starting loss.
+        drop: the fall of its headline figure against the undefended run.
+        notes: warnings, such as a training that never left its starting loss.
     """
 
     attack: Attack
@@ -55,7 +55,7 @@ def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
 
 
 def unbounded_rates(record: Record) -> str:
-    """Why true positive rates of the ladder have no interval; empty where all have one."""
+    """Why true positive rates of the ladder have no interval; empty if all have one."""
     return unbounded(
         rate
         for attack in record.attacks
@@ -85,7 +85,7 @@ def rung_label(attack: Attack) -> str:
 
 
 def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
-    """Every attack's headline figure with its interval, and what the same attack reaches without a defense."""
+    """Every attack's headline figure with its interval, and the figure of the same attack without a defense."""
     series: dict[str, list[Attack]] = defaultdict(list)
     for attack in record.attacks:
         if headline(attack).value is not None:
@@ -140,7 +140,7 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
 
 
 def _short_label(attack: Attack) -> str:
-    """Two short lines for an axis: a phone is narrow."""
+    """Two short lines for an axis, so that labels fit on a phone."""
     return f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}<br>{plain(attack.attacker)}"
 
 

@@ -1,4 +1,4 @@
-"""What a record's own page says, ready for its template."""
+"""The contents of the page of one record, for its template."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from reidbench.report.text.repeat import explain_command, repeat_command
 
 
 def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) -> dict[str, Any]:
-    """Everything that the template ``record.html`` takes, but for images and the way back to a leaderboard.
+    """The variables of the template ``record.html``, except for images and the link to a leaderboard.
 
     Args:
-        kept: the record; its scores are read where they lie beside it.
-        baseline: the undefended run with its scores, if it is at hand.
+        kept: the record; its scores are read if they lie beside it.
+        baseline: the undefended run with its scores, if it is available.
         title: names the record in the page's title and heading; None for the defense with all of its options.
     """
     record, other = kept.record, baseline.record if baseline else None
@@ -70,13 +70,13 @@ def _scores(kept: Kept) -> tuple[RunScores | None, str]:
     try:
         scores = kept.scores()
     except ReidbenchError as error:
-        # The file beside the record is another one: its curves would be another run's.
+        # The file belongs to another run, whose curves must not be shown here.
         return None, str(error)
     return scores, "" if scores is not None else f"{kept.record.stem}.scores.npz does not lie beside the record"
 
 
 def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
-    """The few figures at the top: name, value, and what to know of it."""
+    """The figures at the top of the page: name, value, explanation."""
     record = kept.record
     pair = Paired(baseline, kept) if baseline is not None and record.defense.kind != "none" else None
 

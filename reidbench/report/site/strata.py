@@ -1,4 +1,4 @@
-"""Stratified analyses of a record, where it has them: true positive rates of genuine pairs by stratum."""
+"""Stratified analyses of a record: true positive rates of genuine pairs by stratum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reidbench.report.site.ladder import rung_label
 
 
 def strata_charts(record: Record) -> list[Chart]:
-    """Genuine pairs found at each threshold, by stratum, of the strongest attack that has strata."""
+    """Share of genuine pairs found at each threshold, by stratum, for the strongest attack with strata."""
     divided, attack = _divided(record)
     charts = []
     for name, part in divided.items():
@@ -34,7 +34,7 @@ def strata_charts(record: Record) -> list[Chart]:
             (s.name, str(s.pairs), str(s.patients), *(interval_text(_rate(s, field)) for field, _ in shown))
             for s in part.strata
         )
-        unknown = f" Of {part.unknown} pairs it is unknown." if part.unknown else ""
+        unknown = f" Unknown for {part.unknown} pairs." if part.unknown else ""
         charts.append(
             Chart(
                 f"strata-{name.replace('_', '-')}",
@@ -53,13 +53,13 @@ def strata_charts(record: Record) -> list[Chart]:
 
 
 def without(record: Record) -> list[str]:
-    """The strata that a record could not have, with the reason."""
+    """The stratifications that a record lacks, with the reason."""
     divided, _ = _divided(record)
     return [f"{stratification_title(name)}: {part.missing}" for name, part in divided.items() if part.missing]
 
 
 def _divided(record: Record) -> tuple[dict[str, Stratification], Attack | None]:
-    """The strata of the strongest attack that has some, and that attack; records of older versions have none."""
+    """The strata of the strongest attack with strata, and that attack; records of older versions have none."""
     having = {
         key_of(attack): (attack, attack.metrics)
         for attack in record.attacks

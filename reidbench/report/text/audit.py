@@ -1,4 +1,4 @@
-"""An audit for people, for spreadsheets and for programs."""
+"""An audit as text, CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reidbench.studies.audit import Audit
 
 
 def as_csv(audit: Audit) -> str:
-    """The risk table, one row per patient; cells are empty where there is nothing to find."""
+    """The risk table as CSV, one row per patient; cells are empty where a figure is undefined."""
     return audit.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
 def as_data(audit: Audit) -> dict[str, Any]:
-    """The summary as JSON types: no patient by name."""
+    """The summary as JSON types; it names no patient."""
     first = audit.records[0]
     return {
         "notes": [*scope(audit), *problems(audit)],
@@ -51,7 +51,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
 
 
 def as_markdown(audit: Audit) -> str:
-    """The summary as a page: no patient by name."""
+    """The summary as Markdown; it names no patient."""
     first = audit.records[0]
     lines = [
         f"# Audit: {first.dataset.name}",
@@ -84,7 +84,7 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
     for heading in _columns(audit):
         table.add_column(heading, justify="right" if heading else "left")
     for row in _rows(audit):
-        # An interval stands below its figure: three attackers beside the controls leave no room for it elsewhere.
+        # An interval goes below its figure: three attackers and the controls leave no room beside it.
         table.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
     console.print(table)
     for line in (*problems(audit), *_explained(audit), _victims(audit)):
@@ -92,14 +92,14 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
 
 
 def scope(audit: Audit) -> list[str]:
-    """Which patients were judged, and what that says of the others."""
+    """Which patients were evaluated, and what follows for the others."""
     first = audit.records[0]
     images = int(audit.table["images"].sum())
     judged = f"{images:,} images of {len(audit.table):,} patients of {first.dataset.name}"
     alone = int(audit.table["ap_at_r"].isna().sum())
     single = (
-        f"{alone:,} of them have one image, with nothing to find in here; a holder of another image of them may still "
-        "find them."
+        f"{alone:,} of them have one image, which matches no other here; an attacker with another image of them may "
+        "still find them."
     )
     if first.bundle is not None and not first.dataset.patients.get("train"):
         lines = [
@@ -122,7 +122,7 @@ def scope(audit: Audit) -> list[str]:
 
 
 def problems(audit: Audit) -> list[str]:
-    """Why figures are not to be trusted; nothing if they are."""
+    """Why the figures are invalid; empty if they are valid."""
     return [f"Invalid: {problem}." for record in audit.records for problem in record.controls.problems]
 
 
@@ -131,7 +131,7 @@ def _columns(audit: Audit) -> list[str]:
 
 
 def _rows(audit: Audit) -> list[list[str]]:
-    """A figure a row, an attacker a column, the controls behind them."""
+    """One row per figure, one column per attacker, then the controls."""
     ranked = list(audit.retrieval.values())
     judged = [audit.verification(name) for name in audit.retrieval]
     controls = [record.controls for record in audit.records]
@@ -159,7 +159,7 @@ def _rows(audit: Audit) -> list[list[str]]:
 
 
 def _low_rates(audit: Audit, name: str) -> list[Interval]:
-    """An attacker's true positive rate at 1 % of the first kind of impostor pairs, one a fold."""
+    """An attacker's true positive rates at 1 % false positives among the first kind of impostor pairs, one per fold."""
     return [fold.tpr_at_fpr_1 for fold in next(iter(audit.verification(name).values()))]
 
 
@@ -169,7 +169,7 @@ def _mean(values: list[float | None]) -> str:
 
 
 def _over_folds(figures: list[Interval]) -> str:
-    """One fold's figure with its interval; of several the mean, from the lowest to the highest."""
+    """The figure of a single fold with its interval; for several folds the mean, lowest and highest."""
     known = [each.value for each in figures if each.value is not None]
     if len(figures) == 1:
         return figure(figures[0])

@@ -1,4 +1,4 @@
-"""A comparison for a terminal, for a pull request, and for another program."""
+"""A comparison as text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULE = (
 
 
 def as_text(comparisons: Sequence[Comparison]) -> str:
-    """A few lines per defense, at most 100 columns wide but for names and notes."""
+    """A few lines per defense, at most 100 columns wide except for names and notes."""
     lines: list[str] = []
     for comparison in comparisons:
         lines += [f"{comparison.label} ({_runs(comparison)}): {HEADINGS[comparison.verdict]}"]
@@ -34,7 +34,7 @@ def as_text(comparisons: Sequence[Comparison]) -> str:
 
 
 def as_markdown(comparisons: Sequence[Comparison]) -> str:
-    """A summary fit for a pull request: the verdict first, then one table per defense."""
+    """A summary for a pull request: the verdict first, then one table per defense."""
     names = {verdict: [c for c in comparisons if c.verdict == verdict] for verdict in HEADINGS}
     title = next(f"{HEADINGS[verdict]}" for verdict in HEADINGS if names[verdict])
     count = f"{len(comparisons)} defense{'s' if len(comparisons) > 1 else ''} compared"

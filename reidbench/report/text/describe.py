@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from reidbench.plugins import Found
 
-#: What each kind of defense works on.
+#: What each kind of defense works on, by kind.
 WORKS_ON = {
     "image": "an image at a time",
     "cohort": "the whole set to be published",
@@ -19,7 +19,7 @@ WORKS_ON = {
 
 
 def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
-    """What is known of a plugin, as JSON-ready data."""
+    """The description of a plugin as JSON types."""
     return {
         **vars(found),
         "doc": inspect.cleandoc(cls.__doc__ or ""),
@@ -30,13 +30,13 @@ def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
             preset: {"doc": inspect.cleandoc(recipe.__doc__ or ""), "options": _options(recipe)}
             for preset, recipe in getattr(cls, "recipes", {}).items()
         },
-        # What only defenses have: how they work, and a promise.
+        # What only defenses have: what they work on, and whether gradients pass.
         **_defense(cls),
     }
 
 
 def as_text(found: Found, cls: type[BaseModel]) -> str:
-    """The same for a person."""
+    """The same as text."""
     data = as_data(found, cls)
     lines = [f"{found.name}  ({found.kind}, from {found.distribution} {found.version})", "", data["doc"], ""]
     if "works_on" in data:

@@ -36,9 +36,9 @@ from reidbench.report.figures.summary import (
 from reidbench.report.pictures.curve_svg import Panel, draw
 from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
 
-#: How every page begins.
+#: The beginning of every page.
 TITLE = "# Leaderboard: "
-#: What the figure shows upwards.
+#: The vertical axis of the figure, by track.
 UTILITY = {
     "images": "macro AUC of the findings with a classifier trained on the release",
     "model": "macro AUC of the published model's own findings",
@@ -57,8 +57,8 @@ MODEL_CURVE = (
 class Group:
     """Records that may share a table.
 
-    One track, one dataset revision at one size, one preset with its overrides; and attackers of equal names and
-    hyperparameters, since a weaker attacker's low figure beside a stronger one's would pass for a better defense.
+    Track, dataset revision, size, preset and overrides are equal. So are the attackers' names and hyperparameters: next
+    to the figure of a stronger attacker, that of a weaker one would look like a better defense.
     """
 
     dataset: str
@@ -91,22 +91,22 @@ class Group:
 
     @property
     def title(self) -> str:
-        """What its records share, in a line."""
+        """What its records have in common, in one line."""
         extra = f", {self.overrides}" if self.overrides else ""
         return f"{self.preset} preset at {self.size}²{extra}, revision {self.revision[:12]}"
 
     def title_among(self, groups: Iterable[Group]) -> str:
-        """The title, with what tells it from others that have the same one."""
+        """The title; with attackers and hyperparameters where another group has the same title."""
         alike = [group for group in groups if group.title == self.title]
         return self.title if len(alike) < 2 else f"{self.title}, {self.attackers} {self.hyperparameters}"
 
     @property
     def page(self) -> str:
-        """The name of its page: a track's tables are kept apart from another's."""
+        """The name of its page; each track has a page of its own."""
         return self.dataset if self.track == "images" else f"{self.dataset}-{self.track}s"
 
     def order(self) -> tuple[int, str, int, str, str, str]:
-        """Where its table comes among those of its dataset: the strongest preset first."""
+        """Sort key of its table among those of its dataset: the strongest preset first."""
         presets = {"paper": 0, "standard": 1, "quick": 2}
         preset = presets.get(self.preset, 3)
         return preset, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
@@ -117,13 +117,13 @@ def render(
 ) -> dict[str, str]:
     """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
 
-    Published models have pages of their own, ``<name>-models.md`` and so on. The figure is left out where no record has
-    both a risk and a utility.
+    Published models have pages of their own, ``<name>-models.md`` and so on. A page has no figure if none of its
+    records has both a risk and a utility.
 
     Args:
         records: of any datasets.
-        drops: those with a paired interval, where scores lie beside the records.
-        links: by a record's id, where it lies as seen from the pages.
+        drops: the drops with a paired interval, for records with scores beside them.
+        links: by a record's id, its path relative to the pages.
     """
     pages = {}
     groups: dict[Group, list[Record]] = defaultdict(list)
@@ -158,7 +158,12 @@ def write(pages: dict[str, str], folder: Path) -> list[Path]:
 
 
 def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
-    """Pages in ``folder`` that an earlier :func:`write` left there, and that these records do not make."""
+    """Pages in ``folder`` from an earlier :func:`write` that are not among these pages.
+
+    Args:
+        folder: where the pages are written.
+        pages: names of the current pages.
+    """
     found = []
     for path in sorted(folder.glob("*.md")):
         if path.name not in pages and path.read_text("utf-8", errors="replace").startswith(TITLE):
@@ -183,27 +188,28 @@ def _panel(title: str, table: list[Row]) -> Panel:
 INTRODUCTIONS = {
     "images": (
         "Made by `reidbench leaderboard` from the records; do not edit. The worst case is the highest figure over the",
-        "attack ladder (attacker × knowledge × linkage × negatives), highest first: from what gives patients away to",
-        "what keeps them. Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor",
-        "pairs of the same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a",
-        "classifier trained on originals, and with one trained on the release, with its interval. Drops are against",
-        "the undefended run; their intervals are paired. *Front*: no other row has less risk at as much utility",
-        "(release); it goes by the figures alone, and rows within each other's intervals may change places by chance.",
-        "Over several seeds figures are means, a worst case with standard deviation and maximum.",
+        "attack ladder (attacker × knowledge × linkage × negatives). Rows are sorted by it, the highest risk first.",
+        "Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor pairs of the",
+        "same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a classifier",
+        "trained on originals, and with one trained on the release, with its interval. Drops are against the",
+        "undefended run; their intervals are paired. *Front*: no other row has less risk at as much utility",
+        "(release). The front ignores the intervals: rows within each other's intervals may change places by chance.",
+        "Over several seeds figures are means; a worst case has its standard deviation and maximum too.",
     ),
     "model": (
-        "Made by `reidbench leaderboard` from the records; do not edit. What is published here is a model and its",
-        "vector of each image, and no image; these figures do not compare with those of released images. The worst",
-        "case is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets:",
-        "95 % interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's",
-        "own findings. *Membership*: the better attack's AUC in telling training patients from others. *ε*: claimed",
-        "for a training patient, beside what an audit of the mechanism proves at 95 % confidence, at one δ for all",
-        "rows, a tenth of 1 / training patients, of the most that it could prove were every guess right: a claim of",
-        "more at that δ it cannot contradict, and 0 is no proof of privacy. A claim is held against its own audit at",
-        "the δ that it names; where more is proved than claimed, the row is invalid and its status says why. Drops are",
-        "against the same model trained without the defense; their intervals are paired. *Front*: no other row has",
-        "less risk at as much utility; it goes by the figures alone. Over several seeds figures are means, a worst",
-        "case with standard deviation and maximum; membership and what is proved are the highest.",
+        "Made by `reidbench leaderboard` from the records; do not edit. These defenses publish a model and its vector",
+        "of each image, but no image; their figures are not comparable with those of released images. The worst case",
+        "is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets: 95 %",
+        "interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's own",
+        "findings. *Membership*: AUC of the better attack in telling training patients from others. *ε*: the claim",
+        "for a training patient. *ε, proved*: the lower bound that an audit of the mechanism proves at 95 %",
+        "confidence, of the highest bound that it could prove if every guess were right, both at one δ for all rows:",
+        "0.1 / number of training patients. The audit cannot contradict a claim above that highest bound, and a bound",
+        "of 0 is no proof of privacy. A claim is compared with its own audit at the claimed δ; if more is proved than",
+        "claimed, the row is invalid and its status says why. Drops are against the same model trained without the",
+        "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; the front",
+        "ignores the intervals. Over several seeds figures are means, a worst case has its standard deviation and",
+        "maximum too, and membership and the proved bound are the highest.",
     ),
 }
 
@@ -278,7 +284,7 @@ def _model_columns(row: Row, delta: float) -> list[tuple[str, str]]:
 
 
 def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What stands at the end of every row; the records by their seeds, each with a link to its file."""
+    """The last columns of every row; *seeds* links to the records."""
     climbed, rungs = row.climbed
     records = [f"[{r.seed}]({quote(links[r.id])})" if r.id in links else str(r.seed) for r in row.records]
     return [
@@ -290,7 +296,7 @@ def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple
 
 
 def _pairs(table: list[Row]) -> str:
-    """How much the figures of a table hang on, and that the highest of many is chosen."""
+    """The numbers of pairs and attacks behind a table, and the bias of a maximum over many attacks."""
     attacks = max((record.attacks for row in table for record in row.records), key=len)
     verified = [(a.negatives, a.metrics) for a in attacks if isinstance(a.metrics, VerificationMetrics)]
     counts = {kind: (found.genuine, found.impostor) for kind, found in verified if kind is not None}
@@ -302,8 +308,8 @@ def _pairs(table: list[Row]) -> str:
     retrieved = sum(attack.task == "retrieval" for attack in attacks)
     return (
         f"Pairs: {said or 'none'}. A worst case is the highest of {len(verified)} AUC or {retrieved} mAP@R, and lies "
-        "above any one attack's figure by chance, the more so the fewer the pairs; its interval does not count that "
-        "choice in."
+        "above the figure of a single attack by chance, the more so the fewer the pairs; its interval does not account "
+        "for that choice."
     )
 
 
@@ -369,7 +375,7 @@ def _csv_row(group: Group, row: Row, on_the_front: bool) -> list[object]:
 
 
 def _figures(row: Row, find: Find, worst: Worst | None) -> list[float | None]:
-    """Mean, spread and maximum of a worst case, the interval of the maximum, and the drop with its own."""
+    """Mean, spread and maximum of a worst case, the interval of the maximum, and the drop with its interval."""
     ends = [worst.figure.low, worst.figure.high] if worst else [None, None]
     fallen = row.drop(find)
     drops = [fallen.value, fallen.low, fallen.high] if fallen else [None, None, None]

@@ -1,29 +1,29 @@
-"""Markdown: tables, and text of plugins and datasets that must not be read as markup."""
+"""Markdown: tables, and escaping of texts from plugins and datasets."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
-# Characters that begin or end emphasis, code, a link, an image, an entity, a strikethrough or a table's cell.
+# Characters that start or end emphasis, code, a link, an image, an entity, a strikethrough or a table cell.
 _MARKS = re.compile(r"([\\`*_\[\]!|~]|(?<!&)#)")
-# A figure's interval such as [0.883, 0.941] is no link as long as neither a target nor a reference follows.
+# An interval such as [0.883, 0.941] is not a link unless a target or a reference follows.
 _INTERVAL = re.compile(r"(\[[+-]?\d+\.\d{2,}, [+-]?\d+\.\d{2,}\](?![(\[:]))")
-# The sign of a mention or a mail address; not that of mAP@R.
+# The @ of a mention or a mail address, but not that of mAP@R.
 _ADDRESS = re.compile(r"(?<!\w)@|@(?=[\w-]*\.)")
 _BAR = re.compile(r"(?<!\\)\|")
 
 
 class Markdown(str):
-    """Text that is Markdown already: a table's cell of this type keeps its markup."""
+    """Text that is Markdown already: a table cell of this type keeps its markup."""
 
     __slots__ = ()
 
 
 def plain_markdown(text: str) -> Markdown:
-    """The text in one line, escaped: nothing in it is markup, HTML, a link, a mention or another cell of a table."""
+    """The text in one line, escaped: it contains no markup, HTML, link, mention or cell separator."""
     line = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Where a reader makes links of bare addresses and people of names: an entity between breaks both.
+    # Some renderers turn bare addresses into links and names into mentions; an entity prevents both.
     line = line.replace("://", "&#58;//").replace("www.", "www&#46;")
     line = _ADDRESS.sub("&#64;", line)
     # Splitting at a group gives the text between intervals at even places.
@@ -36,8 +36,8 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right:
 
     Args:
         head: column headings.
-        rows: as many cells each. Text is escaped as by :func:`plain_markdown`; of :class:`Markdown` only the bars that
-            would end the cell.
+        rows: as many cells each. Text is escaped as by :func:`plain_markdown`; in :class:`Markdown` only bars that
+            would end the cell are escaped.
         right: how many of the last columns are aligned to the right, as figures are.
     """
     rule = ["---"] * (len(head) - right) + ["---:"] * right

@@ -1,4 +1,4 @@
-"""What a search for shared patients found, for people, for spreadsheets and for programs."""
+"""Results of a search for shared patients as text, CSV, JSON and a picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reidbench.report.text.tables import plain_table, report_console
 from reidbench.settings import Settings
 from reidbench.studies.overlap import Overlap, Recovered
 
-#: The cuts that a summary counts candidates at.
+#: Largest q-values at which a summary counts candidates.
 CUTS = (0.05, 0.1, 0.2)
 PRINTED = 10
-# The contact sheet: so many candidates, in so many columns of image pairs.
+# The contact sheet: number of candidates, and of columns of image pairs.
 SHOWN, COLUMNS = 12, 3
 TILE, MARGIN, CAPTION = 160, 8, 28
 
@@ -30,12 +30,12 @@ MEANING = (
 
 
 def as_csv(found: Overlap) -> str:
-    """The candidates, the best first."""
+    """The candidates as CSV, the best first."""
     return found.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
 def as_data(found: Overlap, settings: Settings, known: Sequence[Recovered]) -> dict[str, Any]:
-    """The summary as JSON types; the candidates by name are in the table."""
+    """The summary as JSON types; the names of candidates are in the table only."""
     sides = {
         name: {
             "dataset": side.cohort.name,
@@ -63,7 +63,7 @@ def as_data(found: Overlap, settings: Settings, known: Sequence[Recovered]) -> d
 
 
 def _known_above(found: Overlap, q_value: float) -> int | None:
-    """How many known impostor pairs the last candidate of a cut rests on; None without any candidate."""
+    """Number of known impostor pairs scored above the last candidate of a cut; None without candidates."""
     chosen = found.table.loc[found.table["q_value"] <= q_value, "known_above"]
     return int(chosen.iloc[-1]) if len(chosen) else None
 
@@ -101,7 +101,7 @@ def print_overlap(found: Overlap, known: Sequence[Recovered], console: Console |
 
 
 def notes(found: Overlap) -> list[str]:
-    """What was compared, and what to distrust."""
+    """What was compared, and whether the result is invalid."""
     a, b = found.a, found.b
     lines = [
         f"Compared: {len(a.rows):,} images of {len(a.images):,} patients of {a.cohort.name} (A) with {len(b.rows):,} "
@@ -110,7 +110,7 @@ def notes(found: Overlap) -> list[str]:
         f"{found.impostors:,} pairs of two patients of one dataset."
     ]
     if not found.learned:
-        lines.append("Invalid: the attacker never learned: its training loss stayed where it began.")
+        lines.append("Invalid: the attacker did not learn; its training loss never left its starting value.")
     return lines
 
 
@@ -127,7 +127,7 @@ def draw_candidates(found: Overlap, path: Path) -> None:
         for text, cohort, row in zip(above, (found.a.cohort, found.b.cohort), rows):
             tiles.append(cohort.pixels[row])
             captions.append(f"{text}\n{_short(str(cohort.frame['image_id'].iloc[row]))}")
-    # Two tiles a candidate.
+    # Two tiles per candidate.
     beside = 2 * COLUMNS
     grid = [GridRow(tiles[i : i + beside], captions[i : i + beside]) for i in range(0, len(tiles), beside)]
     width = MARGIN + beside * (TILE + MARGIN)

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from reidbench.harness.run import PlannedRun
 
-#: Inputs that are named in a table; a record has dozens.
+#: Number of inputs named in the table; a record has dozens.
 NAMED = 2
 
 
 def print_plan(planned: PlannedRun, *, as_json: bool) -> None:
-    """Prints every step with what it reads and whether it is in the cache, and what all of them may take."""
+    """Prints every step with its inputs, its state in the cache and its estimated time, and the total time."""
     if as_json:
         print(json.dumps(plan_data(planned), indent=1))
         return
@@ -79,7 +79,7 @@ def _summary(data: dict[str, Any]) -> str:
     if data["seconds"]:
         line += f" Made one after the other they take about {_seconds(data['seconds'])}."
     if unknown:
-        line += f" {unknown} are of kinds of which none was made here before."
+        line += f" {unknown} are of kinds without a finished step in the cache."
     return line
 
 

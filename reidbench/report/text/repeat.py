@@ -1,4 +1,4 @@
-"""The command that makes one record again."""
+"""The command that repeats the run of one record."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reidbench.records.schema import Record
 
 
 def repeat_command(record: Record) -> str:
-    """A command line that judges this record's defense alone, with its options, dataset, preset and seed.
+    """A command line that evaluates this record's defense alone, with its options, dataset, preset and seed.
 
-    A dataset's folder is no part of a record: ``FOLDER`` stands for it, and ``FILE`` for a list of pairs.
+    Records do not contain paths: ``FOLDER`` stands for the folder of the dataset, and ``FILE`` for a list of pairs.
     """
     words = ["reidbench", "run"]
     if record.defense.kind == "none" and record.track == "images":
-        # Every run judges the undefended images first; some defense must be named.
+        # Every run evaluates the undefended images first, but the command needs a defense.
         words += ["--defense", "identity"]
     else:
         words += ["--defense", _spec(record.defense.name, record.defense.options)]
@@ -35,11 +35,11 @@ def repeat_command(record: Record) -> str:
 
 
 def explain_command(record: Record, out: str) -> str:
-    """A command line that draws what the attacker looks at, into ``out``."""
+    """A command line that draws the attention maps of the attacker into ``out``."""
     words = ["reidbench", "explain"]
     if record.defense.kind != "none":
         words += ["--defense", _spec(record.defense.name, record.defense.options)]
-    # It takes one attacker: what was set for another is unknown to it.
+    # `explain` takes one attacker and knows no settings of another.
     others = {name for name in record.hyperparameters if name not in (*OTHER_TRAININGS, DEFAULT_ATTACKERS[0])}
     words += [*_where(record), *_settings(record, without={"pairs", *others}), "--out", out]
     return shlex.join(words)

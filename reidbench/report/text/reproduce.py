@@ -1,4 +1,4 @@
-"""A reproduction for a reader: published figures and this run's, one above the other; plots as files."""
+"""A reproduction as Markdown, JSON and plots: published figures above those of this run."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 NOT_STATED = "not stated"
-# Unless told otherwise, plotly.js has a button that uploads the plot.
+# By default plotly.js shows a button that uploads the plot.
 PLOTLY = {"showSendToCloud": False}
 
 
 def markdown(made: Reproduction, settings: Settings) -> str:
-    """The whole as Markdown: what was seen, the rows, what is missing."""
+    """The whole as Markdown: the data of this run, the rows, notes."""
     seen = [f"- {line}" for line in made.seen]
     text = [
         f"# {made.plan.title}",
         "",
         setting(settings),
         "",
-        "What this run saw of the data:",
+        "Data of this run:",
         "",
         *seen,
         "",
@@ -53,9 +53,7 @@ def setting(settings: Settings) -> str:
     """The recipe in one sentence, so that a quick run is not mistaken for the recipe of the 2022 paper."""
     changed = ", ".join(f"{name}={value}" for name, value in settings.overrides.items())
     sets = f", {changed}" if changed else ""
-    theirs = (
-        "" if settings.preset == "paper" else " This is not the paper's recipe, which the preset `paper` stands for."
-    )
+    theirs = "" if settings.preset == "paper" else " This is not the paper's recipe; the preset `paper` is."
     return (
         f"Preset `{settings.preset}`, images of {settings.size}², seed {settings.seed}{sets}. "
         f"Intervals: 95 %, {settings.bootstrap_runs:,} bootstrap runs.{theirs}"
@@ -63,7 +61,7 @@ def setting(settings: Settings) -> str:
 
 
 def as_data(made: Reproduction, settings: Settings) -> dict[str, Any]:
-    """The same for machines; what is not stated or undefined is null."""
+    """The same as JSON types; unstated and undefined values are null."""
     return {
         "what": made.what,
         "title": made.plan.title,
@@ -79,7 +77,7 @@ def as_data(made: Reproduction, settings: Settings) -> dict[str, Any]:
 
 
 def figures(made: Reproduction) -> dict[str, Figure]:
-    """The plots of a figure by their file's stem; none of a table."""
+    """The plots of a figure by the stem of their file; none for a table."""
     if made.attack is None or made.scores is None or not isinstance(made.attack.metrics, VerificationMetrics):
         return {}
     found = made.attack.metrics
@@ -107,7 +105,7 @@ def write(made: Reproduction, settings: Settings, folder: Path) -> list[Path]:
 
 
 def _mark_published(made: Reproduction, plot: Figure) -> None:
-    """Adds what is published of age gaps to the panel that has them, the first."""
+    """Adds the published rates by age gap to the first panel, which shows age gaps."""
     from plotly.graph_objects import Scatter
 
     stated = {line.label.removeprefix("age gap: "): line.published for line in made.lines if line.published}
@@ -129,7 +127,7 @@ def _table(made: Reproduction) -> list[str]:
         if beside:
             own = Markdown(line.published.get(beside, NOT_STATED))
         elif line.published:
-            # Figures as they are printed in the paper, such as >0.9999.
+            # Figures as printed in the paper, such as >0.9999.
             stated = [Markdown(line.published.get(name, NOT_STATED)) for name in columns]
             rows.append([label, "published", *stated])
             label = ""

@@ -13,9 +13,9 @@ from reidbench.report.text.markdown import markdown_table
 
 
 def markdown(points: RocPoints, rates: Sequence[float] = SHOWN_RATES) -> str:
-    """A few points of a curve: those at or next below the false positive rates asked for.
+    """A few points of a curve: for each requested false positive rate the one at or next below it.
 
-    A dash where there is no interval: none was asked for, or too few impostor pairs lie within the rate.
+    A dash where there is no interval: none was requested, or too few impostor pairs lie within the rate.
     """
     rows = []
     for rate in rates:

@@ -1,4 +1,4 @@
-"""Strata of genuine pairs for a reader: a table, and plots like Figure 4 of the 2022 paper."""
+"""Strata of genuine pairs: tables, and plots like Figure 4 of the 2022 paper."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StratumLine:
     """One stratum of one property, at one threshold.
 
     Attributes:
-        by: what the pairs are divided by.
+        by: the property that divides the pairs.
         stratum: its name, pairs and patients.
         tpr: share of its genuine pairs accepted, with the 95 % interval over patients.
         tpr_pairs: with Wilson's interval, as if pairs were independent.
@@ -58,7 +58,7 @@ def stratified_attack(record: Record, attacker: str | None = None) -> Attack | N
 
 
 def lines(attack: Attack, threshold: Threshold = "calibrated") -> list[StratumLine]:
-    """Every stratum of an attack with its rate, in order; none where the record holds no strata."""
+    """Every stratum of an attack with its rate, in order; empty if the record contains no strata."""
     found = []
     for name, by in _strata(attack).items():
         for stratum in by.strata:
@@ -71,7 +71,7 @@ def lines(attack: Attack, threshold: Threshold = "calibrated") -> list[StratumLi
 
 
 def missing(attack: Attack) -> list[str]:
-    """What the strata lack, a line each: columns that the table has not, pairs of which it doesn't tell."""
+    """What the strata lack, one line each: columns missing from the table, and pairs with unknown values."""
     said = []
     for name, by in _strata(attack).items():
         if by.missing is not None:

@@ -7,16 +7,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-#: The most columns that a report takes, also where it is written to a file.
+#: The maximum width of a report in columns, also in a file.
 WIDTH = 100
 
 
 def report_console(console: Console | None = None, *, narrowest: int = 1) -> Console:
-    """A console of at most :data:`WIDTH` columns, and of that many where the output is no terminal.
+    """A console of at most :data:`WIDTH` columns, and of exactly as many if the output is not a terminal.
 
     Args:
-        console: set to that width; None for a new one on standard output.
-        narrowest: the fewest columns that the report can do with.
+        console: the console to resize; None for a new one on standard output.
+        narrowest: the minimum width of the report in columns.
     """
     made = console or Console(highlight=False)
     if made.width > WIDTH or not made.is_terminal:
@@ -28,7 +28,7 @@ def report_console(console: Console | None = None, *, narrowest: int = 1) -> Con
 def plain_table(title: str = "", *, show_edge: bool = True) -> Table:
     """A narrow table with a line below its headings.
 
-    Titles hold names of plugins and datasets, as cells do: rich would take brackets in plain strings for markup.
+    Titles contain names of plugins and datasets, as cells do: rich would interpret brackets in plain strings as markup.
     """
     return Table(
         title=Text(title, style="table.title") if title else None,

@@ -1,4 +1,4 @@
-"""The table at the end of a run: at most 100 columns wide, and whole in 80."""
+"""The table at the end of a run: at most 100 columns wide, and complete in 80."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reidbench.report.figures.summary import (
 )
 from reidbench.report.text.tables import plain_table, report_console
 
-# Below this a table with intervals would lose the names of its defenses, and below that one any table would.
+# Minimum widths of a table with intervals and of one without, in columns: below them the names of defenses are cut.
 WITH_INTERVALS = 96
 NARROWEST = 78
 
@@ -51,7 +51,7 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     controls = board_controls(records, records)
     made = rows(records, records, controls)
-    # As on a leaderboard: what all rows of a defense share would take a dozen lines of each.
+    # As on a leaderboard: options that all rows of a defense share would take a dozen lines per row.
     labels = {record.id: row.label for row in made for record in row.records}
     for record in records:
         cells = _row(record, labels[record.id], records, controls, figure if wide else _value_text)
