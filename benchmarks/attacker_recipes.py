@@ -23,8 +23,9 @@ import torch
 
 from reidbench import metrics
 from reidbench.attackers.base import Attacker, Fixed, Scenario
+from reidbench.attackers.encoder import Encoder
+from reidbench.attackers.plda import LinearPixels
 from reidbench.attackers.retrieval import Retrieval
-from reidbench.attackers.siamese import SiameseAttacker
 from reidbench.attackers.verification import Verification
 from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.base import Cohort, remap
@@ -35,7 +36,7 @@ from reidbench.plugins import Registry
 from reidbench.steps.releases import ArraySide
 
 DEV_PATIENTS = 80
-KINDS: dict[str, type[SiameseAttacker]] = {"verification": Verification, "retrieval": Retrieval}
+KINDS: dict[str, type[Attacker]] = {cls.name: cls for cls in (Verification, Retrieval, LinearPixels, Encoder)}
 
 
 def parts(cohort: Cohort, part: str) -> tuple[np.ndarray, np.ndarray]:
