@@ -159,6 +159,7 @@ class LinearAttacker(NetworkAttacker):
         model = self.fresh(seed, weights=self.first_weights()).to(device).eval()
         assert isinstance(model.network, nn.Sequential)
         features, projection = model.network
+        assert isinstance(projection, Projection)
         with (progress or Silent()).task(f"fitting {self.name}", len(rows)) as advance:
             found, owners = self._measured(features, train, rows, seed=seed, device=device, advance=advance)
         fitted = directions(found, owners, components=self.components, dimensions=self.dimensions, seed=seed)

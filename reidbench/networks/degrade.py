@@ -102,9 +102,8 @@ def _coarse(images: torch.Tensor, strength: torch.Tensor, uniform: Uniform) -> t
         chosen = (which == number).nonzero()[:, 0]
         if len(chosen):
             # Of at least two pixels a side.
-            means = functional.adaptive_avg_pool2d(
-                images[chosen], [min(cells, side // 2) for side in images.shape[-2:]]
-            )
+            height, width = (min(cells, side // 2) for side in images.shape[-2:])
+            means = functional.adaptive_avg_pool2d(images[chosen], (height, width))
             out[chosen] = functional.interpolate(means, size=tuple(images.shape[-2:]), mode="nearest-exact")
     return out
 
