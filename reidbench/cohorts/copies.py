@@ -34,7 +34,7 @@ def picture_numbers(patients: NDArray[np.int64], pixels: NDArray[np.uint8]) -> N
     for row in np.flatnonzero(keys.duplicated(keep=False)):
         digests[row] = hashlib.blake2b(pixels[row].tobytes(), digest_size=16).digest()
     keys["rest"] = pd.factorize(digests)[0]
-    return keys.groupby(list(keys.columns), sort=False).ngroup().to_numpy(dtype=np.int64)
+    return np.asarray(keys.groupby(list(keys.columns), sort=False).ngroup(), dtype=np.int64)
 
 
 def copied_pairs(pictures: NDArray[np.int64]) -> int:

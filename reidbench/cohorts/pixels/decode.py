@@ -37,7 +37,8 @@ def _read_inverted_depths() -> None:
     """Has Pillow open a TIFF in which white is zero wherever it opens one in which black is: it knows few of them."""
     for (order, photometric, *rest), modes in list(OPEN_INFO.items()):
         if photometric == _BLACK_IS_ZERO and modes[0] in ("L", *_DEEP):
-            OPEN_INFO.setdefault((order, _WHITE_IS_ZERO, *rest), modes)
+            # A key has as many parts as the one it is made from, which no type says.
+            OPEN_INFO.setdefault((order, _WHITE_IS_ZERO, *rest), modes)  # type: ignore[arg-type]
 
 
 def decode(path: Path, image_id: str, size: int) -> NDArray[np.uint8]:

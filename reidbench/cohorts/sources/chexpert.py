@@ -66,7 +66,11 @@ class CheXpert(HashSplit):
         frontal = table["Frontal/Lateral"] == "Frontal"
         whole = self._cohort(table[frontal].reset_index(drop=True))
         paths = _paths(root, parts, whole["image_id"])
-        frame = whole.assign(path=paths).dropna(subset="path").reset_index(drop=True)
+        frame = (
+            whole.assign(path=pd.Series(paths, index=whole.index, dtype=str))
+            .dropna(subset="path")
+            .reset_index(drop=True)
+        )
         if frame.empty:
             raise ReidbenchError(
                 f"{self.name}: {root} holds none of the images that its tables name, in train/, valid/ or "

@@ -221,7 +221,7 @@ def day_numbers(text: pd.Series, lines: list[int], where: str) -> pd.Series:
                 f"{where}, line {lines[row]}: {text.name} {value!r} is not a number of days and no date "
                 "(yyyy-mm-dd or yyyymmdd)"
             )
-        kinds.setdefault(kind, row)
+        kinds.setdefault(kind, int(row))
         found[row] = day
     if len(kinds) > 1:
         names, (one, other) = list(kinds), list(kinds.values())[:2]

@@ -76,8 +76,8 @@ def read_table(path: Path, columns: Iterable[str], *, where: str) -> CsvTable:
     lines = []
     for line, row in reader.rows(frozenset(places)):
         lines.append(line)
-        for column, place in zip(values, places):
-            column.append(clean(row[place]) or None)
+        for cells, place in zip(values, places):
+            cells.append(clean(row[place]) or None)
     frame = pd.DataFrame({name: pd.Series(column, dtype=str) for name, column in zip(wanted, values)})
     return CsvTable(frame, lines, reader.notes())
 

@@ -43,11 +43,11 @@ class MimicCxr(WordedDataset):
         root = self.require_root()
         keys = ["subject_id", "study_id"]
         wanted = ("dicom_id", *keys, "ViewPosition", "StudyDate")
-        frame = read_csv(self._table(root, "metadata"), wanted, where=self.name)
+        frame = read_csv(self._required(root, "metadata"), wanted, where=self.name)
         frame = frame.rename(columns={"ViewPosition": "view"})
         notes: list[str] = []
         if self.splits == "official":
-            lists = read_csv(self._table(root, "split"), ("dicom_id", "split"), where=self.name)
+            lists = read_csv(self._required(root, "split"), ("dicom_id", "split"), where=self.name)
             split = frame["dicom_id"].map(lists.set_index("dicom_id")["split"]).map(_SPLITS)
             if split.isna().any():
                 notes.append(f"{int(split.isna().sum()):,} images are in no official split and are left out")
@@ -68,7 +68,7 @@ class MimicCxr(WordedDataset):
         return self.finished(frame, labels, notes, "images of MIMIC-CXR-JPG that its table names", root)
 
     def _labels(self, root: Path, frame: pd.DataFrame, keys: list[str], notes: list[str]) -> tuple[str, ...]:
-        path = self._table(root, "chexpert", optional=True)
+        path = self._table(root, "chexpert")
         if path is None:
             notes.append("the table of labels (mimic-cxr-2.0.0-chexpert.csv.gz) is not there: no findings")
             return ()
@@ -100,13 +100,15 @@ class MimicCxr(WordedDataset):
         frame["age"] = age.where(age >= 0).map(lambda value: f"{value:g}" if pd.notna(value) else None).astype("str")
         frame["age"] = frame["age"].where(age.notna() & (age >= 0))
 
-    def _table(self, root: Path, what: str, *, optional: bool = False) -> Path | None:
+    def _required(self, root: Path, what: str) -> Path:
+        found = self._table(root, what)
+        if found is None:
+            raise ReidbenchError(f"{self.name}: {root} lacks the table mimic-cxr-2.0.0-{what}.csv (or .csv.gz)")
+        return found
+
+    def _table(self, root: Path, what: str) -> Path | None:
         found = sorted(path for ending in ("", ".gz") for path in root.glob(f"mimic-cxr-2.*-{what}.csv{ending}"))
-        if found:
-            return found[0]
-        if optional:
-            return None
-        raise ReidbenchError(f"{self.name}: {root} lacks the table mimic-cxr-2.0.0-{what}.csv (or .csv.gz)")
+        return found[0] if found else None
 
 
 def _visits(frame: pd.DataFrame) -> np.ndarray:

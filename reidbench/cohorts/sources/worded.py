@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from reidbench.cohorts.base import Source
@@ -72,10 +73,10 @@ class WordedDataset(HashSplit):
             notes.append(f"{absent:,} of {len(whole):,} {named} are not there and are left out")
         return Source(frame, labels, tuple(notes), whole, tuple(found))
 
-    def _wanted_views(self, words: pd.Series, views: pd.Series) -> pd.Series:
+    def _wanted_views(self, words: pd.Series, views: pd.Series) -> NDArray[np.bool_]:
         lateral = columns.lateral(words)
         if self.views in ("frontal", "all"):
-            return (~lateral | (self.views == "all")).to_numpy()
+            return np.asarray(~lateral | (self.views == "all"), dtype=np.bool_)
         wanted = {name.strip().lower() for name in self.views.split("|")}
         kinds = {"pa": views == "PA", "ap": views == "AP", "lateral": lateral, "unknown": views.isna() & ~lateral}
         if not wanted <= kinds.keys():
@@ -83,7 +84,7 @@ class WordedDataset(HashSplit):
             raise ReidbenchError(
                 f"{self.name}: views={self.views}: {strange!r} is none of frontal, all, PA, AP, lateral, unknown"
             )
-        return np.logical_or.reduce([kinds[name].to_numpy(dtype=bool) for name in sorted(wanted)])
+        return np.asarray(np.logical_or.reduce([kinds[name].to_numpy(dtype=bool) for name in sorted(wanted)]))
 
     def meanings(self, role: str) -> dict[str, str]:
         """What the option says that values of a column mean.
