@@ -107,7 +107,7 @@ def choose_delta(given: float | None, population: int) -> float:
     delta = 0.1 / population if given is None else given
     if delta * population >= 1:
         raise ReidbenchError(
-            f"delta={delta:g} is no less than 1 / {population} patients: publishing one of them would keep to it"
+            f"delta={delta:g} is not below 1 / {population} patients: publishing one of them would keep to it"
         )
     return delta
 

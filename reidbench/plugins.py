@@ -158,7 +158,7 @@ class Registry:
 
         Raises:
             ReidbenchError: the name is unknown; the message suggests the nearest one.
-            PluginError: two packages provide the name, the plugin is broken, or its class is no subclass of ``base``.
+            PluginError: two packages provide the name, the plugin is broken, or its class does not subclass ``base``.
         """
         cls = self._class(kind, name)
         if not issubclass(cls, base):

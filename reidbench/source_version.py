@@ -87,8 +87,8 @@ def _imported_from(path: Path) -> list[str]:
 def file_version(path: Path) -> bytes:
     """What a file contributes to the version of the code it belongs to: 32 bytes.
 
-    Equal for two Python files that differ in docstrings, comments and layout alone; a file that is no valid Python, and
-    any other file, is hashed as it is.
+    Equal for two Python files that differ in docstrings, comments and layout alone. Other files, and files that are not
+    valid Python, are hashed as they are.
     """
     there = path.stat()
     return _file_version(path, there.st_mtime_ns, there.st_size)

@@ -162,7 +162,7 @@ class Adversaries(lightning.LightningModule):
         """A step of each network."""
         images, others = (self._images(side) for side in rows)
         same = torch.from_numpy(self._data.patients[rows[0]][:, None] == self._data.patients[rows[1]]).to(self.device)
-        # An image and what was made of itself is no pair of two visits.
+        # An image and its own release are not a pair of two visits.
         pairs = torch.from_numpy(rows[0][:, None] != rows[1]).to(self.device)
         labels = torch.from_numpy(self._data.labels[rows[0]]).to(self.device)
         made = self.options.anonymize(self.network, images)

@@ -12,7 +12,7 @@ class DPPix(Defense):
     Fan, "Image Pixelization with Differential Privacy" (2018): the mean of b × b pixels changes by at most m/b² when m
     pixels change, so Laplace noise of scale m / (b² epsilon) makes the release epsilon-differentially private for any
     m pixels; the result is clipped to [0, 1]. Cells cut off by an edge have fewer pixels and get the more noise.
-    m pixels are no face and no thorax: the bound for a whole image is H·W/m times epsilon.
+    m pixels are neither a face nor a thorax: the bound for a whole image is H·W/m times epsilon.
     """
 
     name = "dp_pix"

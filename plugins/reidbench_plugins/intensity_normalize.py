@@ -13,7 +13,7 @@ class IntensityNormalize(Defense):
 
     ``percentile`` stretches linearly between two percentiles of the image and clips; ``histogram`` equalizes its
     histogram; ``clahe`` equalizes tile by tile with limited contrast (Zuiderveld, 1994; kornia's implementation). A
-    constant image has no scale and stays as it is under the first two. It is no defense of anatomy, and has no formal
+    constant image has no scale and stays as it is under the first two. It does not hide anatomy, and has no formal
     guarantee.
     """
 

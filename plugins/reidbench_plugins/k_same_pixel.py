@@ -24,7 +24,7 @@ class KSamePixel(CohortDefense):
     Among the patients of a closed set the chance to name one drawn evenly is at most 1/k. Of an image it is more where
     patients have different numbers of images: the best guess is the cluster's patient with the most, and is right as
     often as that patient's share of the cluster's images. Two releases of one set with different seeds or k can be
-    intersected. It is no differential privacy.
+    intersected. It is not differentially private.
     """
 
     name = "k_same_pixel"

@@ -121,7 +121,7 @@ def fit_restorer(
 
     Returns:
         The network, and how it was trained: not at all where nothing was done to the images. ``learned`` is always
-        true: what cannot be undone is no failed training.
+        true: a defense that cannot be undone is not a failed training.
     """
     guess = _first_guess(options, train, seed=training.seed_of(seed, "guess"), device=device)
     if guess is None:

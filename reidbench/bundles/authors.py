@@ -77,7 +77,7 @@ def _read(path: Path) -> State:
     if not isinstance(found, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
     ):
-        raise _other_layout(path, "it is no dictionary of tensors")
+        raise _other_layout(path, "it is not a dictionary of tensors")
     return dict(found)
 
 

@@ -28,7 +28,7 @@ def read_digests(path: Path) -> frozenset[str]:
     """Reads what :func:`write_digests` gave.
 
     Raises:
-        ReidbenchError: the file cannot be read, or a line is no digest.
+        ReidbenchError: the file cannot be read, or a line is not a digest.
     """
     try:
         lines = path.read_text(encoding="ascii").split()
@@ -36,5 +36,5 @@ def read_digests(path: Path) -> frozenset[str]:
         raise ReidbenchError(f"{path}: cannot be read: {error}") from error
     for line in lines:
         if len(line) != DIGITS or set(line) - set("0123456789abcdef"):
-            raise ReidbenchError(f"{path}: {line[:40]!r} is no digest of {DIGITS} hexadecimal digits")
+            raise ReidbenchError(f"{path}: {line[:40]!r} is not a digest of {DIGITS} hexadecimal digits")
     return frozenset(lines)

@@ -25,7 +25,7 @@ def main() -> None:
     try:
         app(arguments, prog_name="reidbench")
     except BrokenPipeError:
-        # The reader closed the pipe (| head), which is no error.
+        # The reader closed the pipe (| head), which is not an error.
         sys.stderr.close()
         sys.exit(0)
     except (ReidbenchError, OSError, UnicodeDecodeError) as error:

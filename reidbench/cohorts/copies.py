@@ -1,6 +1,6 @@
 """Images of a patient that are one picture under several names, and pairs that come from one visit.
 
-To link two copies of a picture is no recognition: any attacker does, and a dataset in which each patient has one
+Linking two copies of a picture is not recognition: any attacker can, and a dataset in which each patient has one
 picture under two names would be judged as wholly re-identifiable. Copies are found by their decoded pixels, so that
 neither name nor file format hides them.
 """

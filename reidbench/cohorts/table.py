@@ -21,7 +21,7 @@ _POINT_ZERO, _ZEROS = re.compile(r"\.0+$"), re.compile(r"(?<!\d)0+(?=\d)")
 # Of fewer images most may well be of one patient.
 _MANY = 6
 
-# Where a file lies on this machine is no property of the cohort; `patient` is made from `patient_id`.
+# Where a file lies on this machine is not a property of the cohort; `patient` is made from `patient_id`.
 _LEFT_OUT_OF_DIGEST = ("path", "patient")
 
 

@@ -125,7 +125,7 @@ def check_attacker(
         One finding per property, with its measured time. Where training fails, nothing more can be said.
 
     Raises:
-        ReidbenchError: the class is no attacker.
+        ReidbenchError: the class is not an attacker.
     """
     if not (isinstance(cls, type) and issubclass(cls, Attacker)):
         raise ReidbenchError(f"{cls!r} is not a subclass of reidbench.Attacker")

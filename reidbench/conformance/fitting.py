@@ -57,7 +57,7 @@ def check_fit(defense: FittedDefense, device: torch.device) -> tuple[FittedDefen
         if touched:
             found["fit global randomness"] = f"it draws from or seeds the global generator of {' and '.join(touched)}"
         try:
-            # Kernels of a GPU may add up in another order each time; that is no promise of the defense's.
+            # Kernels of a GPU may add up in another order each time; the defense does not promise otherwise.
             if device.type == "cpu":
                 scramble(2)
                 again, _ = fit_defense(defense, data, seed=SEED, work_dir=folder / "two", device=device)
@@ -82,7 +82,7 @@ def _fit_smallest(
     defense: FittedDefense, folder: Path, device: torch.device
 ) -> tuple[Scale, FitData, FittedDefense, Path]:
     def attempt(scale: Scale) -> tuple[FitData, FittedDefense, Path]:
-        # A folder for each: what a refused training left behind is no part of the next.
+        # A folder for each: what a refused training left behind is not part of the next.
         data, work_dir = small_set(scale), folder / f"{scale.patients} {scale.side}"
         try:
             fitted, _ = fit_defense(defense, data, seed=SEED, work_dir=work_dir, device=device)

@@ -64,7 +64,7 @@ def wrong_claim(claim: object) -> str:
 
 
 def _number(value: object) -> float:
-    """NaN, which lies in no range, for what is no number or more than a record's numbers can hold."""
+    """NaN, which lies in no range, for what is not a number or is more than a record's numbers can hold."""
     try:
         return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
     except OverflowError:

@@ -24,7 +24,7 @@ class Privacy:
         unit: what one more or one less of changes the release by at most epsilon: a pixel, m pixels, an image, a
             patient. Never empty: an epsilon without a unit says nothing.
         whole_image_epsilon, whole_image_delta: the same bound for one whole image, which is what a re-identification
-            attack looks at; None where the unit is no part of an image. A patient's images add up once more.
+            attack looks at; None where the unit is not part of an image. A patient's images add up once more.
         clipping_norm, noise_multiplier, sample_rate, steps: of a training with differential privacy: the norm that one
             unit's gradient is clipped to, the noise's deviation in units of it, the probability that a step takes a
             unit, and how many steps there were.

@@ -81,8 +81,8 @@ class FittedDefense(Defense):
             work_dir: a folder for checkpoints; called again with the same one after a kill, it goes on where it was.
 
         Returns:
-            One row per epoch, numbers by name, for the record. They describe the training; they are no measure of
-            privacy, since the networks trained against are no attackers that judge.
+            One row per epoch, numbers by name, for the record. They describe the training; they do not measure
+            privacy, since the networks trained against are not the attackers that judge.
 
         Raises:
             ReidbenchError: it cannot learn from these images (no patient has two, no finding …), with the reason.

@@ -75,4 +75,4 @@ def _check_history(name: str, history: Any) -> None:
     for row in history:
         for key, value in row.items():
             if not isinstance(value, int | float):
-                raise PluginError(f"{name}: fit() returned {key}={value!r} in its history, which is no number")
+                raise PluginError(f"{name}: fit() returned {key}={value!r} in its history, which is not a number")

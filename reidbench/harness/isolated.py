@@ -18,7 +18,7 @@ import reidbench
 
 # Before it is stopped, the process is asked where it is: a C handler answers even out of a loop that never yields.
 _ASK = getattr(signal, "SIGUSR1", None)
-# The clock starts when torch is imported, which takes seconds on a busy machine and is no plugin's fault.
+# The clock starts when torch is imported, which takes seconds on a busy machine, for any plugin.
 _READY = "reidbench: ready"
 _CHILD = f"""
 import faulthandler, sys

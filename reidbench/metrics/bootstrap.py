@@ -78,7 +78,7 @@ def why_unbounded(fpr: float, impostors: int, negatives: str = "impostor pairs")
         impostors: how many impostor pairs there are.
         negatives: what to call them.
     """
-    # At 1 every pair is accepted, whatever the scores. 0.001 is no binary number, and 10,000 pairs are enough for it.
+    # At 1 every pair is accepted, whatever the scores. 0.001 has no binary form, and 10,000 pairs are enough for it.
     if fpr == 1 or fpr * impostors >= FALSE_POSITIVES_NEEDED * (1 - 1e-9):
         return None
     needed = f", {ceil(FALSE_POSITIVES_NEEDED / fpr * (1 - 1e-9)):,} are needed" if fpr else ""

@@ -171,7 +171,7 @@ def wilson_interval(found: float, of: float, *, level: float = 0.95) -> Interval
     """
     checked(1, level)
     if not 0 <= found <= of:
-        raise ValueError(f"{found} of {of} is no share")
+        raise ValueError(f"{found} of {of} is not a share")
     if not of:
         return Interval(float("nan"), float("nan"), float("nan"))
     share, z = found / of, NormalDist().inv_cdf((1 + level) / 2)

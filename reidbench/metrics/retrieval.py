@@ -188,7 +188,7 @@ def rank_queries(
         block: queries at a time; by default as many as make four million scores.
         pictures: a number or text for every query (Q,) and every gallery image (G,), equal where two images of one
             patient are the same picture under two names. Copies of a query are excluded from its ranking as it is
-            itself: to find them is no recognition.
+            itself: finding them is not recognition.
 
     Raises:
         ValueError: lengths differ, identifiers repeat in the gallery or contradict the patients, a block has a wrong

@@ -142,7 +142,7 @@ def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
     matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
     yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
     for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
-        # Pairs that favour patients with many images are no pairs of this schema.
+        # Pairs that favour patients with many images are not pairs of this schema.
         yield _Compared((f"pairs ({negatives}, exchanged)",), True, _balanced(*scores.pairs[negatives]))
 
 
@@ -152,7 +152,7 @@ def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64
 
 
 def _found_by(record: Record) -> Iterator[Steps]:
-    """Fields that are no figures, and of which an edit shows in the figures or in the outline."""
+    """Fields that are not figures, and of which an edit shows in the figures or in the outline."""
     # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
     yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
     for number in range(len(record.attacks)):

@@ -78,7 +78,7 @@ class PrivacyInfo(Model):
 
 
 class FittingInfo(Model):
-    """How a defense was trained before it published anything. Its own figures are no measure of privacy."""
+    """How a defense was trained before it published anything. Its own figures do not measure privacy."""
 
     images: int = Field(description="of the train split, all that it saw")
     patients: int = Field(description="whom they are of")

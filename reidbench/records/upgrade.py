@@ -18,7 +18,7 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ReidbenchError: its figures are of a kind that no longer compares with today's, so that it must be run again.
-        KeyError, TypeError, ValueError, AttributeError: it is no record.
+        KeyError, TypeError, ValueError, AttributeError: it is not a record.
     """
     made = dict(data)
     while step := _STEPS.get(made.get("schema_version", 0)):

@@ -7,11 +7,28 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from reidbench.attackers.base import Fixed, Scenario
+from reidbench.attackers.retrieval import Retrieval
+from reidbench.attackers.verification import Verification
 
 SIZE = 32
 CPU = torch.device("cpu")
+ATTACKERS = [Verification, Retrieval]
+
+
+def auc(attacker, probe, gallery, patients):
+    """Over all pairs of different images, by another implementation than the project's."""
+    scores = attacker.score_block(attacker.embed(probe, device=CPU), attacker.embed(gallery, device=CPU))
+    off = ~np.eye(len(patients), dtype=bool)
+    return roc_auc_score((patients[:, None] == patients[None])[off], scores[off])
+
+
+@pytest.fixture(params=ATTACKERS, ids=[cls.name for cls in ATTACKERS])
+def attacker_class(request):
+    """Each of the two trained attackers."""
+    return request.param
 
 
 @pytest.fixture(autouse=True)

@@ -154,7 +154,7 @@ def test_wrong_input_is_refused(change, what):
     given = {"scores": [0.0, 1.0], "stratum": [0, 1], "patients": [1, 2], "threshold": 0.5, "strata": 2} | change
     with pytest.raises(ValueError, match=what):
         tpr_by_stratum(**given)
-    with pytest.raises(ValueError, match="is no share"):
+    with pytest.raises(ValueError, match="is not a share"):
         wilson_interval(3, 2)
 
 

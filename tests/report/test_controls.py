@@ -169,11 +169,11 @@ def test_controls_that_are_not_there_are_missed_in_one_line(template, board):
     found = judge(board)
     assert not found.reasons
     assert found.line == (
-        "there is no run of identity at seed 0 and of blackout at seed 1 beside the undefended one: the board is "
-        "not validated by them"
+        "without a run of identity at seed 0 and of blackout at seed 1 beside the undefended one, this board is "
+        "not confirmed"
     )
     del board["blackout"], board["identity1"]
-    assert judge(board).line.startswith("there is no run of identity and of blackout beside")
+    assert judge(board).line.startswith("without a run of identity and of blackout beside")
     # Nothing to hold it against is as good as no control.
     lone = run_of(template, "identity")
     assert board_controls([lone], [lone]).missing == {"identity": (0,), "blackout": (0,)}
@@ -208,4 +208,4 @@ def test_controls_of_images_say_nothing_of_published_models(template, board):
 
 def test_the_terminal_says_what_is_missing(board):
     records = [board["undefended"], board["noise"]]
-    assert "controls: there is no run of identity and of blackout beside" in printed(records)
+    assert "controls: without a run of identity and of blackout beside" in printed(records)

@@ -25,7 +25,7 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
         frame: the table, with ``image_id`` and ``patient``.
 
     Raises:
-        ReidbenchError: the file is missing, a line is no pair or names one image twice, or no pair or no genuine pair
+        ReidbenchError: the file is missing, a line is not a pair or has one image twice, or no pair or no genuine pair
             is left.
     """
     a_names, b_names, same = _read(path)

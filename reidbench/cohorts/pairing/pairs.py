@@ -71,7 +71,7 @@ def build_pairs(
 
     Genuine pairs that find none to exchange with are left out: what a patient has above half of all pairs (of a cell's,
     where they are matched), and in cells of few pairs what would make an impostor pair twice, which none does. Two
-    images of a patient that are the same picture make no genuine pair: to link them is no recognition.
+    images of a patient that are the same picture make no genuine pair: linking them is not recognition.
 
     Args:
         frame: the table of one split: ``patient``, for matched negatives some of ``sex``, ``age``, ``view``, and

@@ -80,7 +80,7 @@ _AGE = re.compile(
     r"(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>(?P<y>y|yrs?|years?|yo|y/o|y\.o\.|years? old|jahre?|años?|anos?|ans?)|"
     r"(?P<m>m|mos?|months?)|(?P<w>w|wks?|weeks?)|(?P<d>d|days?))?\.?"
 )
-# A life in days: what is further apart is no follow-up of a patient.
+# A life in days: images further apart are not of one patient.
 _LIFE = 45_000
 # Days since year 1 are below a million; a number of eight digits is a date.
 _LARGEST_DAY = 1_000_000
@@ -261,7 +261,7 @@ def since_first(values: pd.Series, patients: pd.Series) -> pd.Series:
 
 
 def require_a_life(days: pd.Series, patients: pd.Series, name: str) -> None:
-    """Refuses days since the first image that no life is long enough for: they are no days.
+    """Refuses days since the first image that no life is long enough for: they are not in days.
 
     Raises:
         ReidbenchError: naming the patient and the span.

@@ -49,7 +49,7 @@ class Covid19(HashSplit):
         notes = []
         others = int((~frontal).sum())
         if others:
-            notes.append(f"{others:,} rows that are no frontal X-ray (lateral views, CT, view unknown) are left out")
+            notes.append(f"{others:,} rows that are not frontal X-rays (lateral views, CT, view unknown) are left out")
         absent = int((~table["filename"].isin(found)).sum())
         if absent:
             frontal_absent = len(whole) - len(frame)

@@ -231,7 +231,7 @@ class Folder(WordedDataset):
         if without_patient:
             notes.append(f"{without_patient:,} DICOM images have no PatientID and are left out")
         if others:
-            notes.append(f"{others:,} files are no DICOM image and are left out")
+            notes.append(f"{others:,} files are not DICOM images and are left out")
         if not rows:
             missing = f"; {'; '.join(notes)}" if left_out or without_patient else ""
             raise ReidbenchError(
@@ -264,7 +264,7 @@ def _header(path: Path) -> Any:
 
 
 def _is_no_image(header: Any) -> bool:
-    """Whether a header is that of a report or a directory file: it has no rows, and says that it is no image."""
+    """Whether a header is that of a report or a directory file: it has no rows, or says that it is not an image."""
     meta = getattr(header, "file_meta", {})
     # Of a file cut short the last value may be a part of one: what follows the kind has to be there too.
     if "Rows" in header or "TransferSyntaxUID" not in meta:

@@ -42,7 +42,7 @@ class PlainFolder(HashSplit):
         try:
             pattern = re.compile(self.patient)
         except re.error as error:
-            raise ReidbenchError(f"{self.name}: patient={self.patient} is no regular expression: {error}") from error
+            raise ReidbenchError(f"{self.name}: patient={self.patient} is not a regular expression: {error}") from error
         if pattern.groups != 1:
             raise ReidbenchError(
                 f"{self.name}: patient={self.patient} has {pattern.groups} groups; one is needed, the patient's: "
@@ -62,7 +62,7 @@ class PlainFolder(HashSplit):
         if left_out:
             notes.append(f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them")
         if len(images) < len(names):
-            notes.append(f"{len(names) - len(images):,} files are no images by their names and are left out")
+            notes.append(f"{len(names) - len(images):,} files are not images by their names and are left out")
         alone = sum(patient is None for patient in patients)
         if alone:
             first = images[patients.index(None)]

@@ -26,7 +26,7 @@ class WordedDataset(HashSplit):
     )
     sex_values: str = Field("", description="what values of sex mean, as in 0=F|1=M")
     view_values: str = Field("", description="what values of view mean, as in supine=AP|LL=lateral")
-    age_values: str = Field("", description="ages for values that are no number, as in >89=90")
+    age_values: str = Field("", description="ages for values that are not numbers, as in >89=90")
 
     def finished(
         self, frame: pd.DataFrame, labels: tuple[str, ...], notes: list[str], named: str, root: Path

@@ -63,9 +63,7 @@ class BoardControls:
         for name, seeds in self.missing.items():
             of = "" if seeds == self.seeds else f" at seed {', '.join(map(str, seeds))}"
             parts.append(f"{name}{of}")
-        return (
-            f"there is no run of {' and of '.join(parts)} beside the undefended one: the board is not validated by them"
-        )
+        return f"without a run of {' and of '.join(parts)} beside the undefended one, this board is not confirmed"
 
 
 def board_controls(members: Iterable[Record], everything: Sequence[Record]) -> BoardControls:

@@ -53,7 +53,7 @@ def read_kept(places: Iterable[Path]) -> list[Kept]:
     """Records from files and from folders (``*.json`` directly in them) with their paths, each once, by path.
 
     Raises:
-        ReidbenchError: a file is no record.
+        ReidbenchError: a file is not a record.
     """
     paths = [path for place in places for path in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
     found: dict[str, Kept] = {}
@@ -127,7 +127,7 @@ def check_comparable(base: Kept, new: Kept) -> None:
         )
     for kept in (base, new):
         if not kept.record.valid:
-            raise ReidbenchError(f"{kept.path} is no valid run: {kept.record.controls.problems[0]}")
+            raise ReidbenchError(f"{kept.path} is not a valid run: {kept.record.controls.problems[0]}")
 
 
 def hyperparameters(record: Record) -> list[str]:

@@ -194,7 +194,7 @@ def loss_chart(record: Record) -> Chart | None:
         "loss",
         "Loss curves",
         "Training loss relative to the loss of an uninformed network. A curve that stays at 1 shows an attacker that "
-        "has learned nothing; its low figures are no evidence of privacy.",
+        "has learned nothing; its low figures are not evidence of privacy.",
         spec,
         Table(("training", "epochs", "first", "last"), tuple(rows)),
     )

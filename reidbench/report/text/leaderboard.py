@@ -205,7 +205,7 @@ INTRODUCTIONS = {
         "for a training patient. *ε, proved*: the lower bound that an audit of the mechanism proves at 95 %",
         "confidence, of the highest bound that it could prove if every guess were right, both at one δ for all rows:",
         "0.1 / number of training patients. The audit cannot contradict a claim above that highest bound, and a bound",
-        "of 0 is no proof of privacy. A claim is compared with its own audit at the claimed δ; if more is proved than",
+        "of 0 does not prove privacy. A claim is compared with its own audit at the claimed δ; if more is proved than",
         "claimed, the row is invalid and its status says why. Drops are against the same model trained without the",
         "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; the front",
         "ignores the intervals. Over several seeds figures are means, a worst case has its standard deviation and",

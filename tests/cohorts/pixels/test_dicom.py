@@ -201,7 +201,7 @@ def test_a_folder_of_dicom_files_is_a_cohort(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame["days"], [9, 0, np.nan])
     assert source.notes == (
         "1 DICOM images have no PatientID and are left out",
-        "2 files are no DICOM image and are left out",
+        "2 files are not DICOM images and are left out",
     )
     cohort = load_cohort(Folder(root=root), size=64, cache=tmp_path / "cache")
     np.testing.assert_array_equal(cohort.pixels[0], decode(root / "a/1.dcm", "x", 64))
@@ -328,7 +328,7 @@ def test_an_image_without_rows_is_damaged_and_a_report_is_no_image(tmp_path: Pat
     save(root / "report.dcm", header(Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
     save(root / "private.dcm", header(SOPClassUID="1.2.3.4"))
     notes = load_cohort(Folder(root=root), size=16, cache=tmp_path / "cache").notes
-    assert "2 files are no DICOM image and are left out" in notes
+    assert "2 files are not DICOM images and are left out" in notes
     assert any(note.startswith("1 of 9 images cannot be read and are left out: rowless.dcm (") for note in notes)
 
 

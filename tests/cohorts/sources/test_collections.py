@@ -212,7 +212,7 @@ def test_a_plain_folder(tmp_path: Path, write_png: Write) -> None:
     assert list(source.frame["image_id"]) == ["ann/1.png", "ann/later/2.PNG", "bob/1.jpg"]
     assert list(source.frame["patient_id"]) == ["ann", "ann", "bob"]
     assert source.notes == (
-        "1 files are no images by their names and are left out",
+        "1 files are not images by their names and are left out",
         "1 images have no patient by patient=^([^/]+)/ and are left out (alone.png)",
     )
     assert len(load_cohort(PlainFolder(root=tmp_path), size=32, cache=tmp_path / "cache")) == 3

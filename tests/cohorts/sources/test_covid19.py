@@ -66,7 +66,7 @@ def test_findings_that_newer_tables_write_as_paths(tmp_path: Path, dataset: Covi
 
 def test_what_is_left_out_is_said_in_a_line_each(dataset: Covid19) -> None:
     assert dataset.source().notes == (
-        "3 rows that are no frontal X-ray (lateral views, CT, view unknown) are left out",
+        "3 rows that are not frontal X-rays (lateral views, CT, view unknown) are left out",
         "2 of 7 rows of metadata.csv name files that are not there and are left out; 1 of them would be frontal X-rays",
     )
 
