@@ -34,7 +34,7 @@ PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
 # from the weights of the bundle `phantom`, as their preset says.
 DEFAULT_BUNDLE = "chestxray14"
 # A bundle brings its own networks. Who sets one of these wants another network.
-OF_NETWORK = ("backbone", "weights", "dimensions", "grid")
+OF_NETWORK = ("backbone", "weights", "dimensions", "grid", "align", "equalize")
 # What else has hyperparameters, by the name of its field.
 OTHERS: dict[str, Any] = dict(
     zip(OTHER_TRAININGS, (ClassifierOptions, RestorerOptions, VectorHeadOptions, MembershipOptions), strict=True)
@@ -113,14 +113,18 @@ def choose_bundle(
     """
     if text == NONE:
         return None
-    networks = [name for name in overrides or {} if name.partition(".")[2] in OF_NETWORK]
+    if text is None and (generated or preset != "quick"):
+        return None
+    bundle = read_bundle(find_bundle(text if text is not None else DEFAULT_BUNDLE))
+    set_options = [name.partition(".") for name in overrides or {}]
+    networks = [
+        f"{owner}.{option}"
+        for owner, _, option in set_options
+        if owner in bundle.card.attackers and option in OF_NETWORK
+    ]
     if text is None:
-        if generated or preset != "quick" or networks:
-            return None
-        bundle = read_bundle(find_bundle(DEFAULT_BUNDLE))
         suits = size in (None, bundle.card.size) and any(name in bundle.card.attackers for name in attackers)
-        return bundle if suits else None
-    bundle = read_bundle(find_bundle(text))
+        return bundle if suits and not networks else None
     if networks:
         raise ReidbenchError(f"--set {networks[0]}: the bundle {bundle.card.name} has its own network; leave one out")
     if size not in (None, bundle.card.size):

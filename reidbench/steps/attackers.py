@@ -102,7 +102,8 @@ class AttackerTraining:
         # Weights are always read back from the file, so that a cached run and a fresh one go the same way.
         attacker = self.recipe(step).model_copy()
         attacker.load(step.path / WEIGHTS, device=self.device)
-        info = training_info(step, warm=self.warm).model_copy(update={"origin": self.origin(step)})
+        origin = self.origin(step)
+        info = training_info(step, warm=self.warm or origin == "fine-tuned").model_copy(update={"origin": origin})
         return Trained(attacker, step, info, self.step.cache)
 
     def recipe(self, step: Step) -> Attacker:

@@ -78,7 +78,10 @@ def test_the_record_names_the_bundle_and_what_was_kept(records, bundle):
         best = max(candidates.values())
         kept = {a.training.origin for a in undefended.attacks if a.attacker == name}
         assert len(kept) == 1
-        assert candidates[kept.pop()] == best
+        origin = kept.pop()
+        assert candidates[origin] == best
+        ignorant = next(a.training for a in undefended.attacks if a.attacker == name and a.knowledge == "ignorant")
+        assert ignorant.warm_start == (origin == "fine-tuned")
         assert undefended.hyperparameters[name]["bundle"] == f"small {bundle.digest}"
     assert identity.bundle == undefended.bundle
 
@@ -206,8 +209,13 @@ def test_the_default_is_for_quick_runs_on_real_patients():
         {"generated": False, "preset": "standard"},
         {"generated": False, "preset": "quick", "size": 40},
         {"generated": False, "preset": "quick", "overrides": {"retrieval.weights": "random"}},
+        {"generated": False, "preset": "quick", "overrides": {"retrieval.equalize": "clahe"}},
+        {"generated": False, "preset": "quick", "attackers": ["plda"]},
     ):
         assert choose_bundle(None, **given) is None
+    # An option of an attacker that the bundle does not have asks for no other network.
+    for overrides in ({"encoder.weights": "random"}, {"retrieval.warm_epochs": "1"}):
+        assert choose_bundle(None, generated=False, preset="quick", overrides=overrides) is not None
     assert choose_bundle(NONE, generated=False, preset="quick") is None
 
 
