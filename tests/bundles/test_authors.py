@@ -157,7 +157,7 @@ def test_what_is_no_file_of_tensors_is_refused_and_runs_nothing(verification, tm
         (evil, "no file of tensors alone"),
         (cut, "no file of tensors alone"),
         (strange, "its first entry is 'resnet.conv1.weight'"),
-        (listed, "no dictionary of tensors"),
+        (listed, "not a dictionary of tensors"),
         (tmp_path / "missing.pth", "cannot be read"),
     ):
         with pytest.raises(ReidbenchError, match=told) as refused:

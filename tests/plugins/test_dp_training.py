@@ -267,6 +267,6 @@ def test_noise_that_cannot_be_accounted_for_is_refused_before_the_training(tmp_p
 
 
 def test_a_delta_that_protects_nobody_is_refused_in_one_line(tmp_path):
-    with pytest.raises(ReidbenchError, match=r"dp_training: delta=0.1 is no less than 1 / 12 patients") as caught:
+    with pytest.raises(ReidbenchError, match=r"dp_training: delta=0.1 is not below 1 / 12 patients") as caught:
         fit(DpTraining(delta=0.1, **SMALL), tmp_path)
     assert not isinstance(caught.value, PluginError)

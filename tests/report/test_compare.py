@@ -381,7 +381,7 @@ def test_a_changed_default_is_still_the_same_defense(make):
         ({"dataset": {"size": 256}}, "size differs"),
         ({"dataset": {"name": "other"}}, "dataset differs"),
         ({"hyperparameters": {"retrieval": {"epochs": 3}}}, "hyperparameters differ"),
-        ({"controls": {"problems": ["never learned"]}}, "no valid run: never learned"),
+        ({"controls": {"problems": ["never learned"]}}, "not a valid run: never learned"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(make, changes, what):

@@ -224,7 +224,7 @@ def test_a_plain_folder_with_the_patient_in_the_name(tmp_path: Path, write_png: 
     frame = PlainFolder(root=tmp_path, patient=r"([0-9]+)_[0-9]+\.png$").source().frame
     assert list(frame["patient_id"]) == ["007", "007", "8"]
     for pattern, message in (
-        ("(", "no regular expression"),
+        ("(", "not a regular expression"),
         ("x", "has 0 groups"),
         ("(z)", "holds no image of a patient"),
     ):
