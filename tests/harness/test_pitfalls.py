@@ -25,6 +25,7 @@ from reidbench.records import figures
 from reidbench.records.ladder import Rung
 from reidbench.records.schema import DefenseInfo
 from reidbench.settings import make_settings
+from reidbench.steps import executors
 from reidbench.steps.releases import ATTACKERS_VALIDATION
 
 CPU = torch.device("cpu")
@@ -95,7 +96,9 @@ def noisy(experiment):
     return release_of(experiment, chosen)
 
 
-def test_pitfall_2_the_informed_attacker_trains_in_the_scenario_that_is_tested(experiment, noisy):
+def test_pitfall_2_the_informed_attacker_trains_in_the_scenario_that_is_tested(experiment, noisy, monkeypatch):
+    # The witness remembers in the process that trains it: it must be this one.
+    monkeypatch.setattr(executors, "workers", lambda: 1)
     originals = experiment.parts["train"].pixels[:8, None] / np.float32(255)
     val = experiment.parts["val"].pixels
     (template,) = experiment.settings.attackers

@@ -16,6 +16,7 @@ class Member:
     matrix: np.ndarray
     validation: tuple[np.ndarray, np.ndarray] | None
     restoration: None = None
+    scale: tuple[float, float] | None = None
 
     def scores(self, pairs):
         return self.matrix[pairs.a, pairs.b]
@@ -53,6 +54,15 @@ def test_an_attacker_that_says_the_same_of_every_pair_changes_nothing(truth):
     alone = (one.matrix - one.validation[0].mean()) / one.validation[0].std() / 2
     np.testing.assert_allclose(Fused.of([one, deaf]).block(slice(None)), alone, rtol=1e-5)
     assert np.ptp(Fused.of([deaf, deaf]).block(slice(None))) == 0, "ties stay ties"
+
+
+def test_without_validation_pairs_the_scale_of_a_bundle_serves(truth):
+    one, other = member(1, truth), member(2, truth)
+    known = Fused.of([one, other])
+    scales = [(float(m.validation[0].mean()), 1 / float(m.validation[0].std())) for m in (one, other)]
+    brought = Fused.of([Member(m.matrix, None, scale=scale) for m, scale in zip((one, other), scales)])
+    assert brought.validation is None
+    np.testing.assert_allclose(brought.block(slice(None)), known.block(slice(None)), rtol=1e-5)
 
 
 def test_one_attacker_or_no_validation_pair_makes_no_fusion(truth):
