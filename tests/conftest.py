@@ -33,6 +33,8 @@ SMALL = (
 SHARED = ("small_run", "tiny_run")
 
 
+# First: xdist writes the groups into the names of tests in this hook too, and would see none.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, so that none is left at the end alone; what shares something dear goes to one worker."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

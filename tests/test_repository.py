@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -102,3 +104,16 @@ def test_the_map_has_the_order_of_the_layers():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     layers = [part.strip().removeprefix("reidbench.") for row in contracts[0]["layers"] for part in row.split("|")]
     assert found == [layer for layer in layers if layer in found]
+
+
+def test_tests_that_share_a_fixture_go_to_one_worker():
+    # Otherwise each worker makes what is dear again, and the suite takes half as long again: nothing else would tell.
+    arguments = ["-n", "2", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "-k", "pandas or loop"]
+    tests = "tests/metrics/test_strata.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, tests], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    passed = [line for line in done.stdout.splitlines() if "PASSED" in line]
+    assert len(passed) >= 2, done.stdout[-2000:]
+    assert all(line.rstrip().endswith(f"@{tests}") for line in passed)
+    assert len({line.split()[0] for line in passed}) == 1
