@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.options import build, parse_spec
 from reidbench.plugins import Found, Registry
@@ -86,11 +87,8 @@ def choose_dataset(registry: Registry, text: str | None, root: Path | None, opti
 
 def dataset_options(dataset: Dataset) -> dict[str, Any]:
     """A dataset's options for the record; folders are left out, since they differ between machines."""
-    return {
-        name: value
-        for name, value in dataset.model_dump(mode="json").items()
-        if not isinstance(getattr(dataset, name), Path)
-    }
+    options = dataset.model_dump(mode="json")
+    return by_content({name: value for name, value in options.items() if not isinstance(getattr(dataset, name), Path)})
 
 
 def defense_text(defense: BaseDefense) -> str:

@@ -133,8 +133,30 @@ def sync(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder of the caches: ``REIDBENCH_CACHE``, or ``reidbench`` in the user's cache folder."""
+    """The folder of the caches: ``REIDBENCH_CACHE``, or ``reidbench`` in the user's cache folder.
+
+    Raises:
+        ReidbenchError: ``REIDBENCH_CACHE`` names the home of a user who does not exist.
+    """
     import platformdirs
 
     given = os.environ.get("REIDBENCH_CACHE")
-    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("reidbench"))
+    try:
+        return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("reidbench"))
+    except RuntimeError as error:
+        raise ReidbenchError(f"REIDBENCH_CACHE={given}: {error}") from error
+
+
+def private_folder(path: Path) -> Path:
+    """Makes a folder and its missing parents, which no other user of the machine can read; a folder that exists stays.
+
+    The caches hold images of patients.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not path.is_dir():
+        for missing in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)  # Raises where a file has the name.
+    return path

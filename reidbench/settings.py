@@ -13,6 +13,7 @@ from reidbench.attackers.base import Attacker
 from reidbench.attackers.inversion import RestorerOptions
 from reidbench.attackers.vectors import VectorHeadOptions
 from reidbench.bundles.bundle import NONE, Bundle, find_bundle, read_bundle
+from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
 from reidbench.options import build
@@ -66,6 +67,8 @@ class Settings:
         seed: of release, training and sampling. The test pairs do not depend on it, so that runs stay paired.
         device: where networks and defenses run.
         cache: folder of the step cache.
+        keep_findings: whether the scores beside a record contain the findings of real patients' images and the
+            classifiers' predictions; those of generated patients always do.
         command: the command line, for the record.
     """
 
@@ -88,6 +91,7 @@ class Settings:
     bundle: Bundle | None = None
     pretrained: Mapping[str, Attacker] = field(default_factory=dict)
     leave_out: bool = False
+    keep_findings: bool = False
     command: str = ""
 
 
@@ -153,6 +157,7 @@ def make_settings(
     devices: int | None = None,
     bundle: Bundle | None = None,
     leave_out: bool = False,
+    keep_findings: bool = False,
     command: str = "",
 ) -> Settings:
     """Settings from the name of a preset and the values that replace its own.
@@ -204,7 +209,7 @@ def make_settings(
     others: dict[str, Any] = {
         name: build(name, cls, {**cls.presets[preset], **grouped[name]}) for name, cls in OTHERS.items()
     }
-    changed: dict[str, Any] = dict(overrides or {})
+    changed: dict[str, Any] = by_content(overrides or {})
     if size is not None and size != SIZES[preset] and bundle is None:
         changed["size"] = size
     if pair_list is not None:
@@ -228,6 +233,7 @@ def make_settings(
         bundle=bundle,
         pretrained=pretrained,
         leave_out=leave_out,
+        keep_findings=keep_findings,
         command=command,
     )
 

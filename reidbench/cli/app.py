@@ -20,6 +20,7 @@ from reidbench.cli import (
     submit,
     sweep,
 )
+from reidbench.cli.command_text import RecordedCommand
 
 app = typer.Typer(
     name="reidbench",
@@ -31,21 +32,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog="Add --debug to any command for a traceback in place of one line.",
 )
-app.command("run")(run.run)
-app.command("sweep")(sweep.sweep)
+app.command("run", cls=RecordedCommand)(run.run)
+app.command("sweep", cls=RecordedCommand)(sweep.sweep)
 app.command("list")(plugins.list_plugins)
 app.command("describe")(plugins.describe)
 app.command("new-defense")(kit.new_defense)
 app.command("check-defense")(kit.check_defense)
 app.command("new-attacker")(kit.new_attacker)
 app.command("check-attacker")(kit.check_attacker)
-app.command("audit")(audit.audit)
-app.command("overlap")(overlap.overlap)
-app.command("explain")(explain.explain)
+app.command("audit", cls=RecordedCommand)(audit.audit)
+app.command("overlap", cls=RecordedCommand)(overlap.overlap)
+app.command("explain", cls=RecordedCommand)(explain.explain)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
-app.command("reproduce")(reproduce.reproduce)
+app.command("reproduce", cls=RecordedCommand)(reproduce.reproduce)
 app.add_typer(attacker.app, name="attacker")
 app.add_typer(data.app, name="data")
 app.add_typer(submit.app, name="submit")

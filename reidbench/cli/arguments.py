@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +34,14 @@ Bundle = Annotated[
 LeaveOut = Annotated[
     bool,
     typer.Option("--leave-out-known", help="Leave out test images that the bundle of attackers was trained on."),
+]
+KeepFindings = Annotated[
+    bool,
+    typer.Option(
+        "--keep-findings",
+        help="Keep the findings of real patients' images in the scores beside the records, so that others can check "
+        "the utility. Generated patients' are always kept.",
+    ),
 ]
 Preset = Annotated[str, typer.Option(help="Sizes and budgets: quick, standard or paper.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of training, release and sampling.")]
@@ -75,6 +81,7 @@ def settings_of(
     generated: bool,
     bundle: str | None = None,
     leave_out: bool = False,
+    keep_findings: bool = False,
     ladder: tuple[Rung, ...] | None = None,
     pairs: Path | None = None,
     devices: int | None = None,
@@ -85,6 +92,7 @@ def settings_of(
         generated: whether the patients of the dataset are generated: it decides the default bundle.
         bundle: as ``--attackers`` has it.
     """
+    from reidbench.cli.command_text import typed_command
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
     from reidbench.records.ladder import DEFAULT_ATTACKERS
@@ -103,6 +111,7 @@ def settings_of(
             bundle, generated=generated, preset=preset, attackers=chosen, overrides=changed, size=size
         ),
         leave_out=leave_out,
+        keep_findings=keep_findings,
         ladder=ladder,
         pair_list=pairs,
         seed=seed,
@@ -147,15 +156,3 @@ def overrides(texts: list[str]) -> dict[str, str]:
             raise ReidbenchError(f"--set {text!r}: NAME=VALUE is needed, as in retrieval.epochs=5")
         found[name.strip()] = value.strip()
     return found
-
-
-def typed_command() -> str:
-    """The command line, for the record; of absolute paths only the last part."""
-    # A record is made to be shared: where a folder lies on this machine is of no use to others.
-    shown = []
-    for argument in sys.argv[1:]:
-        # As in --root=FOLDER and --judge-on NAME=FOLDER.
-        name, equals, value = argument.rpartition("=")
-        path = Path(value)
-        shown.append(f"{name}{equals}{path.name}" if path.is_absolute() else argument)
-    return shlex.join(["reidbench", *shown])

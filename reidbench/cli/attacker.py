@@ -23,12 +23,13 @@ from reidbench.cli.arguments import (
     progress_bar,
     settings_of,
 )
+from reidbench.cli.command_text import RecordedCommand, typed_command
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 app = typer.Typer(help="Attackers that are trained once and used on any dataset.", no_args_is_help=True)
 
 
-@app.command("train")
+@app.command("train", cls=RecordedCommand)
 def train(
     out: Annotated[Path, typer.Option(help="New folder for the bundle.")],
     dataset: DatasetName = None,
@@ -123,7 +124,7 @@ def describe_bundle(
     typer.echo(json.dumps(as_data(found), indent=1) if as_json else describe(found))
 
 
-@app.command("import")
+@app.command("import", cls=RecordedCommand)
 def import_networks(
     file: Annotated[list[Path], typer.Argument(help="One or both of the published files of the 2022 paper's authors.")],
     out: Annotated[Path, typer.Option(help="New folder for the bundle.")],
@@ -135,7 +136,6 @@ def import_networks(
     as_json: AsJson = False,
 ) -> None:
     """Turn the networks that the authors of the 2022 paper published into a bundle of the paper preset."""
-    from reidbench.cli.arguments import typed_command
     from reidbench.report.text.bundles import as_data, describe
     from reidbench.studies.bundle_import import import_authors
 

@@ -13,6 +13,7 @@ from reidbench.cli.arguments import (
     DatasetName,
     Device,
     Devices,
+    KeepFindings,
     LeaveOut,
     Overrides,
     Preset,
@@ -44,6 +45,7 @@ def run(
     attacker: Attackers = None,
     attackers: Bundle = None,
     leave_out_known: LeaveOut = False,
+    keep_findings: KeepFindings = False,
     rung: Annotated[
         list[str] | None,
         typer.Option(help="Run only these rungs, such as informed or ignorant/original-released; the record says so."),
@@ -97,6 +99,7 @@ def run(
         generated=source.generated,
         bundle=attackers,
         leave_out=leave_out_known,
+        keep_findings=keep_findings,
         ladder=parse_ladder(rung or []),
         pairs=pairs,
     )

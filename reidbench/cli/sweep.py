@@ -13,6 +13,7 @@ from reidbench.cli.arguments import (
     Bundle,
     DatasetName,
     Device,
+    KeepFindings,
     LeaveOut,
     Overrides,
     Quiet,
@@ -22,7 +23,6 @@ from reidbench.cli.arguments import (
     overrides,
     progress_bar,
     require_folder,
-    typed_command,
 )
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
@@ -39,6 +39,7 @@ def sweep(
     attacker: Attackers = None,
     attackers: Bundle = None,
     leave_out_known: LeaveOut = False,
+    keep_findings: KeepFindings = False,
     rung: Annotated[list[str] | None, typer.Option(help="Run only these rungs; the records say so.")] = None,
     size: Size = None,
     set_: Overrides = None,
@@ -54,6 +55,7 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Run defenses × options × seeds × presets; skip recorded runs, continue after failures, list them at the end."""
+    from reidbench.cli.command_text import typed_command
     from reidbench.errors import ReidbenchError
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
@@ -69,6 +71,7 @@ def sweep(
         "attackers": attacker,
         "bundle": attackers,
         "leave_out_known": leave_out_known or None,
+        "keep_findings": keep_findings or None,
         "rungs": rung,
         "size": size,
         "set": overrides(set_ or []),

@@ -61,7 +61,8 @@ class Source:
             ``days`` or ``years`` since the patient's first image, ``foreign_material`` (0 or 1), and the findings as
             0/1 columns named in ``labels``. File datasets add ``path`` (str, absolute). Unknown values are NaN.
         labels: the columns of ``frame`` that are findings.
-        notes: what a person must know of it (left out, moved between splits), a line each.
+        notes: what a person must know of it (left out, moved between splits), a line each. Records keep them: they must
+            contain counts, not the names of files or patients.
         whole: the same table for everything the metadata names, where files of some of it are not there; None where
             nothing is missing. Only counts are made from it.
         understood: of columns whose values are words, what was read and what was not.

@@ -13,6 +13,7 @@ import pandas as pd
 from reidbench.cohorts.base import Cohort, Dataset, Understood
 from reidbench.cohorts.copies import copied_pairs, mark_copies, picture_numbers, same_visit_pairs
 from reidbench.cohorts.load import prepared, read_pixels
+from reidbench.cohorts.notes import with_names
 from reidbench.cohorts.pixels.contact_sheet import draw_contact_sheet
 from reidbench.cohorts.table import checked_table, counts
 from reidbench.progress import Progress
@@ -118,7 +119,7 @@ class CheckReport:
                 }
                 for group in self.duplicates
             ],
-            "notes": list(self.notes),
+            "notes": list(map(with_names, self.notes)),
         }
 
     def to_text(self) -> str:
@@ -156,7 +157,7 @@ class CheckReport:
             lines.append(f"  {label:30}{found['images']:10,} {share}")
         lines += [f"unreadable: {name}: {reason}" for name, reason in self.unreadable.items()]
         lines += [group.to_text() for group in self.duplicates]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"note: {with_names(note)}" for note in self.notes)])
 
     def contact_sheet(self, path: Path) -> None:
         """Writes a PNG of some patients, a row each, their images from the first to the last.

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Cohort, Dataset
+from reidbench.cohorts.notes import Note
 
 _NAMED = 3
 
@@ -44,7 +45,7 @@ def copied_pairs(pictures: NDArray[np.int64]) -> int:
 
 
 def mark_copies(cohort: Cohort, dataset: Dataset) -> Cohort:
-    """The cohort with a column ``picture`` where images have copies, and a note that counts and names them.
+    """The cohort with a column ``picture`` where images have copies, and a note that counts them.
 
     The option ``copies=keep`` of a dataset leaves the column out, so that copies make pairs as other images do.
     """
@@ -58,7 +59,7 @@ def mark_copies(cohort: Cohort, dataset: Dataset) -> Cohort:
     more = f"; and {len(groups) - _NAMED:,} more" if len(groups) > _NAMED else ""
     kept = getattr(dataset, "copies", "leave_out") == "keep"
     done = "count as others (copies=keep)" if kept else "are left out of pairs and rankings"
-    note = f"{pairs:,} genuine pairs are the same picture under two names ({named}{more}) and {done}"
+    note = Note(f"{pairs:,} genuine pairs are the same picture under two names and {done}", f"{named}{more}")
     frame = cohort.frame if kept else cohort.frame.assign(picture=pictures)
     return replace(cohort, frame=frame, notes=(*cohort.notes, note))
 

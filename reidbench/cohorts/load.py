@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reidbench.cohorts.base import Cohort, Dataset, Source, remap
 from reidbench.cohorts.copies import mark_copies
+from reidbench.cohorts.notes import Note
 from reidbench.cohorts.pixels.store import open_store
 from reidbench.cohorts.splits import with_validation
 from reidbench.cohorts.table import by_split, checked_table, doubtful_patients, table_digest
@@ -28,9 +29,10 @@ def load_cohort(
 ) -> Cohort:
     """Loads a dataset, decoding its images the first time.
 
-    Images that cannot be read are left out and named in a note. Where the dataset has no validation part, one is taken
-    from its train patients, and a note says so. Where images of a patient are the same picture under several names, a
-    note counts these pairs, and the column ``picture`` keeps them out of pairs and rankings (``copies=keep``: not).
+    Images that cannot be read are left out, and a note counts them. Where the dataset has no validation part, one is
+    taken from its train patients, and a note says so. Where images of a patient are the same picture under several
+    names, a note counts these pairs, and the column ``picture`` keeps them out of pairs and rankings (``copies=keep``:
+    not).
 
     Args:
         dataset: where the images come from.
@@ -88,9 +90,8 @@ def read_pixels(
     unreadable = {names.iloc[row]: store.unreadable[row] for row in sorted(store.unreadable)}
     notes = list(source.notes)
     if unreadable:
-        notes.append(
-            f"{len(unreadable):,} of {len(names):,} images cannot be read and are left out: {_some(unreadable)}"
-        )
+        told = f"{len(unreadable):,} of {len(names):,} images cannot be read and are left out"
+        notes.append(Note(told, _some(unreadable)))
     frame = source.frame.iloc[store.rows].reset_index(drop=True)
     revision = hashlib.sha256(f"{table_digest(frame)} {store.digest} {size}".encode()).hexdigest()
     frame["patient"] = remap(frame["patient_id"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import SPLITS
+from reidbench.cohorts.notes import Note
 from reidbench.cohorts.splits import require_disjoint
 from reidbench.errors import ReidbenchError
 
@@ -73,7 +74,7 @@ def doubtful_patients(frame: pd.DataFrame) -> list[str]:
     Two identifiers that differ only in case, in zeros before a number or in a ``.0`` are often one patient whose images
     then lie in several splits. One that holds both sexes, or most of the images, is often a word for nobody.
     """
-    notes = []
+    notes: list[str] = []
     people = frame["patient_id"].drop_duplicates()
     if not pd.api.types.is_numeric_dtype(people):
         text = people.astype(str)
@@ -81,17 +82,17 @@ def doubtful_patients(frame: pd.DataFrame) -> list[str]:
         alike = text[plain.duplicated(keep=False)].groupby(plain).agg(list)
         if len(alike):
             named = _few([" and ".join(map(repr, sorted(names)[:3])) for names in alike])
-            notes.append(
-                f"{len(alike):,} patients may have several identifiers, which differ only in case, zeros or .0: {named}"
-            )
+            told = f"{len(alike):,} patients may have several identifiers, which differ only in case, zeros or .0"
+            notes.append(Note(told, named))
     if "sex" in frame.columns:
         both = frame.groupby("patient_id", sort=False)["sex"].nunique()
         both = both[both > 1]
         if len(both):
-            notes.append(f"{len(both):,} patients have images of both sexes: {_few([repr(p) for p in both.index])}")
+            notes.append(Note(f"{len(both):,} patients have images of both sexes", _few([repr(p) for p in both.index])))
     sizes = frame["patient_id"].value_counts()
     if len(frame) >= _MANY and len(sizes) > 2 and sizes.iloc[0] * 2 > len(frame):
-        notes.append(f"patient {sizes.index[0]!r} has {sizes.iloc[0]:,} of {len(frame):,} images: is it a patient?")
+        told = f"one patient has {sizes.iloc[0]:,} of {len(frame):,} images, and may be a word for nobody"
+        notes.append(Note(told, repr(sizes.index[0])))
     return notes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,14 +16,32 @@ if TYPE_CHECKING:  # It takes torch with it, which keys of steps have no need of
     from reidbench.defenses.base import BaseDefense
 
 
+#: Stands for the path of a file in options; its SHA-256 follows.
+FILE = "FILE, SHA-256 "
+#: Stands for the path of a folder in options.
+FOLDER = "FOLDER"
+
+
 def by_content(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the weights file among them named by its content: a file that is replaced decides another step."""
-    named = options.get("weights")
-    path = Path(named) if isinstance(named, str) else None
-    if path is None or not path.is_file():
-        return dict(options)
-    there = path.stat()
-    return {**options, "weights": f"{path.name}, SHA-256 {_unchanged(path, there.st_mtime_ns, there.st_size)}"}
+    """Options with each file among them named by its content: a file that is replaced decides another step.
+
+    Records keep the result, so that neither files nor folders are named by their paths. A text is a path if it contains
+    a slash and leads to a file or folder; an option ``weights`` (``verification.weights``) needs no slash.
+    """
+    return {name: _content(name.rpartition(".")[2], value) for name, value in options.items()}
+
+
+def _content(option: str, value: Any) -> Any:
+    if not isinstance(value, str) or not (option == "weights" or "/" in value or os.sep in value):
+        return value
+    path = Path(value).expanduser() if value[:2] == "~/" else Path(value)
+    try:
+        if path.is_file():
+            there = path.stat()
+            return f"{FILE}{_unchanged(path, there.st_mtime_ns, there.st_size)}"
+        return FOLDER if option != "weights" and path.is_dir() else value
+    except (OSError, ValueError):  # No path: too long for a name, or with a null character.
+        return value
 
 
 def identity(defense: BaseDefense) -> str:

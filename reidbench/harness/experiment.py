@@ -87,6 +87,11 @@ class Experiment:
         self.originals = Originals(self.parts)
         self._memo = Memo()
 
+    @property
+    def keeps_findings(self) -> bool:
+        """Whether the scores beside a record contain the findings of each image: of real patients only on request."""
+        return self.settings.keep_findings or self.cohort.generated
+
     def reseeded(self, seed: int) -> Experiment:
         """The same experiment with another seed; the cohort and the test pairs are shared."""
         other = copy.copy(self)

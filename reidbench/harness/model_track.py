@@ -65,6 +65,11 @@ class ModelTrack:
                 f"--rung {asked}: a published model is attacked on {', '.join(map(str, full_ladder('model')))}"
             )
 
+    @property
+    def keeps_findings(self) -> bool:
+        """As :attr:`Experiment.keeps_findings` says."""
+        return self.experiment.keeps_findings
+
     def publish(self, defense: ModelDefense, found: Found) -> TrainedModel:
         """What a defense publishes; nothing is trained before it is asked for.
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from reidbench.choosing import Chosen, dataset_options, defense_text
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import say_notes
 from reidbench.defenses.model import ModelDefense
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.model_track import ModelTrack
@@ -29,6 +30,11 @@ Subjected = TypeVar("Subjected")
 
 class Track(Protocol[What]):
     """Where what is published is judged: an :class:`Experiment` judges images, a :class:`ModelTrack` models."""
+
+    @property
+    def keeps_findings(self) -> bool:
+        """Whether the scores beside the record may contain the findings of each image."""
+        ...
 
     def identity(self, published: What) -> str:
         """The id of the record."""
@@ -148,8 +154,7 @@ def plan_run(
         ReidbenchError: the dataset cannot be loaded or judged, or a defense or the rungs do not suit it.
     """
     cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
-    for note in cohort.notes:
-        progress.say(f"{cohort.name}: {note}")
+    say_notes(cohort.name, cohort.notes, progress)
     first = Experiment(cohort, dataset_options(dataset), replace(settings, seed=seeds[0]), progress)
     plan, records = Plan(), []
     for seed in seeds:
@@ -258,6 +263,8 @@ def record_run(
     if path.exists():
         return read_record(path), path
     made, scores = subject.track.judge(subject.published, baseline=baseline, spent=spent)
+    if not subject.track.keeps_findings:
+        scores = scores.without_findings()
     # Scores first: a record on disk says that everything behind it is there.
     digest = scores.write(out / f"{made.stem}{SUFFIX}")
     if isinstance(subject.published, Published):

@@ -102,7 +102,7 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
         judged = _judged(classifier, record, scores)
         if judged is not None:
             compared += _compare(classifier, judged, ("utility", "classifiers", number), silent)
-    told = dict.fromkeys([*(one.path for one in compared), *_found_by(record)])
+    told = dict.fromkeys([*(one.path for one in compared), *_found_by(record, scores)])
     return Recomputed(
         tuple(Mismatch(_field(p), _plain(r), _plain(f)) for p, r, f in compared if not _agree(r, f)),
         len(compared),
@@ -124,6 +124,8 @@ def _outline(record: Record, scores: RunScores) -> Iterator[_Compared]:
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
     whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
     yield _Compared(("complete",), record.complete, whole)
+    if scores.withheld:
+        return
     tested = sorted(classifier_key(one.trained_on, one.tested_on) for one in _classifiers(record))
     yield _Compared(("utility (classifiers)",), tested, sorted(scores.predictions))
     if scores.labels and not tested:
@@ -137,8 +139,9 @@ def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
     images, patients = len(scores.patients), len(np.unique(scores.patients))
     yield _Compared(("dataset", "images", "test"), record.dataset.images.get("test"), images)
     yield _Compared(("dataset", "patients", "test"), record.dataset.patients.get("test"), patients)
-    # Where no finding is known there is a row for each image all the same, and nothing in it.
-    yield _Compared(("utility (rows of findings)",), images, len(scores.findings))
+    if not scores.withheld:
+        # Where no finding is known there is a row for each image all the same, and nothing in it.
+        yield _Compared(("utility (rows of findings)",), images, len(scores.findings))
     matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
     yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
     for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
@@ -151,12 +154,14 @@ def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64
     return all(np.array_equal(np.sort(side[same == 1]), np.sort(side[same == 0])) for side in (a, b))
 
 
-def _found_by(record: Record) -> Iterator[Steps]:
+def _found_by(record: Record, scores: RunScores) -> Iterator[Steps]:
     """Fields that are not figures, and of which an edit shows in the figures or in the outline."""
     # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
     yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
     for number in range(len(record.attacks)):
         yield from (("attacks", number, name) for name in ATTACK_NAMES)
+    if scores.withheld:
+        return
     for number in range(len(_classifiers(record))):
         yield from (("utility", "classifiers", number, name) for name in CLASSIFIER_NAMES)
     if record.utility is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,10 @@ class RunScores:
             that give one.
         validation: by attack, (V,) scores of the validation pairs that the threshold was calibrated on.
         validation_same: (V,) bool, whether they are of one patient; empty without validation pairs.
-        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown.
+        findings: (N, L) int8, what each test image truly shows: 1, 0, and -1 where unknown; (0, 0) if withheld.
         labels: the names of the L findings.
-        predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images.
+        predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images; empty if
+            withheld.
         pictures: (N,) equal where two test images of a patient are the same picture, whose pair is left out; None where
             none is.
 
@@ -57,6 +58,16 @@ class RunScores:
     labels: tuple[str, ...] = ()
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     pictures: NDArray[np.int64] | None = None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether findings and predictions were left out, so that the utility cannot be computed again."""
+        return not len(self.findings) and len(self.patients) > 0
+
+    def without_findings(self) -> RunScores:
+        """The same without findings and predictions: together with ``patients`` they are diagnoses of each patient."""
+        nothing = np.empty((0, 0), dtype=np.int8)
+        return replace(self, findings=nothing, labels=(), predictions={})
 
     @property
     def truth(self) -> NDArray[np.float64]:
@@ -95,7 +106,8 @@ class RunScores:
         arrays |= {f"accepted {name}": np.packbits(value) for name, value in self.accepted.items()}
         arrays |= {f"validation {name}": value for name, value in self.validation.items()}
         arrays["validation_same"] = self.validation_same
-        arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
+        if not self.withheld:
+            arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
         arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
         if self.pictures is not None:
             arrays["pictures"] = self.pictures.astype(np.int32)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError
-from reidbench.files import content_digest, sync
+from reidbench.files import content_digest, private_folder, sync
 from reidbench.progress import Progress
 
 DONE = "step.json"
@@ -66,7 +66,7 @@ class StepCache:
         with contextlib.suppress(_Damaged):
             if (found := _finished(final, digest)) is not None:
                 return found
-        final.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(final.parent)
         with FileLock(final.with_suffix(".lock")):
             try:
                 # Looked at again under the lock: another process may have made or mended it.
@@ -76,7 +76,7 @@ class StepCache:
                 if self._say is not None:
                     self._say(f"the cached step {kind}/{digest} is damaged ({damage}) and is made again")
             partial = final.with_suffix(".partial")
-            partial.mkdir(exist_ok=True)
+            private_folder(partial)
             began = time.perf_counter()
             try:
                 make(partial)

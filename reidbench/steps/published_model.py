@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from reidbench.cohorts.base import Cohort
+from reidbench.defenses.fingerprint import by_content
 from reidbench.defenses.model import (
     Fitted,
     LabelledImages,
@@ -160,7 +161,7 @@ class TrainedModel:
             version=self.found.version,
             kind="none" if self.undefended else self.defense.kind,
             summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
-            options=self.defense.model_dump(mode="json"),
+            options=by_content(self.defense.model_dump(mode="json")),
             privacy=self.privacy(),
         )
 

@@ -303,7 +303,7 @@ class Release(Published):
             version=self.found.version,
             kind=self.defense.kind,
             summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
-            options=self._options,
+            options=by_content(self._options),
             privacy=self._privacy,
             fitting=fitted.info if fitted else None,
         )

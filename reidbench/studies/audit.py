@@ -14,6 +14,7 @@ from reidbench import metrics
 from reidbench.choosing import dataset_options
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import say_notes
 from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.cohorts.splits import VALIDATION_SHARE, by_patient
 from reidbench.errors import ReidbenchError
@@ -99,8 +100,7 @@ def audit(
     if folds is not None and folds < 2:
         raise ReidbenchError(f"--folds {folds}: at least 2 are needed; leave it out to judge the test split")
     cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
-    for note in cohort.notes:
-        progress.say(f"{cohort.name}: {note}")
+    say_notes(cohort.name, cohort.notes, progress)
     # Without findings there is no diagnosis to measure, which an audit doesn't ask for.
     cohort = replace(cohort, labels=())
     settings = replace(settings, ladder=ONLY)

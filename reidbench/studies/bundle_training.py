@@ -18,6 +18,7 @@ from reidbench.bundles.write import Packed, judge, require_new, write_bundle
 from reidbench.choosing import dataset_options
 from reidbench.cohorts.base import SPLITS, Cohort, Dataset, remap
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import say_notes
 from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.errors import ReidbenchError
 from reidbench.harness.environment import git_state
@@ -77,8 +78,7 @@ def train_bundle(
     """
     require_new(out)
     cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
-    for note in cohort.notes:
-        progress.say(f"{cohort.name}: {note}")
+    say_notes(cohort.name, cohort.notes, progress)
     parts = {split: cohort.part(split) for split in SPLITS}
     if not len(parts["train"]):
         raise ReidbenchError(f"dataset {cohort.name}: the train split has no image; attackers need one")

@@ -13,6 +13,7 @@ from reidbench.attackers.network import NetworkAttacker
 from reidbench.choosing import Chosen, dataset_options, defense_text
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import say_notes
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
@@ -143,8 +144,7 @@ def explain(
     """
     _require_siamese(settings)
     cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
-    for note in cohort.notes:
-        progress.say(f"{cohort.name}: {note}")
+    say_notes(cohort.name, cohort.notes, progress)
     rows = None if pair is None else _rows(cohort, pair)
     experiment = Experiment(cohort, dataset_options(dataset), settings, progress)
     return explain_pairs(experiment, defense, rows, informed=informed)

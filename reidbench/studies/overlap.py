@@ -17,6 +17,7 @@ from reidbench.attackers.base import Attacker
 from reidbench.choosing import dataset_options
 from reidbench.cohorts.base import Cohort, Dataset, remap
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import say_notes
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
 from reidbench.progress import Progress
@@ -119,8 +120,7 @@ def overlap(
 
     def load(dataset: Dataset) -> Cohort:
         cohort = load_cohort(dataset, size=settings.size, cache=settings.cache, strict=strict, progress=progress)
-        for note in cohort.notes:
-            progress.say(f"{cohort.name}: {note}")
+        say_notes(cohort.name, cohort.notes, progress)
         return cohort
 
     cohorts = load(a), load(b)

@@ -58,6 +58,7 @@ class SweepPlan(BaseModel):
     attackers: list[str] = Field(list(DEFAULT_ATTACKERS), min_length=1)
     bundle: str | None = Field(None, description="attackers trained before, as --attackers")
     leave_out_known: bool = Field(False, description="as --leave-out-known")
+    keep_findings: bool = Field(False, description="as --keep-findings")
     rungs: list[str] = []
     size: int | None = None
     set: dict[str, str | int | float | bool] = Field({}, description="over the preset, as --set")
@@ -175,6 +176,7 @@ def sweep(plan: SweepPlan, place: Place, progress: Progress) -> Iterator[Outcome
                 size=plan.size,
             ),
             leave_out=plan.leave_out_known,
+            keep_findings=plan.keep_findings,
             ladder=parse_ladder(plan.rungs),
             seed=seed,
             command=place.command,
@@ -261,6 +263,7 @@ def _arguments(plan: SweepPlan, place: Place) -> list[str]:
     found += [f"--plugins-dir={folder}" for folder in place.plugins_dirs]
     found += [f"--device={place.device}", f"--out={place.out}"]
     found += ["--leave-out-known"] * plan.leave_out_known
+    found += ["--keep-findings"] * plan.keep_findings
     return found + ["--strict"] * place.strict + ["--quiet"] * place.quiet
 
 

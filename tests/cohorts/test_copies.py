@@ -15,6 +15,7 @@ from reidbench import metrics
 from reidbench.cohorts.check import check_dataset
 from reidbench.cohorts.copies import picture_numbers, same_visit_pairs
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import with_names
 from reidbench.cohorts.pairing.listed import read_pair_list
 from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.cohorts.sources.folder import Folder
@@ -42,7 +43,9 @@ def folder(tmp_path: Path, write_png: Callable[..., Path]) -> Path:
 def test_copies_are_counted_and_named_and_an_option_keeps_them(folder: Path, tmp_path: Path) -> None:
     cohort = load_cohort(Folder(root=folder), size=32, cache=tmp_path / "cache")
     [note] = [note for note in cohort.notes if "same picture" in note]
-    assert note.startswith("2 genuine pairs are the same picture under two names (0_0.png and 0_copy.png; ")
+    assert note.startswith("2 genuine pairs are the same picture under two names and ")
+    assert "0_0.png" not in note
+    assert "0_0.png and 0_copy.png; " in with_names(note)
     assert note.endswith("are left out of pairs and rankings")
     kept = load_cohort(Folder(root=folder, copies="keep"), size=32, cache=tmp_path / "cache")
     assert "picture" not in kept.frame
@@ -86,7 +89,7 @@ def test_lists_leave_copies_out_and_refuse_an_image_with_itself(folder: Path, tm
     listed.write_text("0_0.png\t0_copy.png\t1\n0_0.png\t0_1.png\t1\n0_0.png\t1_0.png\t0\n")
     pairs = read_pair_list(listed, frame)
     assert pairs.same.tolist() == [True, False]
-    assert pairs.notes == ("pairs.txt: 1 genuine pairs are the same picture under two names; left out",)
+    assert pairs.notes == ("the list of pairs: 1 genuine pairs are the same picture under two names; left out",)
     listed.write_text("0_0.png\t0_1.png\t1\n0_0.png\t0_0.png\t1\n")
     with pytest.raises(ReidbenchError, match=r"line 2: '0_0\.png' is paired with itself"):
         read_pair_list(listed, frame)

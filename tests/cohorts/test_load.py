@@ -12,6 +12,7 @@ import pytest
 
 from reidbench.cohorts.base import Cohort, Dataset, Source
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import with_names
 from reidbench.cohorts.table import counts, table_digest
 from reidbench.errors import ReidbenchError
 
@@ -102,7 +103,8 @@ def test_unreadable_images_are_named_and_left_out(tmp_path: Path, pictures: Data
         cohort = load(pictures, tmp_path / "cache")
         assert len(cohort) == len(cohort.pixels) == 8
         assert not {"t1_0.png", "e4_1.png"} & set(cohort.frame["image_id"])
-        assert cohort.notes[-1] == (
+        assert cohort.notes[-1] == "2 of 10 images cannot be read and are left out"
+        assert with_names(cohort.notes[-1]) == (
             "2 of 10 images cannot be read and are left out: t1_0.png (the file is empty); e4_1.png (not an image file)"
         )
 
@@ -120,7 +122,7 @@ def test_many_unreadable_images_make_one_line(tmp_path: Path, pictures: Dataset)
     for number in range(20):
         (pictures.root / f"t9_{number}.png").write_bytes(b"")
     [note] = [note for note in load(pictures, tmp_path / "cache").notes if "cannot be read" in note]
-    assert note.endswith("; and 15 more")
+    assert with_names(note).endswith("; and 15 more")
 
 
 def test_validation_is_taken_from_train_and_said(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reidbench.cohorts.notes import Note
 from reidbench.cohorts.pairing.pairs import Pairs, pictures_of
 from reidbench.errors import ReidbenchError
 
 _LABELS = {"1": True, "0": False, "1.0": True, "0.0": False}
+# Its file name stays out of records, where notes are kept.
+_LIST = "the list of pairs"
 
 
 def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
@@ -32,24 +35,25 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     rows = pd.Index(frame["image_id"])
     a, b = rows.get_indexer(a_names), rows.get_indexer(b_names)
     known = (a >= 0) & (b >= 0)
-    notes = []
+    notes: list[str] = []
     if not known.all():
         missing = pd.unique(np.concatenate([a_names[a < 0], b_names[b < 0]]))
-        notes.append(
-            f"{path.name}: {int((~known).sum()):,} of {len(same):,} pairs name images that are not there "
-            f"({len(missing):,} names, the first {missing[0]!r}) and are left out"
+        told = (
+            f"{_LIST}: {int((~known).sum()):,} of {len(same):,} pairs name images that are not there "
+            f"({len(missing):,} names) and are left out"
         )
+        notes.append(Note(told, f"the first is {missing[0]!r}"))
     if not known.any():
         raise ReidbenchError(f"{path}: none of its {len(same):,} pairs is of two images of this split")
     a, b, same = a[known].astype(np.int64), b[known].astype(np.int64), same[known]
     patients = frame["patient"].to_numpy()
     right = same == (patients[a] == patients[b])
     if not right.all():
-        notes.append(f"{path.name}: {int((~right).sum()):,} labels contradict the table's patients; left out")
+        notes.append(f"{_LIST}: {int((~right).sum()):,} labels contradict the table's patients; left out")
         a, b, same = a[right], b[right], same[right]
     pictures = pictures_of(frame)
     if pictures is not None and (copies := same & (pictures[a] == pictures[b])).any():
-        notes.append(f"{path.name}: {int(copies.sum()):,} genuine pairs are the same picture under two names; left out")
+        notes.append(f"{_LIST}: {int(copies.sum()):,} genuine pairs are the same picture under two names; left out")
         a, b, same = a[~copies], b[~copies], same[~copies]
     if not same.any():
         raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {int(known.sum()):,} pairs")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.pixels.worker_pool import Job, Result, run_jobs
 from reidbench.errors import ReidbenchError
-from reidbench.files import replacing
+from reidbench.files import private_folder, replacing
 from reidbench.progress import Progress, Silent
 from reidbench.source_version import source_digest
 
@@ -103,14 +103,14 @@ def open_store(
         store = None
     if store is not None:
         return store
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     with _locked(folder.with_name(folder.name + ".lock"), progress):
         try:
             store = _open_finished(folder, len(frame), size)
         except _Damaged as damage:
             progress.say(f"the pixel store of {dataset.name} was damaged ({damage}) and is made anew")
             shutil.rmtree(folder)
-            folder.mkdir()
+            private_folder(folder)
             store = None
         if store is None:
             _Build(dataset, frame, size, folder).run(workers, progress)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import Understood
+from reidbench.cohorts.notes import Note
 from reidbench.errors import ReidbenchError
 
 # The first publication of ChestX-ray14 had ages up to 414, which are typing errors.
@@ -193,10 +194,8 @@ def not_understood(found: Understood, hint: str = "") -> list[str]:
         return []
     named = ", ".join(f"{value!r} ({count:,})" for value, count in list(found.strange.items())[:8])
     more = f" and {len(found.strange) - 8:,} more" if len(found.strange) > 8 else ""
-    return [
-        f"{found.column}: {sum(found.strange.values()):,} values are not understood and count as unknown: {named}{more}"
-        + hint
-    ]
+    told = f"{found.column}: {sum(found.strange.values()):,} values are not understood and count as unknown{hint}"
+    return [Note(told, f"{named}{more}")]
 
 
 def day_numbers(text: pd.Series, lines: list[int], where: str) -> pd.Series:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from reidbench.cohorts.notes import Note
 from reidbench.errors import ReidbenchError
 
 #: Longest field in characters: a quote that is not closed must not swallow a whole file.
@@ -131,7 +132,7 @@ class _Reader:
             return ()
         more = f"; and {len(self._spanning) - _NAMED:,} more" if len(self._spanning) > _NAMED else ""
         named = "; ".join(self._spanning[:_NAMED])
-        return (f"{self.path.name}: {len(self._spanning):,} fields span several lines ({named}{more})",)
+        return (Note(f"{len(self._spanning):,} fields of the table span several lines", f"{named}{more}"),)
 
     def _check_span(self, row: list[str], line: int, last: int, used: frozenset[int]) -> None:
         for place, text in enumerate(row):

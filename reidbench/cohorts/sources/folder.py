@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
+from reidbench.cohorts.notes import Note, with_names
 from reidbench.cohorts.pixels.decode import is_dicom
 from reidbench.cohorts.pixels.dicom import read_header
 from reidbench.cohorts.sources import columns
@@ -111,7 +112,7 @@ class Folder(WordedDataset):
         else:
             frame["split"] = self.assign(frame["patient_id"])
         frame["path"] = _existing(root, frame["image_id"], follow=self.links == "follow")
-        return self.finished(frame, labels, [*table.notes, *notes], f"images that {manifest.name} names", root)
+        return self.finished(frame, labels, [*table.notes, *notes], "images that the manifest names", root)
 
     def _path_columns(self) -> list[str]:
         """The columns of which the path of an image is made."""
@@ -222,18 +223,17 @@ class Folder(WordedDataset):
                 continue
             fields = [str(header.get(tag) or "") for tag in ("PatientSex", "PatientAge", "ViewPosition", "StudyDate")]
             rows.append((name, patient, *fields, str(path)))
-        notes = []
+        notes: list[str] = []
         if left_out:
             shown = ", ".join(left_out[:3])
-            notes.append(
-                f"{len(left_out):,} links lead out of the folder and are left out ({shown}); links=follow follows them"
-            )
+            told = f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them"
+            notes.append(Note(told, shown))
         if without_patient:
             notes.append(f"{without_patient:,} DICOM images have no PatientID and are left out")
         if others:
             notes.append(f"{others:,} files are not DICOM images and are left out")
         if not rows:
-            missing = f"; {'; '.join(notes)}" if left_out or without_patient else ""
+            missing = f"; {'; '.join(map(with_names, notes))}" if left_out or without_patient else ""
             raise ReidbenchError(
                 f"{self.name}: {root} holds neither a {self.manifest} nor a DICOM image with a PatientID{missing}; "
                 "images without a table are read by the dataset plain_folder"

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import Source
+from reidbench.cohorts.notes import Note, with_names
 from reidbench.cohorts.sources.file_dataset import HashSplit, walk_files
 from reidbench.errors import ReidbenchError
 
@@ -58,7 +59,7 @@ class PlainFolder(HashSplit):
         ]
         found = [pattern.search(name) for name in images]
         patients = [match[1] if match and match[1] else None for match in found]
-        notes = []
+        notes: list[str] = []
         if left_out:
             notes.append(f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them")
         if len(images) < len(names):
@@ -66,13 +67,15 @@ class PlainFolder(HashSplit):
         alone = sum(patient is None for patient in patients)
         if alone:
             first = images[patients.index(None)]
-            notes.append(f"{alone:,} images have no patient by patient={self.patient} and are left out ({first})")
+            notes.append(
+                Note(f"{alone:,} images have no patient by patient={self.patient} and are left out", f"such as {first}")
+            )
         frame = pd.DataFrame(
             {"image_id": images, "patient_id": patients, "path": [str(root / name) for name in images]}
         )
         frame = frame[frame["patient_id"].notna().to_numpy(dtype=np.bool_)].reset_index(drop=True)
         if frame.empty:
-            told = f"; {'; '.join(notes)}" if notes else ""
+            told = f"; {'; '.join(map(with_names, notes))}" if notes else ""
             raise ReidbenchError(f"{self.name}: {root} holds no image of a patient (PATIENT/IMAGE){told}")
         frame["split"] = self.assign(frame["patient_id"])
         return Source(frame, (), tuple(notes))

@@ -231,8 +231,8 @@ def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
         )
     elif any(any(seed.utilities(on)) and seed.predictions(on) is None for seed in seeds for on in TRAINED_ON):
         yield (
-            "Predictions of the same findings do not lie beside both records (older versions kept none): the interval "
-            "of the utility is computed as if the runs were independent."
+            "Predictions of the same findings do not lie beside both records (`run --keep-findings` keeps those of "
+            "real patients): the interval of the utility is computed as if the runs were independent."
         )
     if len(found.seeds) == 1:
         yield "One seed: the intervals do not include the noise of training. Several seeds (--seeds) show it."

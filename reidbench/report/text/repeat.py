@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Container, Mapping
 from typing import Any
 
+from reidbench.defenses.fingerprint import FILE
 from reidbench.records.ladder import DEFAULT_ATTACKERS, OTHER_TRAININGS, full_ladder
 from reidbench.records.schema import Record
 
@@ -62,13 +63,18 @@ def _settings(record: Record, without: Container[str] = ()) -> list[str]:
         elif name == "pairs":
             words += ["--pairs", "FILE"]
         else:
-            words += ["--set", f"{name}={value}"]
+            words += ["--set", f"{name}={_typed(value)}"]
     return words
+
+
+def _typed(value: Any) -> Any:
+    return "FILE" if isinstance(value, str) and value.startswith(FILE) else value
 
 
 def _spec(name: str, options: Mapping[str, Any]) -> str:
     if not options:
         return name
+    options = {option: _typed(value) for option, value in options.items()}
     plain = all(
         isinstance(value, bool | int | float) or (isinstance(value, str) and not set(value) & set(",={}: "))
         for value in options.values()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reidbench.cohorts.notes import with_names
 from reidbench.cohorts.sources.csv_table import read_table
 from reidbench.errors import ReidbenchError
 
@@ -67,5 +68,6 @@ def test_a_text_of_several_lines_is_named_and_rows_keep_their_lines(tmp_path: Pa
     path = write(tmp_path / "t.csv", 'a,note,c\n1,"Fever, cough.\nBetter, soon, we hope.",3\n4,ok,6\n')
     table = read_table(path, ["a", "c"], where="x")
     assert table.lines == [2, 4]
-    assert table.notes == ("t.csv: 1 fields span several lines ('note', lines 2 to 3)",)
+    assert table.notes == ("1 fields of the table span several lines",)
+    assert with_names(table.notes[0]).endswith(": 'note', lines 2 to 3")
     assert table.frame["c"].tolist() == ["3", "6"]
