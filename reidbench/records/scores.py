@@ -62,7 +62,7 @@ class RunScores:
     @property
     def withheld(self) -> bool:
         """Whether findings and predictions were left out, so that the utility cannot be computed again."""
-        return not len(self.findings) and len(self.patients) > 0
+        return not len(self.findings) and not self.labels and not self.predictions and len(self.patients) > 0
 
     def without_findings(self) -> RunScores:
         """The same without findings and predictions: together with ``patients`` they are diagnoses of each patient."""
