@@ -14,6 +14,7 @@ from reidbench.cli import (
     leaderboard,
     overlap,
     plugins,
+    release,
     report,
     reproduce,
     run,
@@ -41,6 +42,7 @@ app.command("check-defense")(kit.check_defense)
 app.command("new-attacker")(kit.new_attacker)
 app.command("check-attacker")(kit.check_attacker)
 app.command("audit", cls=RecordedCommand)(audit.audit)
+app.command("release")(release.release)
 app.command("overlap", cls=RecordedCommand)(overlap.overlap)
 app.command("explain", cls=RecordedCommand)(explain.explain)
 app.command("leaderboard")(leaderboard.leaderboard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,12 @@ from reidbench.cli.arguments import (
 )
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
+if TYPE_CHECKING:
+    from reidbench.cohorts.base import Dataset
+    from reidbench.plugins import Registry
+    from reidbench.progress import Progress
+    from reidbench.settings import Settings
+
 
 def audit(
     dataset: DatasetName = None,
@@ -46,6 +52,11 @@ def audit(
     size: Size = None,
     set_: Overrides = None,
     device: Device = "auto",
+    released: Annotated[
+        Path | None,
+        typer.Option(help="Attack exactly the files of this release, on every rung; --dataset gives its originals."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The private key of --released.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for patients.csv, audit.md and audit.json.")] = Path("audit"),
     strict: Strict = False,
     plugins_dir: PluginsDirs = None,
@@ -75,6 +86,9 @@ def audit(
         leave_out=leave_out_known,
     )
     progress = progress_bar(quiet)
+    if released is not None or key is not None:
+        _audit_released(released, key, folds, registry, source, settings, strict, progress, out, as_json=as_json)
+        return
     found = run_audit(source, settings, folds=folds, strict=strict, progress=progress)
     data = json.dumps(as_data(found), indent=1)
     for path in write({"patients.csv": as_csv(found), "audit.md": as_markdown(found), "audit.json": data + "\n"}, out):
@@ -83,3 +97,36 @@ def audit(
         typer.echo(data)
     else:
         print_audit(found)
+
+
+def _audit_released(
+    released: Path | None,
+    key: Path | None,
+    folds: int | None,
+    registry: Registry,
+    source: Dataset,
+    settings: Settings,
+    strict: bool,
+    progress: Progress,
+    out: Path,
+    *,
+    as_json: bool,
+) -> None:
+    from reidbench.choosing import choose_defenses
+    from reidbench.errors import ReidbenchError
+    from reidbench.report.text.terminal import print_summary
+    from reidbench.studies.release import read_key
+    from reidbench.studies.released import audit_released
+
+    if released is None or key is None:
+        raise ReidbenchError("--released FOLDER and --key KEY belong together")
+    if folds is not None:
+        raise ReidbenchError("--folds: a release is judged on its test split")
+    made_by = read_key(key)
+    [chosen] = choose_defenses(registry, [f"{made_by.defense}:{json.dumps(dict(made_by.options))}"])
+    record, path = audit_released(source, released, key, chosen, settings, strict=strict, progress=progress, out=out)
+    progress.say(f"recorded in {path}")
+    if as_json:
+        typer.echo(record.model_dump_json(by_alias=True))
+    else:
+        print_summary([record])

@@ -1,0 +1,300 @@
+"""A release to take home: files, pseudonyms, key and certificate; and an attack on exactly these files."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from reidbench.choosing import choose_defenses
+from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.pixels.decode import decode
+from reidbench.cohorts.sources.folder import Folder
+from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.defenses.release import release
+from reidbench.errors import ReidbenchError
+from reidbench.plugins import Registry
+from reidbench.progress import Silent
+from reidbench.studies import release as module
+from reidbench.studies.release import publish, read_key
+
+
+def folder(root: Path, patients: int = 6, images: int = 2) -> Folder:
+    rng = np.random.default_rng(0)
+    lines = ["path,patient_id,sex,Mass"]
+    root.mkdir(parents=True, exist_ok=True)
+    for patient in range(patients):
+        for number in range(images):
+            name = f"name-{patient}-{number}.png"
+            Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(root / name)
+            lines.append(f"{name},ward-{patient},F,{number % 2}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return Folder(root=root)
+
+
+def made(tmp_path: Path, dataset: Any, defense: str = "gaussian_noise:sigma=0.1", **how: Any) -> dict[str, Any]:
+    [chosen] = choose_defenses(Registry(()), [defense])
+    options: dict[str, Any] = {"form": "png", "patients": False, "split": None, "keep": (), "record": None, **how}
+    return publish(
+        dataset,
+        chosen,
+        out=options.pop("out", tmp_path / "out"),
+        key_path=options.pop("key_path", tmp_path / "out.key.json"),
+        size=16,
+        cache=tmp_path / "cache",
+        device=torch.device("cpu"),
+        strict=False,
+        progress=Silent(),
+        **options,
+    )
+
+
+def expected(tmp_path: Path, dataset: Any, defense: str, seed: int) -> dict[str, np.ndarray]:
+    [chosen] = choose_defenses(Registry(()), [defense])
+    cohort = load_cohort(dataset, size=16, cache=tmp_path / "cache")
+    images = cohort.frame["image_id"].tolist()
+    pixels = release(chosen.defense, cohort.pixels, images, cohort.frame["patient"].to_numpy(), seed=seed)
+    return dict(zip(images, pixels))
+
+
+def test_a_thousand_images_are_read_back_byte_by_byte(tmp_path: Path) -> None:
+    dataset = folder(tmp_path / "ward", patients=250, images=4)
+    certificate = made(tmp_path, dataset)
+    key = read_key(tmp_path / "out.key.json")
+    wanted = expected(tmp_path, dataset, "gaussian_noise:sigma=0.1", key.seed)
+    assert certificate["images"] == len(key.images) == len(wanted) == 1000
+    for name, (image, _, _) in key.images.items():
+        with Image.open(tmp_path / "out" / "images" / f"{name}.png") as file:
+            assert file.mode == "L"
+            assert file.info == {}
+            np.testing.assert_array_equal(np.asarray(file), wanted[image])
+
+
+def test_what_is_given_away_names_nobody(tmp_path: Path) -> None:
+    dataset = folder(tmp_path / "ward")
+    made(tmp_path, dataset, patients=True, keep=("sex", "labels"))
+    out = tmp_path / "out"
+    given = [path for path in out.rglob("*") if path.is_file()]
+    assert len(given) == 12 + 2
+    for path in given:
+        content = path.read_bytes()
+        assert b"ward-" not in content
+        assert b"name-" not in content
+        assert not {"ward", "name"} & set(path.relative_to(out).as_posix().replace("-", "/").split("/"))
+    manifest = pd.read_csv(out / "manifest.csv")
+    assert list(manifest.columns) == ["path", "patient_id", "sex", "Mass"]
+    assert sorted(manifest["path"]) == list(manifest["path"])
+    assert manifest.groupby("patient_id").size().tolist() == [2] * 6
+    key = read_key(tmp_path / "out.key.json")
+    assert stat.S_IMODE((tmp_path / "out.key.json").stat().st_mode) == 0o600
+    truth = {f"images/{name}.png": patient for name, (_, patient, _) in key.images.items()}
+    assert manifest["path"].map(truth).groupby(manifest["patient_id"]).nunique().tolist() == [1] * 6
+    assert len({path.stat().st_mtime for path in (out / "images").iterdir()}) == 1
+    assert f"{key.seed:x}" not in (out / "certificate.json").read_text()
+
+
+def test_two_releases_have_nothing_in_common(tmp_path: Path) -> None:
+    dataset = folder(tmp_path / "ward")
+    made(tmp_path, dataset)
+    made(tmp_path, dataset, out=tmp_path / "b", key_path=tmp_path / "b.json")
+    one, other = read_key(tmp_path / "out.key.json"), read_key(tmp_path / "b.json")
+    assert one.seed != other.seed
+    assert not one.images.keys() & other.images.keys()
+    files = [{path.read_bytes() for path in (tmp_path / name / "images").iterdir()} for name in ("out", "b")]
+    assert not files[0] & files[1]
+
+
+def test_a_killed_release_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = folder(tmp_path / "ward")
+    write, calls = module.write_file, []
+
+    def failing(path: Path, *args: Any, **options: Any) -> Path:
+        calls.append(path)
+        if len(calls) > 5:
+            raise KeyboardInterrupt
+        return write(path, *args, **options)
+
+    monkeypatch.setattr(module, "write_file", failing)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, dataset)
+    before = {path.name: path.stat().st_ino for path in (tmp_path / "out" / "images").iterdir()}
+    assert len(before) == 5
+    monkeypatch.setattr(module, "write_file", write)
+    with pytest.raises(ReidbenchError, match=r"this key is of another release \(patients is False, not True\)"):
+        made(tmp_path, dataset, patients=True)
+    made(tmp_path, dataset)
+    after = {path.name: path.stat().st_ino for path in (tmp_path / "out" / "images").iterdir()}
+    assert before.items() <= after.items()
+    assert len(after) == 12
+    key = read_key(tmp_path / "out.key.json")
+    wanted = expected(tmp_path, dataset, "gaussian_noise:sigma=0.1", key.seed)
+    for name, (image, _, _) in key.images.items():
+        np.testing.assert_array_equal(decode(tmp_path / "out" / "images" / f"{name}.png", "x", 16), wanted[image])
+
+
+def test_releases_that_are_refused(tmp_path: Path) -> None:
+    dataset = folder(tmp_path / "ward")
+    with pytest.raises(ReidbenchError, match="must not lie in the folder that is given away"):
+        made(tmp_path, dataset, key_path=tmp_path / "out" / "key.json")
+    with pytest.raises(ReidbenchError, match="--keep age_: known are split, sex"):
+        made(tmp_path, dataset, keep=("age_",))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("x")
+    with pytest.raises(ReidbenchError, match="is no key to go on with"):
+        made(tmp_path, dataset)
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(ReidbenchError, match="is no private key of a release"):
+        made(tmp_path, dataset, key_path=tmp_path / "x.json")
+    with pytest.raises(ReidbenchError, match="publishes no images"):
+        made(tmp_path, dataset, "dp_training")
+
+
+def test_a_defense_that_needs_the_whole_set(tmp_path: Path) -> None:
+    dataset = folder(tmp_path / "ward", patients=8)
+    made(tmp_path, dataset, "k_same_pixel:k=2")
+    key = read_key(tmp_path / "out.key.json")
+    wanted = expected(tmp_path, dataset, "k_same_pixel:k=2", key.seed)
+    for name, (image, _, _) in key.images.items():
+        np.testing.assert_array_equal(decode(tmp_path / "out" / "images" / f"{name}.png", "x", 16), wanted[image])
+
+
+def test_dicom_shows_the_same_pixels_and_no_one(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("dicomanonymizer")
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    root = tmp_path / "ward"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    secrets = ("MEIER^ANNA", "SANKT ELSEWHERE", "19610203", "secret-4711", "Dr. Who", "20240506", "bone marrow of Anna")
+    for number in range(4):
+        header = Dataset()
+        header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", generate_uid()
+        header.StudyInstanceUID = generate_uid()
+        header.PatientName, header.InstitutionName, header.PatientBirthDate = secrets[:3]
+        header.PatientID, header.ReferringPhysicianName, header.StudyDate = secrets[3:6]
+        header.StudyDescription = header.ImageComments = secrets[6]
+        header.Modality, header.BodyPartExamined, header.ViewPosition = "DX", "CHEST", "PA"
+        header.WindowCenter, header.WindowWidth, header.PixelSpacing = 9, 9, [0.143, 0.143]
+        header.private_block(0x0011, "ELSEWHERE", create=True).add_new(1, "LO", secrets[0])
+        inner = Dataset()
+        inner.PatientName = inner.RequestedProcedureDescription = secrets[0]
+        header.RequestAttributesSequence = header.ReferencedImageSequence = [inner]
+        header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+        header.Rows = header.Columns = 16
+        header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
+        header.PixelData = rng.integers(0, 20, (16, 16)).astype(np.uint16).tobytes()
+        header["PixelData"].VR = "OW"
+        header.file_meta = FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header.save_as(root / f"{number}.dcm", enforce_file_format=True)
+    dataset = Folder(root=root)
+    certificate = made(tmp_path, dataset, "pixelate", form="dicom", patients=True)
+    assert "PS3.15" in certificate["header"]
+    key = read_key(tmp_path / "out.key.json")
+    wanted = expected(tmp_path, dataset, "pixelate", key.seed)
+    uids = set()
+    for name, (image, _, alias) in key.images.items():
+        path = tmp_path / "out" / "images" / f"{name}.dcm"
+        np.testing.assert_array_equal(decode(path, "x", 16), wanted[image])
+        content = path.read_bytes()
+        for secret in secrets:
+            assert secret.encode() not in content, secret
+        header = pydicom.dcmread(path)
+        assert (header.Modality, header.BodyPartExamined, header.PatientID) == ("DX", "CHEST", alias)
+        assert header.PatientIdentityRemoved == "YES"
+        assert "PixelSpacing" not in header
+        assert not any(element.tag.is_private for element in header)
+        uids |= {header.SOPInstanceUID, header.StudyInstanceUID, header.SeriesInstanceUID}
+    assert len(uids) == 3 * len(key.images)
+
+
+def test_originals_without_a_header_get_one(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("dicomanonymizer")
+    made(tmp_path, folder(tmp_path / "ward", patients=2), "pixelate", form="dicom")
+    key = read_key(tmp_path / "out.key.json")
+    headers = [pydicom.dcmread(tmp_path / "out" / "images" / f"{name}.dcm") for name in key.images]
+    # Patients are not told: each image has one of its own.
+    assert len({header.PatientID for header in headers}) == 4
+
+
+def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
+    import tracemalloc
+
+    peaks = []
+    for patients in (100, 400):
+        dataset = Phantom(patients=patients, images_per_patient=4)
+        load_cohort(dataset, size=64, cache=tmp_path / "cache")
+        [chosen] = choose_defenses(Registry(()), ["pixelate"])
+        tracemalloc.start()
+        publish(
+            dataset,
+            chosen,
+            out=tmp_path / str(patients),
+            key_path=tmp_path / f"{patients}.json",
+            size=64,
+            cache=tmp_path / "cache",
+            device=torch.device("cpu"),
+            form="png",
+            patients=False,
+            split=None,
+            keep=(),
+            record=None,
+            strict=False,
+            progress=Silent(),
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # Of 1,200 images more the pixels alone would take 4.9 MB.
+    assert peaks[1] - peaks[0] < 3e6
+
+
+@pytest.mark.slow
+def test_an_audit_attacks_exactly_these_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reidbench.cli import main
+
+    monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["reidbench", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    small = [
+        "--dataset=phantom:patients=60",
+        "--device=cpu",
+        "--size=32",
+    ]
+    assert command("release", "--defense=blackout", *small, "--out=out", "-q") == 0
+    little = [
+        "--set=bootstrap_runs=50",
+        *(
+            f"--set={a}.{o}"
+            for a in ("verification", "retrieval")
+            for o in ("epochs=1", "min_steps=4", "warm_min_steps=2")
+        ),
+        *(f"--set=classifier.{o}" for o in ("epochs=1", "min_steps=4")),
+        *(f"--set=restorer.{o}" for o in ("width=8", "epochs=1", "min_steps=4")),
+    ]
+    audit = ["audit", "--released=out", "--key=out.key.json", *small, *little, "--out=records", "-q", "--json"]
+    assert command(*audit) == 0
+    [path] = (tmp_path / "records").glob("blackout-*.json")
+    record = json.loads(path.read_text())
+    aucs = [attack["metrics"]["auc"]["value"] for attack in record["attacks"] if attack["task"] == "verification"]
+    # Who publishes the same black picture for all cannot be attacked, and the files are what was attacked.
+    assert {value for value in aucs if value is not None} == {0.5}
+    [one, other] = sorted((tmp_path / "out" / "images").iterdir())[:2]
+    one.write_bytes(other.read_bytes() + b"x")
+    assert command(*audit) == 2
