@@ -47,13 +47,15 @@ for a whole image, which is the object of a re-identification attack, is stated 
 meaningful; the bounds of several images of a patient add up. The figures below are for the default options and an image
 of {side}×{side} pixels.
 
-A guarantee holds only while the release seed is secret, and the record of a benchmark states the seed. To release real
-images, use a seed of forty random digits, keep the seed and the record secret, and use each seed once. The stream of an
-image is keyed by 128 bits of a hash of the seed, the defense with all its options, and the image's name. Releases that
-differ in one of these share no noise; two releases of one set of images with the same seed, defense and options are
-identical. The key does not include the pixels of the image, the set that it is published in, or the images that a
-defense was fitted on: an image that was edited, resized, or published under the same name in another dataset gets the
-same noise again, which can then be subtracted. The streams are NumPy's (Philox), which are not cryptographic.
+A guarantee holds only for a release whose seed is secret. Benchmark runs can be repeated from their seed, which is in
+their record: anyone who has the record and the names of the images can compute the noise. To release real images, use
+[`reidbench release`](releasing.md), which draws a secret seed of 128 bits for each release and keeps it in the private
+key alone. The stream of an image is keyed by 128 bits of a hash of the seed, the defense with all its options, and the
+image's name. Releases that differ in one of these share no noise; two releases of one set of images with the same seed,
+defense and options are identical. The key does not include the pixels of the image, the set that it is published in, or
+the images that a defense was fitted on: an image that was edited, resized, or published under the same name in another
+dataset gets the same noise again, which can then be subtracted. The streams are NumPy's (Philox), which are not
+cryptographic.
 
 Some random numbers come from torch's generators, which on a CPU use only 32 bits of a seed, so that all seeds can be
 tried: those of `kornia_augment`, the order of patients in `k_same_pixel` and `k_same_eigen`, and the trainings of

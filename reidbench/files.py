@@ -28,6 +28,11 @@ def names_files(text: str) -> bool:
     return _FILE_NAME.fullmatch(text) is not None
 
 
+def being_written(name: str) -> bool:
+    """Whether a file's name is that of a temporary file of :func:`replacing`, which a killed process leaves behind."""
+    return name.startswith(_BEING_WRITTEN.partition("{")[0]) and name.endswith(_BEING_WRITTEN.partition("}")[2])
+
+
 def content_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     digest = hashlib.sha256()

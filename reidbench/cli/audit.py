@@ -115,7 +115,7 @@ def _audit_released(
     from reidbench.choosing import choose_defenses
     from reidbench.errors import ReidbenchError
     from reidbench.report.text.terminal import print_summary
-    from reidbench.studies.release import read_key
+    from reidbench.studies.release_key import read_key
     from reidbench.studies.released import audit_released
 
     if released is None or key is None:

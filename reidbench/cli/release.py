@@ -47,7 +47,8 @@ def release(
     from reidbench.plugins import Registry
     from reidbench.records.store import read_record
     from reidbench.report.text.certificate import certificate_page
-    from reidbench.studies.release import CERTIFICATE, PAGE, publish
+    from reidbench.studies.release import publish
+    from reidbench.studies.release_certificate import CERTIFICATE, PAGE
 
     if format_ not in ("png", "dicom"):
         raise ReidbenchError(f"--format {format_}: known are png and dicom")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,104 +16,29 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidbench import __version__
 from reidbench.choosing import Chosen, dataset_options
 from reidbench.cohorts.base import SPLITS, Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.defenses.base import Defense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
-from reidbench.files import content_digest, sync, write_file, write_json
+from reidbench.files import being_written, write_file, write_json
 from reidbench.images import BATCH
 from reidbench.progress import Progress
 from reidbench.records.schema import Record
+from reidbench.source_version import source_digest
 from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import Release
-from reidbench.studies.dicom_writing import PROFILE, dicom_bytes, require_dicom_writing
+from reidbench.studies.dicom_writing import dicom_bytes, require_dicom_writing
+from reidbench.studies.release_certificate import CERTIFICATE, MANIFEST, certificate_of
+from reidbench.studies.release_key import IMAGES, Form, Key, file_name, read_key
 
-Form = Literal["png", "dicom"]
-KEY_FORMAT = "reidbench release key, version 1"
-CERTIFICATE_FORMAT = "reidbench release certificate, version 1"
-IMAGES, MANIFEST, CERTIFICATE, PAGE = "images", "manifest.csv", "certificate.json", "certificate.html"
 #: Of the training of a defense that trains, which is no secret.
 FIT_SEED = 0
 #: What the manifest may keep of the table; ``labels`` are the findings.
 KEEPABLE = ("split", "sex", "age", "view", "labels")
-_ENDINGS = {"png": ".png", "dicom": ".dcm"}
 # Files that were written one after the other would tell the order of the table by their times.
 _TIME = 315_532_800  # 1980-01-01
-
-
-@dataclass(frozen=True)
-class Key:
-    """What links a release back to its originals. To be kept as secret as the originals are.
-
-    Attributes:
-        seed: of the noise; who has it can take the noise away.
-        defense, options: what was applied.
-        dataset, revision, size: of which cohort, and the width of the images in pixels.
-        dataset_options: without folders.
-        split: which part was released; None for all.
-        form: png or dicom.
-        patients: whether patients have pseudonyms; without, no two images are said to be of one patient.
-        keep: which columns the manifest keeps.
-        images: by pseudonym, the original's identifier, its patient's, and the patient's pseudonym (None without).
-    """
-
-    seed: int
-    defense: str
-    options: Mapping[str, Any]
-    dataset: str
-    revision: str
-    size: int
-    dataset_options: Mapping[str, Any]
-    split: str | None
-    form: Form
-    patients: bool
-    keep: tuple[str, ...]
-    images: Mapping[str, tuple[str, str, str | None]]
-
-    def write(self, path: Path) -> None:
-        """Writes the key, readable by its owner alone, whole or not at all.
-
-        Raises:
-            ReidbenchError: it cannot be written.
-        """
-        data = {**vars(self), "format": KEY_FORMAT, "seed": f"{self.seed:032x}"}
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # 0600 from the first byte on: a later chmod would leave it open for a moment.
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as stream:
-                json.dump(data, stream, indent=1)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-            sync(path.parent)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise ReidbenchError(f"{path}: cannot write the key: {error.strerror}") from error
-
-
-def read_key(path: Path) -> Key:
-    """Reads a private key.
-
-    Raises:
-        ReidbenchError: the file is missing or is no key.
-    """
-    try:
-        data = json.loads(path.read_text())
-        if data.pop("format") != KEY_FORMAT:
-            raise ValueError
-        images = {name: (image, patient, alias) for name, (image, patient, alias) in data.pop("images").items()}
-        return Key(seed=int(data.pop("seed"), 16), keep=tuple(data.pop("keep")), images=images, **data)
-    except FileNotFoundError as error:
-        raise ReidbenchError(f"{path}: no such key") from error
-    except OSError as error:
-        raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReidbenchError(f"{path}: is no private key of a release") from error
 
 
 def publish(
@@ -186,6 +108,7 @@ def publish(
     wanted = {
         "defense": chosen.defense.name,
         "options": chosen.defense.model_dump(mode="json"),
+        "source": source_digest(type(chosen.defense)),
         "dataset": cohort.name,
         "revision": cohort.revision,
         "size": size,
@@ -200,30 +123,9 @@ def publish(
     frame = _manifest(key, cohort)
     write_file(out / MANIFEST, frame.to_csv(index=False, lineterminator="\n"), what="the manifest")
     os.utime(out / MANIFEST, (_TIME, _TIME))
-    certificate = _certificate(release_of, key, frame, out, record, library)
+    certificate = certificate_of(release_of, key, frame, out, record, library)
     write_json(out / CERTIFICATE, certificate)
     return certificate
-
-
-def file_name(key: Key, pseudonym: str) -> str:
-    """An image's path below the released folder."""
-    return f"{IMAGES}/{pseudonym}{_ENDINGS[key.form]}"
-
-
-def files_digest(key: Key, folder: Path) -> str:
-    """SHA-256 over names and bytes of all released images, by name.
-
-    Raises:
-        ReidbenchError: a file is missing.
-    """
-    digest = hashlib.sha256()
-    for pseudonym in sorted(key.images):
-        name = file_name(key, pseudonym)
-        try:
-            digest.update(f"{name} {content_digest(folder / name)}\n".encode())
-        except FileNotFoundError as error:
-            raise ReidbenchError(f"{folder / name}: a released image is missing") from error
-    return digest.hexdigest()
 
 
 def _require_record(record: Record | None, chosen: Chosen) -> None:
@@ -285,7 +187,7 @@ def _write_images(
     aliases = {pseudonym: alias for pseudonym, (_, _, alias) in key.images.items()}
     folder = out / IMAGES
     folder.mkdir(parents=True, exist_ok=True)
-    there = {entry.name for entry in os.scandir(folder)}
+    there = _released_before(key, folder)
     images, patients = cohort.frame["image_id"], cohort.frame["patient"].to_numpy()
     originals = cohort.frame.get("path")
     mechanism = release_of.mechanism()
@@ -308,6 +210,24 @@ def _write_images(
                     path = write_file(out / file_name(key, name), content, what="the image")
                     os.utime(path, (_TIME, _TIME))
             advance(len(batch))
+
+
+def _released_before(key: Key, folder: Path) -> set[str]:
+    """Names of the images that are there. What an interrupted write left is removed: it would be given away.
+
+    Raises:
+        ReidbenchError: the folder holds a file of another origin.
+    """
+    wanted = {Path(file_name(key, pseudonym)).name for pseudonym in key.images}
+    there = set()
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name in wanted:
+            there.add(entry.name)
+        elif being_written(entry.name):
+            Path(entry.path).unlink()
+        else:
+            raise ReidbenchError(f"{entry.path}: it is none of the images of this release; move it elsewhere")
+    return there
 
 
 def _batches(rows: NDArray[np.int64], *, whole: bool) -> Iterator[NDArray[np.int64]]:
@@ -336,51 +256,3 @@ def _manifest(key: Key, cohort: Cohort) -> pd.DataFrame:
         if name in rows:
             made[name] = rows[name].to_numpy()
     return made
-
-
-def _certificate(
-    release_of: Release, key: Key, frame: pd.DataFrame, out: Path, record: Record | None, library: str | None
-) -> dict[str, Any]:
-    info = release_of.info()
-    aliases = {alias for _, _, alias in key.images.values()}
-    return {
-        "format": CERTIFICATE_FORMAT,
-        "created": datetime.now(UTC).date().isoformat(),
-        "reidbench_version": __version__,
-        "defense": info.model_dump(
-            mode="json", include={"name", "distribution", "version", "kind", "summary", "options"}
-        ),
-        "guarantee": info.privacy.model_dump(mode="json") if info.privacy else None,
-        "images": len(key.images),
-        "patients": len(aliases) if key.patients else None,
-        "pseudonyms": "random, of images and patients" if key.patients else "random, of images; patients are not told",
-        "form": key.form,
-        "size": key.size,
-        "manifest_columns": list(frame.columns),
-        "manifest_sha256": content_digest(out / MANIFEST),
-        "images_sha256": files_digest(key, out),
-        "seed": "random, 128 bits, secret: it stands in the private key alone",
-        "header": f"{PROFILE}, applied by {library}; sequences and private elements removed" if library else None,
-        "not_checked": [
-            "text burnt into the pixels",
-            "what the columns that the manifest keeps tell of a person",
-        ],
-        "record": None if record is None else _judged(record),
-    }
-
-
-def _judged(record: Record) -> dict[str, Any]:
-    """What the record says, in so many figures as a certificate needs."""
-    found: dict[str, float] = {}
-    for attack in record.attacks:
-        figure = getattr(attack.metrics, "auc", None) or getattr(attack.metrics, "map_at_r", None)
-        if figure is not None and figure.value is not None:
-            found[attack.task] = max(found.get(attack.task, 0.0), figure.value)
-    return {
-        "id": record.id,
-        "dataset": record.dataset.name,
-        "dataset_revision": record.dataset.revision,
-        "preset": record.preset,
-        "worst_verification_auc": found.get("verification"),
-        "worst_retrieval_map_at_r": found.get("retrieval"),
-    }

@@ -22,7 +22,9 @@ from reidbench.records.store import write_record
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.releases import PUBLISHED, Release
-from reidbench.studies.release import CERTIFICATE, FIT_SEED, Key, file_name, files_digest, read_key
+from reidbench.studies.release import FIT_SEED
+from reidbench.studies.release_certificate import CERTIFICATE
+from reidbench.studies.release_key import Key, file_name, files_digest, read_key
 
 
 class ReleasedFiles(Release):

@@ -221,6 +221,10 @@ def test_list_names_everything_and_describe_explains_it(call):
     assert "gradients: pass to the image" in described
     assert "gradients: none promised" in call("describe", "jpeg").stdout
     assert "gradients" not in call("describe", "retrieval").stdout
+    assert "guarantee: " not in call("describe", "jpeg").stdout
+    [guarantee] = [line for line in call("describe", "dp_pix").stdout.splitlines() if line.startswith("guarantee: ")]
+    assert "ε = 0.1, δ = 0, unit: a pixel" in guarantee
+    assert "for a release whose seed is secret" in guarantee
     assert "did you mean 'gaussian_noise'" in call("describe", "gausian_noise", check=2).stderr
 
 

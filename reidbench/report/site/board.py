@@ -113,7 +113,11 @@ COLUMNS = (
     ("utility, originals", "the same, classifier trained on originals"),
     ("utility, tested on originals", "macro AUC of the findings on originals, classifier trained on the release"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
-    ("ε", "formal guarantee, with the protected unit"),
+    (
+        "ε",
+        "formal guarantee, with the protected unit, for a release whose seed is secret; a benchmark run's seed is in "
+        "its record, so that the run can be repeated",
+    ),
     ("rungs", "how many rungs of the ladder were run"),
     ("seeds", "number of seeds; for several seeds, figures are mean ± standard deviation, and the maximum"),
     ("Pareto front", "no other defense has less risk (worst-case AUC) at as much utility (retrained)"),

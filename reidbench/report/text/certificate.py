@@ -63,7 +63,8 @@ def _rows(certificate: dict[str, Any]) -> list[tuple[str, str]]:
 def _guarantee(found: dict[str, Any] | None) -> str:
     if found is None:
         return "none"
-    text = f"ε = {found['epsilon']:g}, δ = {found['delta']:g}, for {found['unit']}"
+    secret = "for a release whose seed is secret, as this one's is"
+    text = f"{secret}: ε = {found['epsilon']:g}, δ = {found['delta']:g}, for {found['unit']}"
     whole = found.get("whole_image_epsilon")
     return text if whole is None else f"{text}; for a whole image ε = {whole:g}"
 
@@ -78,6 +79,7 @@ def _record(found: dict[str, Any] | None) -> str:
     ]
     return (
         f"record {found['id']} on {found['dataset']} (revision {found['dataset_revision'][:12]}, preset "
-        f"{found['preset']}); "
+        f"{found['preset']}), "
+        f"{'on these images' if found['same_images'] else 'not on these images'}; "
         f"strongest attacks: {', '.join(figures) or 'undefined'}"
     )

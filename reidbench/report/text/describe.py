@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from reidbench.defenses.base import BaseDefense, Privacy
 from reidbench.plugins import Found
 
 #: What each kind of defense works on, by kind.
@@ -16,6 +17,13 @@ WORKS_ON = {
     "fitted": "an image at a time, after a training on the train split",
     "model": "the train split, on which it trains the model that is published in place of images",
 }
+
+#: The size in pixels for which `describe` states a guarantee; it may depend on it.
+SIDE = 256
+SECRET_SEED = (
+    "It holds for a release whose seed is secret. The seed of a benchmark run is in its record, so that the run can be "
+    "repeated; `reidbench release` draws a secret one and never publishes it."
+)
 
 
 def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
@@ -30,7 +38,7 @@ def as_data(found: Found, cls: type[BaseModel]) -> dict[str, Any]:
             preset: {"doc": inspect.cleandoc(recipe.__doc__ or ""), "options": _options(recipe)}
             for preset, recipe in getattr(cls, "recipes", {}).items()
         },
-        # What only defenses have: what they work on, and whether gradients pass.
+        # What only defenses have: what they work on, whether gradients pass, and what they guarantee.
         **_defense(cls),
     }
 
@@ -43,6 +51,8 @@ def as_text(found: Found, cls: type[BaseModel]) -> str:
         lines.append(f"works on: {data['works_on']}")
     if "differentiable" in data:
         lines.append(f"gradients: {'pass to the image' if data['differentiable'] else 'none promised'}")
+    if data.get("guarantee"):
+        lines.append(f"guarantee: {data['guarantee']}")
     lines.append("options:" if data["options"] else "options: none")
     lines += map(_line, data["options"])
     for title, sets in (("operating points", data["operating_points"]), ("presets", data["presets"])):
@@ -59,7 +69,27 @@ def _defense(cls: type[BaseModel]) -> dict[str, Any]:
     if not hasattr(cls, "differentiable"):
         return {}
     kind = str(getattr(cls, "kind", ""))
-    return {"works_on": WORKS_ON.get(kind, kind), "differentiable": cls.differentiable}
+    found = {"works_on": WORKS_ON.get(kind, kind), "differentiable": cls.differentiable}
+    guarantee = _guarantee(cls) if issubclass(cls, BaseDefense) else None
+    return {**found, "guarantee": guarantee}
+
+
+def _guarantee(cls: type[BaseDefense]) -> str | None:
+    """The formal guarantee of the default options as a text; None where there is none."""
+    if cls.kind == "model":
+        # What a training spends follows from its data; the record states it.
+        return None
+    try:
+        privacy = cls().privacy(SIDE, SIDE)
+    except Exception:
+        # A description is for reading; a run says what is wrong with a plugin, and options may be required.
+        return None
+    if not isinstance(privacy, Privacy):
+        return None
+    return (
+        f"ε = {privacy.epsilon:g}, δ = {privacy.delta:g}, unit: {privacy.unit} (default options, {SIDE}×{SIDE} pixels)"
+        f". {SECRET_SEED}"
+    )
 
 
 def _options(cls: type[BaseModel]) -> list[dict[str, Any]]:
