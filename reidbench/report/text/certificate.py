@@ -66,7 +66,8 @@ def _guarantee(found: dict[str, Any] | None) -> str:
     secret = "for a release whose seed is secret, as this one's is"
     text = f"{secret}: ε = {found['epsilon']:g}, δ = {found['delta']:g}, for {found['unit']}"
     whole = found.get("whole_image_epsilon")
-    return text if whole is None else f"{text}; for a whole image ε = {whole:g}"
+    # Some units say it themselves.
+    return text if whole is None or "whole" in found["unit"] else f"{text}; for a whole image ε = {whole:g}"
 
 
 def _record(found: dict[str, Any] | None) -> str:
