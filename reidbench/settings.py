@@ -18,7 +18,16 @@ from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
 from reidbench.options import build
 from reidbench.plugins import Registry
-from reidbench.records.ladder import DEFAULT_ATTACKERS, FUSION, NEGATIVES, OTHER_TRAININGS, Built, Rung, full_ladder
+from reidbench.records.ladder import (
+    DEFAULT_ATTACKERS,
+    FUSION,
+    NEGATIVES,
+    OTHER_TRAININGS,
+    RERANKING,
+    Built,
+    Rung,
+    full_ladder,
+)
 from reidbench.records.membership import MembershipOptions
 from reidbench.utility.classifier import ClassifierOptions
 
@@ -175,8 +184,9 @@ def make_settings(
     """
     if preset not in SIZES:
         raise ReidbenchError(f"unknown preset {preset!r}: {did_you_mean(preset, SIZES)}")
-    if FUSION in attackers:
-        raise ReidbenchError(f"attacker {FUSION!r}: this name is reserved for the mean of the others; choose another")
+    for name, what in ((FUSION, "the mean of the others"), (RERANKING, "revised scores of the others")):
+        if name in attackers:
+            raise ReidbenchError(f"attacker {name!r}: this name is reserved for {what}; choose another")
     if size is not None and not 16 <= size <= 1024:
         raise ReidbenchError(f"--size {size}: the width must be 16 to 1024 pixels")
     grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, *OTHERS)}

@@ -251,7 +251,11 @@ class PlannedAttack:
         scale = None
         if self.pretrained is not None and chosen.training is self.ignorant and not self.pretrained.compared:
             scale = scale_of(self.pretrained.bundle.card.attackers[self.template.name])
-        return Linked(chosen.training.read(), held, gallery, validation, restoration, scale)
+        vectors = None
+        if validation is not None:
+            held_val, gallery_val = (read_vectors(step.read()) for step in chosen.vectors("val"))
+            vectors = held_val, gallery_val
+        return Linked(chosen.training.read(), held, gallery, validation, restoration, scale, vectors)
 
     def _add_chosen(self, plan: Plan, chosen: Candidate, start: str) -> list[str]:
         sides = (chosen.probe, chosen.gallery)

@@ -28,10 +28,11 @@ from reidbench.harness.environment import environment, git_state
 from reidbench.harness.known_images import clear
 from reidbench.harness.memo import Memo
 from reidbench.harness.plan import Costs, Plan
-from reidbench.harness.score_sources import Fused, Linked, Links
+from reidbench.harness.reranking import together
+from reidbench.harness.score_sources import Linked, Links
 from reidbench.progress import Progress
 from reidbench.records import figures
-from reidbench.records.ladder import Built, Negatives, Rung, full_ladder
+from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, BundleInfo, DatasetInfo, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
@@ -158,8 +159,9 @@ class Experiment:
                 linked[rung].append(timed(step, self.attack(template, rung, published).read))
                 attacks += timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
         for rung, members in linked.items():
-            if fused := Fused.of(members):
-                attacks += timed(f"attack {fused.name} {rung}", partial(self.judge_links, rung, fused, scores))
+            made = timed(f"attack {RERANKING} {rung}", partial(self.together, members))
+            for links in made:
+                attacks += timed(f"attack {links.name} {rung}", partial(self.judge_links, rung, links, scores))
         utility = timed("utility", partial(self._diagnose, published, scores))
         ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
         controls = timed("controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], ignorant))
@@ -285,6 +287,11 @@ class Experiment:
     def _diagnose(self, published: Published, kept: RunScores) -> Utility | None:
         return diagnose(self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache)
 
+    def together(self, members: Sequence[Links]) -> list[Links]:
+        """What is made of attackers on one rung without training."""
+        test, validation = (pictures_of(self.parts[split].frame) for split in ("test", "val"))
+        return together(members, self.patients["val"], self.validation_pairs, (test, validation))
+
     def judge_links(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
         """An attacker on one rung, judged for both tasks; its scores go into ``kept``."""
         where = (links.name, rung.knowledge, rung.linkage)
@@ -318,7 +325,9 @@ class Experiment:
         kept.keep_ranks(attack_key(*where), ranks)
         found = [getattr(ranks, name) for name in ("average_precision", *RANKS)]
         ranked = self._memo(partial(figures.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
-        attacks.append(Attack(task="retrieval", negatives=None, metrics=ranked, **shared))
+        attacks.append(
+            Attack(task="retrieval", negatives=None, metrics=ranked, post_processing=links.post_processing, **shared)
+        )
         return attacks
 
     def _test_pairs(self) -> dict[Negatives, Pairs]:

@@ -28,15 +28,16 @@ from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.experiment import ROOMS, Experiment
+from reidbench.harness.neighbours import Searched
 from reidbench.harness.plan import Plan
-from reidbench.harness.score_sources import Judged, Links, Scores
+from reidbench.harness.score_sources import Gallery, Judged, Links, Scores
 from reidbench.plugins import Found
 from reidbench.records.figures import judge_predictions
 from reidbench.records.ladder import Rung, full_ladder
 from reidbench.records.membership import coins, confidence, judge_membership, unclaimed_delta
 from reidbench.records.membership_parts import Membership
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Attack, Controls, Fidelity, Record, TrainingInfo, Utility
+from reidbench.records.schema import Attack, Controls, Fidelity, PostProcessing, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.records.strata import keep_headline_strata
 from reidbench.source_version import code_version
@@ -131,7 +132,8 @@ class ModelTrack:
         attacks: list[Attack] = []
         for rung in self.ladder:
             links = timed(f"attack {rung}", partial(self._link, published, rung))
-            attacks += timed(f"attack {rung}", partial(experiment.judge_links, rung, links, scores))
+            for one in (links, *timed(f"attack {rung}", partial(experiment.together, [links]))):
+                attacks += timed(f"attack {rung}", partial(experiment.judge_links, rung, one, scores))
         utility = timed("utility", partial(self._utility, published, scores))
         membership = timed("membership", partial(self._membership, published, shadows, tossed))
         controls = timed("controls", partial(self._controls, published.without_defense()))
@@ -295,8 +297,18 @@ class _LinkedVectors:
 
     by: _Distance | _Head
     vectors: NDArray[np.float32]
+    validation_vectors: NDArray[np.float32] | None
     validation: Judged | None
     restoration: TrainingInfo | None = None
+    scale: tuple[float, float] | None = None
+    post_processing: PostProcessing | None = None
+
+    @property
+    def galleries(self) -> tuple[Searched, Searched] | None:
+        if self.validation_vectors is None:
+            return None
+        test, validation = (Gallery(one, one, self.by.block) for one in (self.vectors, self.validation_vectors))
+        return test, validation
 
     @property
     def name(self) -> str:
@@ -317,8 +329,8 @@ class _LinkedVectors:
 
 
 def _linked(by: _Distance | _Head, published: TrainedModel, validation: Pairs | None) -> _LinkedVectors:
-    judged = None
+    judged = vectors = None
     if validation is not None:
         vectors = by.map(published.vectors("val"))
         judged = by.pairs(vectors[validation.a], vectors[validation.b]), validation.same
-    return _LinkedVectors(by, by.map(published.vectors("test")), judged)
+    return _LinkedVectors(by, by.map(published.vectors("test")), vectors, judged)

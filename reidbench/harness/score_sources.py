@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reidbench.attackers.joint import PairAttacker
 from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.harness.neighbours import Rows, Searched
 from reidbench.records.ladder import FUSION
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.schema import PostProcessing, TrainingInfo
 from reidbench.steps.attackers import Trained
 
 Scores = NDArray[np.floating[Any]]
 #: Scores and truth of pairs.
 Judged = tuple[Scores, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Images by their vectors, as an attacker on one rung holds and finds them.
+
+    Attributes:
+        held, published: (N, D) each; row i of both shows one image.
+        score: of each of (Q, D) against each of (G, D), (Q, G).
+    """
+
+    held: NDArray[np.float32]
+    published: NDArray[np.float32]
+    score: Callable[[NDArray[np.float32], NDArray[np.float32]], Scores]
+
+    @property
+    def images(self) -> int:
+        """N."""
+        return len(self.published)
+
+    def block(self, rows: slice) -> Scores:
+        """Scores of probes, (B, N)."""
+        return self.score(self.held[rows], self.published)
+
+    def among(self, rows: Rows) -> Scores:
+        """Scores of published images against each other, (B, N)."""
+        return self.score(self.published[rows], self.published)
+
+    def twins(self) -> Rows:
+        """(N,) equal numbers for equal vectors."""
+        return _numbered(self.published)
 
 
 class Links(Protocol):
@@ -40,6 +73,21 @@ class Links(Protocol):
     @property
     def validation(self) -> Judged | None:
         """Scores and truth of the validation pairs; None where there is no pair."""
+        ...
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Mean, and one over the deviation, of scores where no validation pair tells them; None where nothing does."""
+        ...
+
+    @property
+    def galleries(self) -> tuple[Searched, Searched] | None:
+        """The test images and the validation images, whose neighbourhoods can be searched; None where they cannot."""
+        ...
+
+    @property
+    def post_processing(self) -> PostProcessing | None:
+        """How another attacker's scores were revised; None where none were."""
         ...
 
     def scores(self, pairs: Pairs) -> Scores:
@@ -66,6 +114,7 @@ class Linked:
         restoration: how the network was trained that undid the defense first; None where none did.
         scale: mean, and one over the deviation, of the scores of a bundle's own validation pairs; None where they are
             not known or the attacker is not a bundle's as it was.
+        validation_vectors: of the validation images as held and as published; None where there are none.
     """
 
     trained: Trained
@@ -74,6 +123,8 @@ class Linked:
     validation: Judged | None
     restoration: TrainingInfo | None
     scale: tuple[float, float] | None = None
+    validation_vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    post_processing = None
 
     @property
     def name(self) -> str:
@@ -84,6 +135,15 @@ class Linked:
     def training(self) -> TrainingInfo:
         """The attacker's."""
         return self.trained.training
+
+    @property
+    def galleries(self) -> tuple[Searched, Searched] | None:
+        """By vectors. An attacker that scores pairs jointly has none: all N² pairs of the gallery would cost as much
+        again as the attack itself."""
+        if self.validation_vectors is None or isinstance(self.trained.attacker, PairAttacker):
+            return None
+        score = self.trained.score_block
+        return Gallery(self.held, self.gallery, score), Gallery(*self.validation_vectors, score)
 
     def scores(self, pairs: Pairs) -> Scores:
         """The attacker's, (P,)."""
@@ -107,15 +167,15 @@ class Fused:
     """
 
     name = FUSION
-    training = None
+    training = scale = post_processing = None
 
-    def __init__(self, members: Sequence[Linked]) -> None:
+    def __init__(self, members: Sequence[Links]) -> None:
         self._members = members
-        self._scales = [_scale(member) for member in members]
+        self._scales = [score_scale(member) for member in members]
         self.restoration = next((m.restoration for m in members if m.restoration is not None), None)
 
     @classmethod
-    def of(cls, members: Sequence[Linked]) -> Fused | None:
+    def of(cls, members: Sequence[Links]) -> Fused | None:
         """The fusion of these; None of fewer than two, or where no validation pair gives their scales."""
         if len(members) < 2 or any(not _judged(m) and m.scale is None for m in members):
             return None
@@ -128,6 +188,15 @@ class Fused:
         if len(judged) < len(self._members):
             return None
         return self._mean([scores for scores, _ in judged]), judged[0][1]
+
+    @property
+    def galleries(self) -> tuple[Searched, Searched] | None:
+        """Of the members; None where one of them has none."""
+        found = [galleries for member in self._members if (galleries := member.galleries) is not None]
+        if len(found) < len(self._members):
+            return None
+        test, validation = (_FusedGallery([one[number] for one in found], self._scales) for number in range(2))
+        return test, validation
 
     def scores(self, pairs: Pairs) -> Scores:
         """(P,)."""
@@ -142,18 +211,48 @@ class Fused:
         return np.full_like(scores, np.nan)
 
     def _mean(self, scores: list[Scores]) -> Scores:
-        total = np.zeros(scores[0].shape, dtype=np.float32)
-        for values, (centre, weight) in zip(scores, self._scales):
-            total += (np.asarray(values, dtype=np.float32) - centre) * weight
-        return total / np.float32(len(scores))
+        return _mean(scores, self._scales)
 
 
-def _judged(member: Linked) -> bool:
+@dataclass(frozen=True, eq=False)
+class _FusedGallery:
+    members: Sequence[Searched]
+    scales: Sequence[tuple[np.float32, np.float32]]
+
+    @property
+    def images(self) -> int:
+        return self.members[0].images
+
+    def block(self, rows: slice) -> Scores:
+        return _mean([member.block(rows) for member in self.members], self.scales)
+
+    def among(self, rows: Rows) -> Scores:
+        return _mean([member.among(rows) for member in self.members], self.scales)
+
+    def twins(self) -> Rows:
+        return _numbered(np.stack([member.twins() for member in self.members], axis=1))
+
+
+def _mean(scores: Sequence[Scores], scales: Sequence[tuple[np.float32, np.float32]]) -> Scores:
+    total = np.zeros(scores[0].shape, dtype=np.float32)
+    for values, (centre, weight) in zip(scores, scales):
+        total += (np.asarray(values, dtype=np.float32) - centre) * weight
+    return total / np.float32(len(scores))
+
+
+def _numbered(rows: NDArray[Any]) -> Rows:
+    """(N,) equal numbers for equal rows of (N, D)."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in np.ascontiguousarray(rows)], np.intp)
+
+
+def _judged(member: Links) -> bool:
     return member.validation is not None and len(member.validation[0]) > 0
 
 
-def _scale(member: Linked) -> tuple[np.float32, np.float32]:
-    # Mean, and one over the standard deviation. An attacker that says the same of every pair has nothing to add.
+def score_scale(member: Links) -> tuple[np.float32, np.float32]:
+    """Mean, and one over the standard deviation, of an attacker's scores of validation pairs or of its bundle's."""
+    # An attacker that says the same of every pair has nothing to add.
     if member.validation is None or not len(member.validation[0]):
         assert member.scale is not None
         return np.float32(member.scale[0]), np.float32(member.scale[1])

@@ -66,6 +66,8 @@ NEGATIVES: tuple[Built, ...] = ("random", "matched")
 
 #: The name under which the attackers' mean score is recorded.
 FUSION = "fusion"
+#: The name under which scores are recorded that the neighbourhoods of the gallery revise.
+RERANKING = "reranking"
 #: The attackers of a run that names none.
 DEFAULT_ATTACKERS = ("verification", "retrieval")
 #: What else has hyperparameters in a record, and in ``--set``.

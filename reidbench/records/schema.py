@@ -266,6 +266,18 @@ class BundleInfo(Model):
     )
 
 
+class PostProcessing(Model):
+    """How an attacker's scores were revised by the neighbourhoods of the gallery, as validation patients chose."""
+
+    base: str = Field(description="the attacker whose scores they are")
+    method: Literal["off", "reciprocal", "expansion"] = Field(
+        description="nothing, k-reciprocal re-ranking, or database augmentation with query expansion"
+    )
+    options: dict[str, float] = Field(description="of the method; empty for off")
+    map_at_r: float | None = Field(description="mAP@R on validation images with it")
+    map_at_r_off: float | None = Field(description="and without")
+
+
 class Attack(Model):
     """One attacker on one rung, for one task."""
 
@@ -275,9 +287,12 @@ class Attack(Model):
     linkage: Linkage
     negatives: Negatives | None = Field(description="how impostor pairs were chosen; null for retrieval")
     metrics: VerificationMetrics | RetrievalMetrics
-    training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, vector_distance")
+    training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, reranking, …")
     restoration: TrainingInfo | None = Field(
         None, exclude_if=unsaid, description="of the network in front that undoes the defense, where one stands there"
+    )
+    post_processing: PostProcessing | None = Field(
+        None, exclude_if=unsaid, description="of reranking; stated with its retrieval"
     )
 
     @property

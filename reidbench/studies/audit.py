@@ -19,7 +19,7 @@ from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.cohorts.splits import VALIDATION_SHARE, by_patient
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.score_sources import Fused, Links
+from reidbench.harness.score_sources import Links
 from reidbench.progress import Progress
 from reidbench.records.figures import judge_ranks, rank_images
 from reidbench.records.ladder import Rung
@@ -133,10 +133,9 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
     record, _ = experiment.judge(experiment.originals, baseline=None)
     patients = experiment.patients["test"]
     linked = [experiment.make_links(template, ONLY[0], experiment.originals) for template in settings.attackers]
-    fused = Fused.of(linked)
-    together: list[Links] = [*linked, *([fused] if fused else [])]
+    attackers: list[Links] = [*linked, *experiment.together(linked)]
     pictures = pictures_of(experiment.parts["test"].frame)
-    ranks = {links.name: rank_images(links.block, patients, pictures) for links in together}
+    ranks = {links.name: rank_images(links.block, patients, pictures) for links in attackers}
     guessed = metrics.chance_of(next(iter(ranks.values())))
     return _Judged(name, experiment.parts["test"].frame, record, ranks, guessed)
 

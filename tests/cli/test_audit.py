@@ -46,7 +46,7 @@ def test_an_audit_says_of_each_test_patient_what_the_summary_says_of_all(call, t
     done = call("audit", *TINY, "--json", "--quiet")
     data = json.loads(done.stdout)
     table = pd.read_csv(tmp_path / "audit" / "patients.csv")
-    _agrees(table, data, ["verification", "retrieval", "fusion"])
+    _agrees(table, data, ["verification", "retrieval", "fusion", "reranking"])
     judged = data["judged"][0]
     assert set(table["judged_in"]) == {"test split"}
     assert len(table) == table["patient_id"].nunique() == judged["patients"]["test"]
@@ -70,7 +70,7 @@ def test_folds_judge_every_patient_once_by_attackers_who_never_saw_them(call, tm
     mine = [argument for argument in TINY if not argument.startswith("--set=verification")]
     data = json.loads(call("audit", *mine, "--folds=2", "--attacker=retrieval", "--json", "--quiet").stdout)
     table = pd.read_csv(StringIO((tmp_path / "audit" / "patients.csv").read_text()))
-    _agrees(table, data, ["retrieval"])
+    _agrees(table, data, list(data["attackers"]))
     assert len(table) == table["patient_id"].nunique() == 40
     sizes = table.groupby("judged_in")["patient_id"].size()
     assert sorted(sizes.index) == ["fold 1 of 2", "fold 2 of 2"]

@@ -92,12 +92,14 @@ def test_each_rung_of_the_track_is_climbed_by_its_attacker(made):
             (rung.knowledge, rung.linkage) for rung in full_ladder("model")
         }
         by = {(a.attacker, a.knowledge, a.training is None) for a in record.attacks}
-        assert by == {("vector_distance", "ignorant", True), ("vector_head", "informed", False)}
+        own = {("vector_distance", "ignorant", True), ("vector_head", "informed", False)}
+        assert by == own | {("reranking", "ignorant", True), ("reranking", "informed", True)}
         # Whoever holds the model makes an original's published vector: one attack, on both linkages.
         for attack in record.attacks:
             (other,) = (
                 a for a in record.attacks
-                if (a.task, a.attacker, a.negatives) == (attack.task, attack.attacker, attack.negatives)
+                if (a.task, a.attacker, a.knowledge, a.negatives)
+                == (attack.task, attack.attacker, attack.knowledge, attack.negatives)
                 and a.linkage != attack.linkage
             )  # fmt: skip
             # Strata are kept of one attack alone.

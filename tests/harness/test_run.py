@@ -33,7 +33,8 @@ def test_identity_equals_the_undefended_run_to_the_last_digit(records):
     undefended, identity = records[("undefended",)], records[("identity",)]
     assert figures(identity) == figures(undefended)
     for ours, theirs in zip(identity.attacks, undefended.attacks):
-        assert ours.attacker == "fusion" or ours.training.checkpoint_sha256 == theirs.training.checkpoint_sha256
+        assert ours.post_processing == theirs.post_processing
+        assert ours.training is None or ours.training.checkpoint_sha256 == theirs.training.checkpoint_sha256
     assert identity.utility.classifiers[1].per_label == undefended.utility.classifiers[1].per_label
     assert identity.utility.fidelity.ssim == pytest.approx(1)
     assert identity.utility.fidelity.psnr is None
@@ -70,7 +71,7 @@ def test_undoing_what_was_not_done_changes_nothing(records):
 def test_an_attacker_that_could_not_learn_is_flagged(records):
     informed = [a for a in records[("blackout", 0.0)].attacks if a.knowledge == "informed"]
     assert informed
-    assert not any(a.learned for a in informed if a.linkage == "released-released" and a.attacker != "fusion")
+    assert not any(a.learned for a in informed if a.linkage == "released-released" and a.training)
 
 
 def test_every_record_is_whole(records):
@@ -79,8 +80,11 @@ def test_every_record_is_whole(records):
         verification = [a for a in record.attacks if a.task == "verification"]
         retrieval = [a for a in record.attacks if a.task == "retrieval"]
         # attackers × knowledge × linkage (× negatives)
-        assert len(verification) == 3 * 3 * 2 * 2
-        assert len(retrieval) == 3 * 3 * 2
+        assert len(verification) == 4 * 3 * 2 * 2
+        assert len(retrieval) == 4 * 3 * 2
+        # Verification, retrieval, their fusion, and its scores revised.
+        assert {a.post_processing.base for a in retrieval if a.attacker == "reranking"} == {"fusion"}
+        assert all((a.post_processing is None) == (a.attacker != "reranking") for a in retrieval)
         # An informed attacker goes on from the inverting one where that is the better start.
         assert all(a.restoration is not None for a in record.attacks if a.knowledge == "inverting")
         assert all(a.restoration is None for a in record.attacks if a.knowledge == "ignorant")

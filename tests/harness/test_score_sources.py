@@ -17,6 +17,8 @@ class Member:
     validation: tuple[np.ndarray, np.ndarray] | None
     restoration: None = None
     scale: tuple[float, float] | None = None
+    galleries: None = None
+    name: str = "member"
 
     def scores(self, pairs):
         return self.matrix[pairs.a, pairs.b]

@@ -69,7 +69,7 @@ def test_it_is_recorded_under_its_own_name_and_version(runs):
     record = json.loads(path.read_text())
     assert (record["defense"]["distribution"], record["defense"]["version"]) == ("reidbench-example", "1.2.3")
     assert record["dataset"]["name"] == "example_stripes"
-    assert {attack["attacker"] for attack in record["attacks"]} == {"example_pixels"}
+    assert {attack["attacker"] for attack in record["attacks"]} == {"example_pixels", "reranking"}
     assert record["complete"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reidbench.records.parts import Interval
+from reidbench.records.schema import PostProcessing
 from reidbench.report.figures.drops import Find
 from reidbench.report.figures.rows import Row
 from reidbench.report.figures.summary import Worst
@@ -47,3 +48,16 @@ def unbounded(intervals: Iterable[Interval]) -> str:
 def number(value: float | None) -> str:
     """Three digits, and no minus before a zero; a dash where it is undefined."""
     return "–" if value is None else f"{value:z.3f}"
+
+
+#: The ways in which scores are revised, for a reader.
+WAYS = {"reciprocal": "k-reciprocal re-ranking", "expansion": "database augmentation and query expansion"}
+
+
+def post_processing_text(found: PostProcessing) -> str:
+    """How scores were revised, and what that did on validation images."""
+    if found.method == "off":
+        return f"the scores of {found.base}: no way to revise them was better on validation images"
+    options = ", ".join(f"{name} {value:g}" for name, value in found.options.items())
+    gain = f"validation mAP@R {number(found.map_at_r_off)} → {number(found.map_at_r)}"
+    return f"{WAYS[found.method]} of {found.base} ({options}); {gain}"

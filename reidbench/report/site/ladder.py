@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
-from reidbench.report.figures.formats import number, unbounded
+from reidbench.report.figures.formats import number, post_processing_text, unbounded
 from reidbench.report.figures.matching import key_of
 from reidbench.report.figures.summary import SHORT_LINKAGE, headline
 from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
@@ -157,4 +157,6 @@ def _drop(attack: Attack, baseline: Record | None) -> float | None:
 
 
 def _notes(attack: Attack) -> str:
+    if attack.post_processing is not None:
+        return post_processing_text(attack.post_processing)
     return "" if attack.learned else "training never left its starting loss"
