@@ -40,6 +40,8 @@ BOOTSTRAP_RUNS = {"quick": 2_000, "standard": 10_000, "paper": 10_000}
 # patient's images: one patient of 80 has 29 % of those of the ChestX-ray14 sample's test part, and an AUC spreads three
 # times as widely (benchmarks/interval_coverage.py). The 2022 paper sets no cap.
 PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
+#: One of fourteen findings moves the macro AUC by a fourteenth of its own spread, which is wide below this.
+FINDING_PATIENTS = 10
 # The shipped bundle that the attackers of a quick run on real patients start from. Those of generated patients start
 # from the weights of the bundle `phantom`, as their preset says.
 DEFAULT_BUNDLE = "chestxray14"
@@ -66,6 +68,8 @@ class Settings:
         membership: hyperparameters of the membership attacks on a published model.
         bootstrap_runs: resamplings behind every interval.
         pairs_per_patient: most genuine pairs that are evaluated per patient; None for all.
+        finding_patients: patients with a finding, and patients without, that the train and the test part each need for
+            it to count in the diagnostic utility.
         ladder: the rungs to run.
         negatives: how impostor pairs are chosen, each a track of its own.
         pair_list: a file of test pairs to use instead of generated ones.
@@ -90,6 +94,7 @@ class Settings:
     cache: Path
     bootstrap_runs: int
     pairs_per_patient: int | None = None
+    finding_patients: int = FINDING_PATIENTS
     seed: int = 0
     vector_head: VectorHeadOptions = field(default_factory=VectorHeadOptions)
     membership: MembershipOptions = field(default_factory=MembershipOptions)
@@ -173,8 +178,8 @@ def make_settings(
 
     Args:
         overrides: ``retrieval.epochs`` → ``5`` and so on; the first part is an attacker's name, or one of
-            ``classifier``, ``restorer``, ``vector_head`` and ``membership``, or the whole is ``bootstrap_runs`` or
-            ``pairs_per_patient``, of which ``none`` sets no cap.
+            ``classifier``, ``restorer``, ``vector_head`` and ``membership``, or the whole is ``bootstrap_runs``,
+            ``finding_patients`` or ``pairs_per_patient``, of which ``none`` sets no cap.
         devices: GPUs, or processes on a CPU, for each attacker's training; as ``<attacker>.devices`` sets it for one.
         bundle: as :func:`choose_bundle` gives it. Its image size replaces the preset's, and what ``overrides`` and
             ``devices`` say of an attacker holds for the bundle's too.
@@ -190,17 +195,19 @@ def make_settings(
     if size is not None and not 16 <= size <= 1024:
         raise ReidbenchError(f"--size {size}: the width must be 16 to 1024 pixels")
     grouped: dict[str, dict[str, Any]] = {name: {} for name in (*attackers, *OTHERS)}
-    runs, cap = BOOTSTRAP_RUNS[preset], PAIRS_PER_PATIENT[preset]
+    runs, cap, least = BOOTSTRAP_RUNS[preset], PAIRS_PER_PATIENT[preset], FINDING_PATIENTS
     for name, value in (overrides or {}).items():
         owner, _, option = name.partition(".")
         if name == "bootstrap_runs":
             runs = _whole_number(name, value)
         elif name == "pairs_per_patient":
             cap = None if value == "none" else _whole_number(name, value)
+        elif name == "finding_patients":
+            least = _whole_number(name, value)
         elif owner in grouped and option:
             grouped[owner][option] = value
         else:
-            known = [*(f"{o}.<option>" for o in grouped), "bootstrap_runs", "pairs_per_patient"]
+            known = [*(f"{o}.<option>" for o in grouped), "bootstrap_runs", "pairs_per_patient", "finding_patients"]
             raise ReidbenchError(f"--set {name}: no such setting; {did_you_mean(name, known)}")
     made: list[Attacker] = []
     pretrained: dict[str, Attacker] = {}
@@ -237,6 +244,7 @@ def make_settings(
         seed=seed,
         bootstrap_runs=runs,
         pairs_per_patient=cap,
+        finding_patients=least,
         ladder=ladder or full_ladder(),
         pair_list=pair_list,
         overrides=changed,

@@ -22,6 +22,8 @@ SMALL = (
     # Where equal trainings end with equal weights, to the bit.
     "--device=cpu",
     "--set=bootstrap_runs=200",
+    # Sixteen test patients: no finding has ten of them.
+    "--set=finding_patients=3",
     *(f"--set={a}.{o}" for a in ("verification", "retrieval") for o in (
         "batch_size=32", "epochs=1", "min_steps=30", "warm_epochs=1", "warm_min_steps=6",
     )),
@@ -93,6 +95,7 @@ EXAMPLE = Path(__file__).parent / "third_party" / "example"
 # An attacker with a probability that trains for two steps, and one that only compares pixels.
 LITTLE = {
     "bootstrap_runs": "40",
+    "finding_patients": "2",
     **{f"verification.{name}": "2" for name in ("min_steps", "max_steps", "warm_min_steps", "warm_max_steps")},
     **{f"{owner}.{name}": "4" for owner in ("classifier", "restorer") for name in ("min_steps", "max_steps")},
     "restorer.width": "8",

@@ -32,7 +32,7 @@ from reidbench.harness.neighbours import Searched
 from reidbench.harness.plan import Plan
 from reidbench.harness.score_sources import Gallery, Judged, Links, Scores
 from reidbench.plugins import Found
-from reidbench.records.figures import judge_predictions
+from reidbench.records.diagnosis import few_patients, judge_predictions, truth_of
 from reidbench.records.ladder import Rung, full_ladder
 from reidbench.records.membership import coins, confidence, judge_membership, unclaimed_delta
 from reidbench.records.membership_parts import Membership
@@ -204,15 +204,22 @@ class ModelTrack:
         training = published.train(progress=self.experiment.progress)
         logits = leveled(published.logits("test"))
         scores.predictions[classifier_key("originals", "originals")] = logits
+        test, least = self.experiment.parts["test"], self.settings.finding_patients
+        left_out = few_patients(self.experiment.parts["train"], test, least)
         judged = judge_predictions(
             logits,
-            self.experiment.parts["test"],
+            truth_of(test),
+            test.frame["patient"].to_numpy(),
+            tuple(test.labels),
             "originals",
             "originals",
             training,
-            runs=self.settings.bootstrap_runs,
+            left_out=left_out,
+            undefended=None,
+            bootstrap_runs=self.settings.bootstrap_runs,
         )
-        return Utility(classifiers=[judged], fidelity=Fidelity(ssim=None, psnr=None))
+        fidelity = Fidelity(ssim=None, psnr=None)
+        return Utility(classifiers=[judged], finding_patients=least, left_out=left_out, fidelity=fidelity)
 
     def _membership(
         self, published: TrainedModel, shadows: list[TrainedModel], tossed: NDArray[np.bool_]

@@ -30,6 +30,7 @@ from reidbench.metrics.multilabel import (
     bootstrap_macro_auc_drop_patients,
     bootstrap_macro_auc_patients,
     label_aucs,
+    label_patients,
 )
 from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_of, chance_retrieval, rank_queries
 from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
@@ -83,6 +84,7 @@ __all__ = [
     "guarded_share",
     "guess_members",
     "label_aucs",
+    "label_patients",
     "likelihood_ratios",
     "one_run_p_value",
     "patient_pair_maxima",

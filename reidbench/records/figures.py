@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.records import schema
 from reidbench.records.parts import Interval
@@ -23,8 +22,6 @@ HALF = 0.5
 BOOTSTRAP_SEED = 20220926
 
 Scores = NDArray[np.floating[Any]]
-#: What a classifier is trained or tested on.
-Images = Literal["originals", "release"]
 
 
 def interval(found: metrics.Interval) -> Interval:
@@ -141,46 +138,6 @@ def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs:
         probes=found.asked,
         gallery=int(ranks.candidates.max(initial=-1)) + 1,
     )
-
-
-def judge_predictions(
-    logits: NDArray[np.float32],
-    test: Cohort,
-    trained_on: Images,
-    tested_on: Images,
-    training: schema.TrainingInfo,
-    *,
-    runs: int,
-) -> schema.Classifier:
-    """A classifier's predictions judged, each finding on the images of which it is known.
-
-    Args:
-        logits: (N, L) of the test images.
-        runs: the run's bootstrap resamplings.
-    """
-    truth = test.frame[list(test.labels)].to_numpy(dtype=np.float64)
-    judged = metrics.bootstrap_macro_auc_patients(
-        logits,
-        truth,
-        test.frame["patient"].to_numpy(),
-        runs=utility_runs(runs),
-        seed=BOOTSTRAP_SEED,
-    )
-    return schema.Classifier(
-        trained_on=trained_on,
-        tested_on=tested_on,
-        macro_auc=interval(judged.macro),
-        per_label={name: interval(found) for name, found in zip(test.labels, judged.labels)},
-        training=training,
-    )
-
-
-def utility_runs(bootstrap_runs: int) -> int:
-    """Resamplings behind the utility's intervals.
-
-    A tenth of the pairs': fourteen labels each time, and no claim at low rates hangs on them.
-    """
-    return max(1, bootstrap_runs // 10)
 
 
 def nan_mean(values: NDArray[np.float64]) -> float:

@@ -18,10 +18,11 @@ from reidbench import metrics
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.progress import Progress, Silent
 from reidbench.records import figures
+from reidbench.records.diagnosis import judge_predictions
 from reidbench.records.ladder import full_ladder
 from reidbench.records.parts import Interval
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
-from reidbench.records.scores import RunScores, attack_key, classifier_key
+from reidbench.records.scores import UNDEFENDED, RunScores, attack_key, classifier_key
 
 # Ranks are kept in single precision; figures from them agree to about seven digits.
 TOLERANCE = 1e-6
@@ -91,7 +92,8 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
         ValueError, IndexError, KeyError, TypeError: the scores do not fit together.
     """
     compared = list(_outline(record, scores))
-    silent = {name for name, held in (("at_half", scores.accepted), ("calibrated", scores.validation)) if not held}
+    held = {"at_half": scores.accepted, "calibrated": scores.validation, "fall": scores.undefended}
+    silent = {name for name, there in held.items() if not there}
     with (progress or Silent()).task("figures", len(record.attacks)) as advance:
         for number, attack in enumerate(record.attacks):
             again = _figures(attack, record, scores)
@@ -130,9 +132,23 @@ def _outline(record: Record, scores: RunScores) -> Iterator[_Compared]:
     yield _Compared(("utility (classifiers)",), tested, sorted(scores.predictions))
     if scores.labels and not tested:
         yield _Compared(("utility",), None, list(scores.labels))
+    yield from _findings(record, scores)
     # A published model is the only classifier there is, and never sees a release.
     model = list(scores.predictions) == [classifier_key("originals", "originals")]
     yield _Compared(("track",), record.track, "model" if model else "images")
+
+
+def _findings(record: Record, scores: RunScores) -> Iterator[_Compared]:
+    """Who decides each finding in the test part; what the train part holds is in no score."""
+    utility = record.utility
+    if utility is None or utility.finding_patients is None or len(scores.findings) != len(scores.patients):
+        return
+    left_out = utility.left_out or {}
+    for name, patients in zip(scores.labels, metrics.label_patients(scores.truth, scores.patients).tolist()):
+        if name in left_out:
+            yield _Compared(("utility", "left_out", name, "test"), left_out[name].test, patients)
+        else:
+            yield _Compared((f"utility (patients of {name})",), True, patients >= utility.finding_patients)
 
 
 def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
@@ -211,15 +227,19 @@ def _judged(classifier: Classifier, record: Record, scores: RunScores) -> Classi
     key = classifier_key(classifier.trained_on, classifier.tested_on)
     if key not in scores.predictions or len(scores.findings) != len(scores.patients):
         return None
-    judged = metrics.bootstrap_macro_auc_patients(
+    utility = record.utility
+    return judge_predictions(
         scores.predictions[key],
         scores.truth,
         scores.patients,
-        runs=figures.utility_runs(record.bootstrap_runs),
-        seed=figures.BOOTSTRAP_SEED,
+        scores.labels,
+        classifier.trained_on,
+        classifier.tested_on,
+        classifier.training,
+        left_out=(utility.left_out if utility else None) or {},
+        undefended=scores.undefended.get(UNDEFENDED),
+        bootstrap_runs=record.bootstrap_runs,
     )
-    found = {name: figures.interval(figure) for name, figure in zip(scores.labels, judged.labels, strict=True)}
-    return classifier.model_copy(update={"macro_auc": figures.interval(judged.macro), "per_label": found})
 
 
 def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> Iterator[_Compared]:

@@ -308,7 +308,15 @@ class Classifier(Model):
     tested_on: Literal["originals", "release"] = Field(
         description="a published model is trained and tested on originals"
     )
-    macro_auc: Interval = Field(description="mean over findings with both classes; 95 % bootstrap over patients")
+    macro_auc: Interval = Field(
+        description="mean over the findings that count, where they have both classes; 95 % bootstrap over patients"
+    )
+    fall: Interval | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="fall of the macro AUC against the classifier of originals on originals, paired over patients; "
+        "null for a published model and in earlier records",
+    )
     per_label: dict[str, Interval] = Field(description="AUC on the test images where the finding is known")
     training: TrainingInfo
 
@@ -320,10 +328,26 @@ class Fidelity(Model):
     psnr: float | None = Field(description="in dB; null where the images are identical")
 
 
+class FewPatients(Model):
+    """Patients who decide a finding in a part: the fewer of those with it and of those without."""
+
+    train: int
+    test: int
+
+
 class Utility(Model):
     """What is left for diagnosis."""
 
     classifiers: list[Classifier]
+    finding_patients: int | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="patients who must decide a finding in both parts for it to count in macro AUCs; null in earlier "
+        "records, where all count",
+    )
+    left_out: dict[str, FewPatients] | None = Field(
+        None, exclude_if=unsaid, description="findings that do not count in macro AUCs, and who decides them"
+    )
     fidelity: Fidelity
 
 

@@ -40,6 +40,8 @@ class RunScores:
         labels: the names of the L findings.
         predictions: by classifier (:func:`classifier_key`), (N, L) float32 logits of the test images; empty if
             withheld.
+        undefended: by classifier, the logits on original test images that falls of the macro AUC are counted from;
+            empty if withheld.
         pictures: (N,) equal where two test images of a patient are the same picture, whose pair is left out; None where
             none is.
 
@@ -57,6 +59,7 @@ class RunScores:
     findings: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int8))
     labels: tuple[str, ...] = ()
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    undefended: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     pictures: NDArray[np.int64] | None = None
 
     @property
@@ -67,7 +70,7 @@ class RunScores:
     def without_findings(self) -> RunScores:
         """The same without findings and predictions: together with ``patients`` they are diagnoses of each patient."""
         nothing = np.empty((0, 0), dtype=np.int8)
-        return replace(self, findings=nothing, labels=(), predictions={})
+        return replace(self, findings=nothing, labels=(), predictions={}, undefended={})
 
     @property
     def truth(self) -> NDArray[np.float64]:
@@ -109,6 +112,7 @@ class RunScores:
         if not self.withheld:
             arrays |= {"findings": self.findings, "labels": np.array(self.labels, dtype=np.str_)}
         arrays |= {f"predictions {name}": value for name, value in self.predictions.items()}
+        arrays |= {f"undefended {name}": value for name, value in self.undefended.items()}
         if self.pictures is not None:
             arrays["pictures"] = self.pictures.astype(np.int32)
         for name, value in list(arrays.items()):
@@ -121,6 +125,10 @@ class RunScores:
 def attack_key(attacker: str, knowledge: str, linkage: str, negatives: str | None = None) -> str:
     """The name of one attack's scores."""
     return "/".join(part for part in (attacker, knowledge, linkage, negatives) if part)
+
+
+#: The classifier that falls of the macro AUC are counted from.
+UNDEFENDED = "originals/originals"
 
 
 def classifier_key(trained_on: str, tested_on: str) -> str:
@@ -161,6 +169,7 @@ def read_scores(path: Path, sha256: str) -> RunScores:
             validation=grouped["validation"],
             validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
             predictions=grouped["predictions"],
+            undefended=grouped["undefended"],
             pictures=stored["pictures"].astype(np.int64) if "pictures" in stored.files else None,
             **(
                 {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}

@@ -12,10 +12,10 @@ from torch import nn
 from reidbench.cohorts.base import Cohort
 from reidbench.networks.history import Training
 from reidbench.progress import Progress
-from reidbench.records.figures import Images, judge_predictions
+from reidbench.records.diagnosis import Images, few_patients, judge_predictions, truth_of
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Fidelity, Utility
-from reidbench.records.scores import RunScores, classifier_key
+from reidbench.records.schema import Fidelity, TrainingInfo, Utility
+from reidbench.records.scores import UNDEFENDED, RunScores, classifier_key
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.releases import Published
@@ -46,15 +46,40 @@ def diagnose(
     if not test.labels:
         return None
     kinds: dict[Images, Published] = {"originals": originals, "release": published}
+    left_out = few_patients(parts["train"], test, settings.finding_patients)
+
+    def told(trained_on: Images, tested_on: Images) -> tuple[NDArray[np.float32], TrainingInfo]:
+        step = classifier_training(parts["train"], kinds[trained_on], settings=settings, cache=cache).read()
+        network = _read_classifier(step, settings, len(test.labels))
+        logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
+        return logits, training_info(step)
+
+    before, _ = told("originals", "originals")
+    kept.undefended[UNDEFENDED] = before
     classifiers = []
     for trained_on, tested_on in TESTS:
-        step = classifier_training(parts["train"], kinds[trained_on], settings=settings, cache=cache).read()
-        network, info = _read_classifier(step, settings, len(test.labels)), training_info(step)
-        logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
+        logits, info = told(trained_on, tested_on)
         kept.predictions[classifier_key(trained_on, tested_on)] = logits
-        classifiers.append(judge_predictions(logits, test, trained_on, tested_on, info, runs=settings.bootstrap_runs))
+        judged = judge_predictions(
+            logits,
+            truth_of(test),
+            test.frame["patient"].to_numpy(),
+            tuple(test.labels),
+            trained_on,
+            tested_on,
+            info,
+            left_out=left_out,
+            undefended=before,
+            bootstrap_runs=settings.bootstrap_runs,
+        )
+        classifiers.append(judged)
     ssim, psnr = fidelity(test.pixels, published.images("test").pixels, device=settings.device)
-    return Utility(classifiers=classifiers, fidelity=Fidelity(ssim=ssim, psnr=psnr))
+    return Utility(
+        classifiers=classifiers,
+        finding_patients=settings.finding_patients,
+        left_out=left_out,
+        fidelity=Fidelity(ssim=ssim, psnr=psnr),
+    )
 
 
 def classifier_training(train: Cohort, images: Published, *, settings: Settings, cache: StepCache) -> CachedStep:

@@ -11,7 +11,7 @@ import pytest
 from reidbench import metrics
 from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.records.schema import Record
-from reidbench.records.scores import SUFFIX, attack_key, read_scores
+from reidbench.records.scores import SUFFIX, UNDEFENDED, attack_key, read_scores
 from reidbench.records.store import read_record, write_record
 from reidbench.report.figures.controls import board_controls
 
@@ -121,8 +121,12 @@ def test_figures_can_be_computed_again_from_what_is_kept_beside_the_record(small
     kept = read_scores(small_run["folder"] / "runs" / f"{record.stem}{SUFFIX}", record.scores_sha256)
     assert list(kept.predictions) == ["originals/release", "release/release", "release/originals"]
     for classifier, logits in zip(record.utility.classifiers, kept.predictions.values()):
-        found = metrics.label_aucs(logits, kept.findings)
+        left_out = record.utility.left_out
+        found = metrics.label_aucs(logits, kept.findings, admitted=[name not in left_out for name in kept.labels])
         assert found.macro == classifier.macro_auc.value
+        before = metrics.label_aucs(kept.undefended[UNDEFENDED], kept.findings).auc
+        counted = [before[at] - found.auc[at] for at, name in enumerate(kept.labels) if name not in left_out]
+        assert classifier.fall.value == pytest.approx(np.mean(counted))
         areas = [None if np.isnan(area) else area for area in found.auc]
         assert dict(zip(kept.labels, areas)) == {name: one.value for name, one in classifier.per_label.items()}
     for attack in record.attacks:

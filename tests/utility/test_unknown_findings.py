@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
-from reidbench.cohorts.base import Cohort
 from reidbench.networks.losses import beats_frequencies, frequency_loss, masked_cross_entropy
-from reidbench.records.figures import judge_predictions
+from reidbench.records.diagnosis import judge_predictions
 from reidbench.records.schema import TrainingInfo
 
 TRAINING = TrainingInfo(
@@ -61,9 +59,8 @@ def test_each_finding_is_judged_on_the_images_where_it_is_known(unknown: float) 
     truth = (rng.random((120, 3)) < 0.4).astype(float)
     logits = (rng.normal(size=(120, 3)) + truth).astype(np.float32)
     truth[rng.random(truth.shape) < unknown] = np.nan
-    frame = pd.DataFrame({"patient": np.repeat(np.arange(40), 3), **dict(zip("abc", truth.T))})
-    test = Cohort("some", frame, np.zeros((120, 2, 2), dtype=np.uint8), ("a", "b", "c"), "0")
-    found = judge_predictions(logits, test, "originals", "release", TRAINING, runs=100)
+    told = (logits, truth, np.repeat(np.arange(40), 3), ("a", "b", "c"), "originals", "release", TRAINING)
+    found = judge_predictions(*told, left_out={}, undefended=None, bootstrap_runs=100)
     known = ~np.isnan(truth)
     areas = [roc_auc_score(truth[rows, label], logits[rows, label]) for label, rows in enumerate(known.T)]
     assert [found.per_label[name].value for name in "abc"] == pytest.approx(areas)

@@ -131,7 +131,16 @@ def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Int
 
 def independent(new: Interval, old: Interval) -> metrics.Interval:
     """New less old, with an interval from both intervals as if the runs were independent."""
-    (n, n_low, n_high), (o, o_low, o_high) = (
-        (nan if end is None else end for end in (one.value, one.low, one.high)) for one in (new, old)
+    n, o = as_metric(new), as_metric(old)
+    value = n.value - o.value
+    return metrics.Interval(
+        value,
+        value - hypot(n.value - n.low, o.high - o.value),
+        value + hypot(n.high - n.value, o.value - o.low),
     )
-    return metrics.Interval(n - o, n - o - hypot(n - n_low, o_high - o), n - o + hypot(n_high - n, o - o_low))
+
+
+def as_metric(found: Interval) -> metrics.Interval:
+    """A record's figure for computing; NaN in place of what is undefined."""
+    value, low, high = (nan if end is None else end for end in (found.value, found.low, found.high))
+    return metrics.Interval(value, low, high)

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
+from reidbench import metrics
 from reidbench.records.figures import interval
 from reidbench.records.ladder import full_ladder
 from reidbench.records.parts import Interval
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls
-from reidbench.report.figures.drops import Drops, Find
-from reidbench.report.figures.paired import LEVEL, over_seeds
+from reidbench.report.figures.drops import RETRAINED, Drops, Find
+from reidbench.report.figures.paired import LEVEL, as_metric, over_seeds
 from reidbench.report.figures.pareto import pareto_front
 from reidbench.report.figures.summary import (
     ENOUGH_PAIRS,
@@ -23,6 +24,7 @@ from reidbench.report.figures.summary import (
     defense_label,
     drop,
     utility,
+    utility_fall,
     worst_verification,
 )
 
@@ -125,6 +127,31 @@ class Row:
             return utility(self.records[0], trained_on, tested_on)
         mean = self.utility(trained_on, tested_on)
         return None if mean is None else Interval(value=mean, low=None, high=None)
+
+    def fall(self, trained_on: str, tested_on: str) -> Interval | None:
+        """The mean fall of the macro AUC against the classifier of originals on originals; None where it has none.
+
+        Its interval is paired, over patients, and includes the spread over seeds where there are several. Records from
+        before falls were recorded have the difference to the undefended run, with an interval where scores of both
+        runs lie beside them.
+        """
+        falls = [self._fall(record, trained_on, tested_on) for record in self.records]
+        known = [one for one in falls if one is not None]
+        if len(known) == len(falls):
+            return interval(over_seeds(known, LEVEL))
+        before = [utility(baseline, "originals") if baseline else None for baseline in self.baselines]
+        left = [utility(record, trained_on, tested_on) for record in self.records]
+        mean = _mean(
+            old.value - new.value if old and new and old.value is not None and new.value is not None else None
+            for old, new in zip(before, left)
+        )
+        return None if mean is None else Interval(value=mean, low=None, high=None)
+
+    def _fall(self, record: Record, trained_on: str, tested_on: str) -> metrics.Interval | None:
+        recorded = utility_fall(record, trained_on, tested_on)
+        if recorded is not None:
+            return as_metric(recorded) if recorded.value is not None else None
+        return self.drops.get((record.id, RETRAINED)) if (trained_on, tested_on) == ("release", "release") else None
 
     @property
     def climbed(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reidbench.records.membership import proved_at, unclaimed_delta
 from reidbench.records.parts import Interval
-from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 
 #: With fewer impostor pairs an attack is left out of the worst case; a false positive rate of 1 % needs as many.
 ENOUGH_PAIRS = 100
@@ -87,11 +87,33 @@ def diagnosed(record: Record, trained_on: str, tested_on: str = "release") -> tu
 
 def utility(record: Record, trained_on: str, tested_on: str = "release") -> Interval | None:
     """Macro AUC of the diagnostic classifier, or of the published model; None where it was not measured."""
-    trained_on, tested_on = diagnosed(record, trained_on, tested_on)
-    if record.utility is not None:
-        for classifier in record.utility.classifiers:
-            if (classifier.trained_on, classifier.tested_on) == (trained_on, tested_on):
-                return classifier.macro_auc
+    classifier = _classifier(record, trained_on, tested_on)
+    return classifier.macro_auc if classifier else None
+
+
+def utility_fall(record: Record, trained_on: str, tested_on: str = "release") -> Interval | None:
+    """Fall of that macro AUC against the classifier of originals on originals; None where it is not recorded."""
+    classifier = _classifier(record, trained_on, tested_on)
+    return classifier.fall if classifier else None
+
+
+def findings_left_out(record: Record) -> str | None:
+    """Which findings do not count in the utility, and why, in a sentence; None where all count."""
+    utility = record.utility
+    if utility is None or not utility.left_out:
+        return None
+    named = ", ".join(f"{name} ({few.train}, {few.test})" for name, few in utility.left_out.items())
+    return (
+        f"Findings that do not count in the utility, since fewer than {utility.finding_patients} patients decide them "
+        f"in the train or test part (patients there): {named}."
+    )
+
+
+def _classifier(record: Record, trained_on: str, tested_on: str) -> Classifier | None:
+    wanted = diagnosed(record, trained_on, tested_on)
+    for classifier in record.utility.classifiers if record.utility else ():
+        if (classifier.trained_on, classifier.tested_on) == wanted:
+            return classifier
     return None
 
 

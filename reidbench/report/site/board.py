@@ -15,6 +15,7 @@ from reidbench.report.figures.drops import UNPAIRED, Drops, Find
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.pareto import pareto_front
 from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
+from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import (
     Worst,
     audited_at,
@@ -110,6 +111,11 @@ COLUMNS = (
     ("mAP@R, worst case", "highest over the ladder; 95 % interval over patients"),
     ("drop of mAP@R", "against the undefended run, as that of the AUC"),
     ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
+    (
+        "drop of utility",
+        "fall of the retrained macro AUC against a classifier of originals on originals; paired 95 % interval over "
+        "patients, where the record has one",
+    ),
     ("utility, originals", "the same, classifier trained on originals"),
     ("utility, tested on originals", "macro AUC of the findings on originals, classifier trained on the release"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
@@ -120,7 +126,11 @@ COLUMNS = (
     ),
     ("rungs", "how many rungs of the ladder were run"),
     ("seeds", "number of seeds; for several seeds, figures are mean ± standard deviation, and the maximum"),
-    ("Pareto front", "no other defense has less risk (worst-case AUC) at as much utility (retrained)"),
+    (
+        "Pareto front",
+        "no other defense has less risk (worst-case AUC) at as much utility (retrained); undecided: another has, but "
+        "not beyond the intervals of both differences",
+    ),
     ("status", "what is missing or wrong"),
 )
 
@@ -135,7 +145,7 @@ MODEL_COLUMNS = (
         "confidence and at one δ for all rows (0.1 / number of training patients); the highest over the seeds. The "
         "status says so if an audit proves more than is claimed, at the δ of the claim",
     ),
-    *COLUMNS[11:],
+    *COLUMNS[12:],
 )
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
@@ -178,16 +188,15 @@ def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]
 
 def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
     chart = _chart(table)
-    front = set(chart["fronts"]["auc release"])
     delta = audited_at(record for row in table for record in row.records)
     lines = tuple(
-        BoardRow(row, tuple(_cells(row, position in front, delta)), position in front)
-        for position, row in enumerate(table)
+        BoardRow(row, tuple(_cells(row, stands, delta)), stands is Standing.FRONT)
+        for row, stands in zip(table, standings(table))
     )
     return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart)
 
 
-def _cells(row: Row, front: bool, delta: float) -> list[Cell]:
+def _cells(row: Row, stands: Standing, delta: float) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(worst_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     climbed, rungs = row.climbed
@@ -203,14 +212,19 @@ def _cells(row: Row, front: bool, delta: float) -> list[Cell]:
         Cell(epsilon(row.records[0]) or "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
         Cell(str(row.seeds), float(row.seeds)),
-        Cell("yes" if front else "no", float(front)),
+        Cell(stands.value or "no", float(list(Standing)[::-1].index(stands))),
         Cell(row.status, row.status),
     ]
 
 
 def _images_left(row: Row) -> list[Cell]:
-    tested = (("release", "release"), ("originals", "release"), ("release", "originals"))
-    return [_cell(value) for value in (*(row.utility(*on) for on in tested), row.ssim())]
+    fallen = row.fall("release", "release") if row.records[0].defense.kind != "none" else None
+    return [
+        _cell(row.utility("release", "release")),
+        Cell(figure(fallen), fallen.value if fallen else None),
+        *(_cell(value) for value in (row.utility("originals", "release"), row.utility("release", "originals"))),
+        _cell(row.ssim()),
+    ]
 
 
 def _model_left(row: Row, delta: float) -> list[Cell]:

@@ -15,7 +15,15 @@ from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import membership_lines
 from reidbench.report.figures.paired import Paired
-from reidbench.report.figures.summary import defense_label, utility, worst_matched, worst_retrieval, worst_verification
+from reidbench.report.figures.summary import (
+    defense_label,
+    findings_left_out,
+    utility,
+    utility_fall,
+    worst_matched,
+    worst_retrieval,
+    worst_verification,
+)
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.text.repeat import explain_command, repeat_command
@@ -56,6 +64,7 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "membership_unbounded": _unbounded_membership(record),
         "utility": _utility(record),
         "labels": _labels(record),
+        "left_out": findings_left_out(record),
         "trainings": evidence.trainings(record),
         "repeat": repeat_command(record),
         "explain": explain_command(record, f"{record.stem}.attention.webp"),
@@ -99,7 +108,10 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
         lines.append(("utility", figure(utility(record, "originals")), "macro AUC of the published model's findings"))
     for trained_on in ("release", "originals") if record.track == "images" else ():
         left = utility(record, trained_on)
-        lines.append((f"utility, classifier trained on {trained_on}", figure(left), "macro AUC of the findings"))
+        what = "macro AUC of the findings"
+        if (fallen := utility_fall(record, trained_on)) is not None and record.defense.kind != "none":
+            what += f"; falls by {figure(fallen)} (paired)"
+        lines.append((f"utility, classifier trained on {trained_on}", figure(left), what))
     return lines
 
 
@@ -108,9 +120,9 @@ def _unbounded_membership(record: Record) -> str:
     return unbounded(rate for one in attacks for rate in (one.tpr_at_fpr_1, one.tpr_at_fpr_10))
 
 
-def _utility(record: Record) -> list[tuple[str, str, str]]:
+def _utility(record: Record) -> list[tuple[str, str, str, str]]:
     classifiers = record.utility.classifiers if record.utility else []
-    return [(c.trained_on, c.tested_on, figure(c.macro_auc)) for c in classifiers]
+    return [(c.trained_on, c.tested_on, figure(c.macro_auc), figure(c.fall)) for c in classifiers]
 
 
 def _labels(record: Record) -> tuple[list[str], list[tuple[str, list[str]]]]:

@@ -20,13 +20,15 @@ from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.matching import hyperparameters, impostors
 from reidbench.report.figures.origins import bundle_text
-from reidbench.report.figures.rows import Row, front, highest_tpr, rows, shared_options
+from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
+from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import (
     ENOUGH_PAIRS,
     Worst,
     audited_at,
     defense_label,
     epsilon,
+    findings_left_out,
     membership_auc,
     proved,
     worst_matched,
@@ -194,8 +196,8 @@ INTRODUCTIONS = {
         "trained on originals, and with one trained on the release, with its interval. Drops are against the",
         "undefended run; their intervals are paired. *ε*: the formal guarantee for a release whose seed is secret; the",
         "seed of a benchmark run is in its record, so that the run can be repeated. *Front*: no other row has less",
-        "risk at as much utility (release). The front ignores the intervals: rows within each other's intervals may",
-        "change places by chance.",
+        "risk at as much utility (release). A row that is off the front, but not beyond the intervals of both",
+        "differences, is undecided.",
         "Over several seeds figures are means; a worst case has its standard deviation and maximum too.",
     ),
     "model": (
@@ -210,9 +212,9 @@ INTRODUCTIONS = {
         "0.1 / number of training patients. The audit cannot contradict a claim above that highest bound, and a bound",
         "of 0 does not prove privacy. A claim is compared with its own audit at the claimed δ; if more is proved than",
         "claimed, the row is invalid and its status says why. Drops are against the same model trained without the",
-        "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; the front",
-        "ignores the intervals. Over several seeds figures are means, a worst case has its standard deviation and",
-        "maximum too, and membership and the proved bound are the highest.",
+        "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; a row that is",
+        "off it, but not beyond the intervals of both differences, is undecided. Over several seeds figures are means,",
+        "a worst case has its standard deviation and maximum too, and membership and the proved bound are the highest.",
     ),
 }
 
@@ -234,10 +236,10 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
-    best = set(front(table))
+    standing = standings(table)
     delta = audited_at(record for row in table for record in row.records)
     described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
-    columns = [[*described(row), *_about(row, position in best, links)] for position, row in enumerate(table)]
+    columns = [[*described(row), *_about(row, stands, links)] for row, stands in zip(table, standing)]
     lines = [
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "
@@ -249,6 +251,7 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
         *([f"The {plain_markdown(told)}.", ""] if (told := bundle_text(any_record)) else []),
         *(line for reason in board.reasons for line in (f"**Invalid board**: {plain_markdown(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
+        *([plain_markdown(told), ""] if (told := findings_left_out(any_record)) else []),
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
         "",
     ]
@@ -269,6 +272,7 @@ def _columns(row: Row) -> list[tuple[str, str]]:
         *_attack_columns(row),
         ("utility: originals", number(row.utility("originals", "release"))),
         ("utility: release", figure(row.utility_interval("release", "release"))),
+        ("drop", figure(row.fall("release", "release")) if row.records[0].defense.kind != "none" else ""),
         ("SSIM", number(row.ssim())),
         ("ε", epsilon(row.records[0]) or ""),
     ]
@@ -286,12 +290,12 @@ def _model_columns(row: Row, delta: float) -> list[tuple[str, str]]:
     ]
 
 
-def _about(row: Row, on_the_front: bool, links: Mapping[str, str]) -> list[tuple[str, str]]:
+def _about(row: Row, stands: Standing, links: Mapping[str, str]) -> list[tuple[str, str]]:
     """The last columns of every row; *seeds* links to the records."""
     climbed, rungs = row.climbed
     records = [f"[{r.seed}]({quote(links[r.id])})" if r.id in links else str(r.seed) for r in row.records]
     return [
-        ("front", "yes" if on_the_front else ""),
+        ("front", stands.value),
         ("rungs", f"{climbed} of {rungs}"),
         ("seeds", Markdown(", ".join(records))),
         ("status", row.status),
@@ -345,8 +349,9 @@ CSV_COLUMNS = (
     "tpr_at_fpr_0.01", "map_at_r", "map_at_r_spread", "map_at_r_max", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
     "map_at_r_drop_low", "map_at_r_drop_high",
     "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_release_low",
-    "utility_release_release_high", "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
-    "pareto_front", "rungs", "records",
+    "utility_release_release_high", "utility_drop", "utility_drop_low", "utility_drop_high",
+    "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
+    "pareto_front", "pareto_undecided", "rungs", "records",
 )  # fmt: skip
 
 
@@ -355,15 +360,15 @@ def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for group, table, _ in tables:
-        best = set(front(table))
-        for position, row in enumerate(table):
-            writer.writerow(["" if value is None else value for value in _csv_row(group, row, position in best)])
+        for row, stands in zip(table, standings(table)):
+            writer.writerow(["" if value is None else value for value in _csv_row(group, row, stands)])
     return stream.getvalue()
 
 
-def _csv_row(group: Group, row: Row, on_the_front: bool) -> list[object]:
+def _csv_row(group: Group, row: Row, stands: Standing) -> list[object]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     claimed, left = row.records[0].defense.privacy, row.utility_interval("release", "release")
+    fallen = row.fall("release", "release") if row.records[0].defense.kind != "none" else None
     return [
         group.dataset, group.revision, group.size, group.preset, group.overrides, group.attackers,
         group.hyperparameters, defense_label(row.records[0]), row.seeds, row.status, "; ".join(row.problems),
@@ -371,9 +376,11 @@ def _csv_row(group: Group, row: Row, on_the_front: bool) -> list[object]:
         highest_tpr(row), *_figures(row, worst_retrieval, ranking),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         left.value if left else None, left.low if left else None, left.high if left else None,
+        *((fallen.value, fallen.low, fallen.high) if fallen else (None, None, None)),
         row.utility("release", "originals"), row.ssim(),
         claimed.epsilon if claimed else None, claimed.delta if claimed else None, claimed.unit if claimed else None,
-        on_the_front, row.climbed[0], " ".join(record.id for record in row.records),
+        stands is Standing.FRONT, stands is Standing.UNDECIDED, row.climbed[0],
+        " ".join(record.id for record in row.records),
     ]  # fmt: skip
 
 

@@ -17,7 +17,9 @@ from reidbench.report.figures.rows import Row, rows, shared_options
 from reidbench.report.figures.summary import (
     baseline_of,
     drop,
+    findings_left_out,
     utility,
+    utility_fall,
     worst_retrieval,
     worst_verification,
 )
@@ -67,6 +69,8 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         "  Intervals: 95 %, bootstrap over patients. Drops: against the undefended run.",
         sep="\n",
     )
+    if left_out := findings_left_out(first):
+        console.print(Text(f"  {left_out}"))
     if same := shared_options(made):
         console.print(Text(f"  in all of these rows: {'; '.join(same)}"))
     if told := origins(first):
@@ -115,6 +119,9 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")
+    fallen = utility_fall(record, "release") if record.defense.kind != "none" else None
+    if fallen is not None and fallen.value is not None:
+        lines.append(f"the utility of the retrained classifier falls by {figure(fallen)}")
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
