@@ -36,6 +36,7 @@ from reidbench.settings import make_settings
 DEFENSE = "dp_training:noise_multiplier=0.7,steps=12,batch_size=16,lr=0.02"
 LITTLE = {
     "bootstrap_runs": "40",
+    "finding_patients": "1",
     "vector_head.min_steps": "8",
     "vector_head.max_steps": "8",
     "vector_head.batch_size": "32",
