@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -102,11 +102,18 @@ def option_defaults(cls: type[BaseModel]) -> dict[str, Any]:
     return made
 
 
+def _is_text(cls: type[BaseModel], option: str) -> bool:
+    """Whether an option takes text alone, which may begin with a brace, as a path with columns in it."""
+    field = cls.model_fields.get(option)
+    kinds = set(get_args(field.annotation)) or {field.annotation} if field else set()
+    return str in kinds and kinds <= {str, NoneType}
+
+
 def _read(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
     # Typed text for a list or a table is JSON; for a scalar pydantic reads the text itself ("0.2" -> 0.2).
     values: dict[str, Any] = {}
     for option, value in options.items():
-        if isinstance(value, str) and value[:1] in "[{" and value:
+        if isinstance(value, str) and value[:1] in "[{" and value and not _is_text(cls, option):
             try:
                 value = json.loads(value)
             except ValueError as error:

@@ -91,3 +91,14 @@ def test_an_option_without_an_order_is_refused():
 
     with pytest.raises(PluginError, match=r"^findings: option 'kept' is a set"):
         build("defense", Findings, {})
+
+
+def test_a_text_may_begin_with_a_brace():
+    class Paths(BaseModel):
+        name: ClassVar[str] = "paths"
+        image: str = "path"
+        labels: str | None = None
+        boxes: list[float] | None = None
+
+    made = build("paths", Paths, {"image": "{id}.png", "labels": "[a]", "boxes": "[1, 2]"})
+    assert (made.image, made.labels, made.boxes) == ("{id}.png", "[a]", [1.0, 2.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -118,8 +119,14 @@ def publish(
         "patients": patients,
         "keep": tuple(keep),
     }
+    begun = key_path.exists()
     key = _open_key(key_path, out, wanted, cohort, chosen_rows)
-    _write_images(release_of, key, cohort, chosen_rows, out, device, progress)
+    try:
+        _write_images(release_of, key, cohort, chosen_rows, out, device, progress)
+    except ReidbenchError:
+        if not begun:
+            _withdraw(key_path, out)
+        raise
     frame = _manifest(key, cohort)
     write_file(out / MANIFEST, frame.to_csv(index=False, lineterminator="\n"), what="the manifest")
     os.utime(out / MANIFEST, (_TIME, _TIME))
@@ -210,6 +217,15 @@ def _write_images(
                     path = write_file(out / file_name(key, name), content, what="the image")
                     os.utime(path, (_TIME, _TIME))
             advance(len(batch))
+
+
+def _withdraw(key_path: Path, out: Path) -> None:
+    """Removes the key and the folders of a release that was refused before its first image."""
+    with contextlib.suppress(OSError):
+        # Fails where an image is there: then the key is needed.
+        (out / IMAGES).rmdir()
+        key_path.unlink()
+        out.rmdir()
 
 
 def _released_before(key: Key, folder: Path) -> set[str]:

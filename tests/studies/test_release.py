@@ -159,6 +159,12 @@ def test_releases_that_are_refused(tmp_path: Path) -> None:
         made(tmp_path, dataset, key_path=tmp_path / "x.json")
     with pytest.raises(ReidbenchError, match="publishes no images"):
         made(tmp_path, dataset, "dp_training")
+    with pytest.raises(ReidbenchError, match="needs at least 50 patients"):
+        made(tmp_path, dataset, "k_same_pixel:k=50", out=tmp_path / "k", key_path=tmp_path / "k.json")
+    assert not (tmp_path / "k").exists()
+    assert not (tmp_path / "k.json").exists()
+    with pytest.raises(ReidbenchError, match=r"x\.json.*cannot write the key"):
+        made(tmp_path, dataset, out=tmp_path / "y", key_path=tmp_path / "x.json" / "y.json")
 
 
 def test_a_defense_that_needs_the_whole_set(tmp_path: Path) -> None:

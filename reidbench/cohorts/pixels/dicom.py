@@ -180,7 +180,10 @@ def _window(values: NDArray[np.float64], header: Header, padding: NDArray[np.boo
     if window is None:
         return stretch(np.where(padding, np.nan, values))
     centre, width = window
-    kind = header.get("VOILUTFunction", "LINEAR")
+    kind = header.get("VOILUTFunction") or "LINEAR"
+    if kind == "LINEAR" and width < 1 and np.array_equal(values, np.rint(values)):
+        # The standard allows no such width (C.11.2.1.2): of whole numbers it would leave black and white.
+        return stretch(np.where(padding, np.nan, values))
     if kind == "SIGMOID":
         share = 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
     elif kind == "LINEAR_EXACT" or width < 1:

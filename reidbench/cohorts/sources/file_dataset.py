@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from reidbench.cohorts.base import Dataset
+from reidbench.cohorts.notes import Note
 from reidbench.cohorts.pixels import decode
 from reidbench.cohorts.splits import by_patient
 from reidbench.errors import ReidbenchError, UnreadableImage
@@ -122,12 +123,28 @@ def walk_files(root: Path, *, follow: bool, left_out: list[str]) -> Iterator[Pat
         below[:] = inside
         for name in names:
             path = Path(folder, name)
-            if not path.is_file():
+            # A link that leads nowhere is an image that is gone, and is named as one.
+            if not path.is_file() and (path.exists() or not path.is_symlink()):
                 continue
             if follow or not path.is_symlink() or is_below(os.path.realpath(path), real):
                 yield path
             else:
                 left_out.append(path.relative_to(root).as_posix())
+
+
+def in_unicode(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Names that are Unicode text, and those that are not: no table, record or page could hold them."""
+    text: list[str] = []
+    strange: list[str] = []
+    for name in names:
+        (strange if any("\ud800" <= letter <= "\udfff" for letter in name) else text).append(name)
+    return text, strange
+
+
+def not_unicode(strange: list[str]) -> Note:
+    """What is said of files whose names are not Unicode text."""
+    told = f"{len(strange):,} files have names that are not UTF-8 and are left out"
+    return Note(told, ", ".join(ascii(name) for name in strange[:3]))
 
 
 def is_below(path: str, root: str) -> bool:

@@ -17,7 +17,7 @@ from reidbench.cohorts.pixels.decode import is_dicom
 from reidbench.cohorts.pixels.dicom import read_header
 from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.csv_table import CsvTable, clean, csv_columns, read_table
-from reidbench.cohorts.sources.file_dataset import is_below, walk_files
+from reidbench.cohorts.sources.file_dataset import in_unicode, is_below, not_unicode, walk_files
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
@@ -205,12 +205,16 @@ class Folder(WordedDataset):
     def _from_dicom(self, root: Path) -> Source:
         rows, without_patient, others = [], 0, 0
         left_out: list[str] = []
+        strange: list[str] = []
         for path in sorted(walk_files(root, follow=self.links == "follow", left_out=left_out)):
-            if not is_dicom(path):
+            name = path.relative_to(root).as_posix()
+            if in_unicode([name])[1]:
+                strange.append(name)
+                continue
+            if not path.exists() or not is_dicom(path):
                 others += 1
                 continue
             header = _header(path)
-            name = path.relative_to(root).as_posix()
             if _is_no_image(header):
                 others += 1
                 continue
@@ -230,6 +234,8 @@ class Folder(WordedDataset):
             notes.append(Note(told, shown))
         if without_patient:
             notes.append(f"{without_patient:,} DICOM images have no PatientID and are left out")
+        if strange:
+            notes.append(not_unicode(strange))
         if others:
             notes.append(f"{others:,} files are not DICOM images and are left out")
         if not rows:

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from reidbench.cohorts.base import Source
 from reidbench.cohorts.notes import Note, with_names
-from reidbench.cohorts.sources.file_dataset import HashSplit, walk_files
+from reidbench.cohorts.sources import columns
+from reidbench.cohorts.sources.file_dataset import HashSplit, in_unicode, not_unicode, walk_files
 from reidbench.errors import ReidbenchError
 
 _ENDINGS = frozenset(
@@ -50,18 +51,22 @@ class PlainFolder(HashSplit):
                 r"patient=^(\d+)_"
             )
         left_out: list[str] = []
-        names = sorted(
-            path.relative_to(root).as_posix()
-            for path in walk_files(root, follow=self.links == "follow", left_out=left_out)
-        )
+        walked = walk_files(root, follow=self.links == "follow", left_out=left_out)
+        names, strange = in_unicode(path.relative_to(root).as_posix() for path in walked)
+        names.sort()
         images = [
             name for name in names if Path(name).suffix.lower() in _ENDINGS and not Path(name).name.startswith(".")
         ]
         found = [pattern.search(name) for name in images]
-        patients = [match[1] if match and match[1] else None for match in found]
+        groups = pd.Series([match[1] if match and match[1] else None for match in found], dtype=object)
+        # A folder `unknown` holds strangers, not one patient.
+        patients = groups.mask(columns.missing(groups), None).tolist()
         notes: list[str] = []
         if left_out:
-            notes.append(f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them")
+            told = f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them"
+            notes.append(Note(told, ", ".join(left_out[:3])))
+        if strange:
+            notes.append(not_unicode(strange))
         if len(images) < len(names):
             notes.append(f"{len(names) - len(images):,} files are not images by their names and are left out")
         alone = sum(patient is None for patient in patients)

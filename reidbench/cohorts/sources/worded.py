@@ -66,6 +66,8 @@ class WordedDataset(HashSplit):
                 raise ReidbenchError(f"{self.name}: all images are {what}; views=all takes them")
         whole = frame.drop(columns="path")
         frame = frame.dropna(subset="path").reset_index(drop=True)
+        if whole.empty:
+            raise ReidbenchError(f"{self.name}: the table has no rows")
         if frame.empty:
             raise ReidbenchError(f"{self.name}: {root} holds none of the {len(whole):,} {named}")
         if len(frame) < len(whole):

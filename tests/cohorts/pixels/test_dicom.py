@@ -259,6 +259,10 @@ def test_a_width_below_one_is_that_of_rescaled_values(tmp_path: Path) -> None:
     check(path, (RAMP * 0.0001 - 0.1) / 0.2 * 255)
 
 
+def test_a_width_below_one_of_whole_numbers_is_no_window(tmp_path: Path) -> None:
+    check(write(tmp_path / "x", RAMP, WindowCenter=2000, WindowWidth="0.5"), RAMP / 4032 * 255)
+
+
 @pytest.mark.parametrize("empty", ["RescaleSlope", "RescaleIntercept"])
 def test_an_empty_slope_is_one_and_an_empty_intercept_zero(tmp_path: Path, empty: str) -> None:
     fields = {"RescaleSlope": "1", "RescaleIntercept": "0", empty: ""}

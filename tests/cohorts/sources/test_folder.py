@@ -294,3 +294,9 @@ def test_links_out_of_the_folder_are_followed_if_told(root: Path, write_png: Cal
     assert len(Folder(root=root, links="follow").source().frame) == 2
     with pytest.raises(ReidbenchError, match="or links=follow"):
         Folder(root=root).source()
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,patient_id\n")
+    with pytest.raises(ReidbenchError, match="the table has no rows"):
+        Folder(root=tmp_path).source()
