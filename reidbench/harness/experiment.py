@@ -26,13 +26,15 @@ from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.known_images import clear
+from reidbench.harness.linkability import judge_linkability, strongest_links
 from reidbench.harness.memo import Memo
 from reidbench.harness.plan import Costs, Plan
-from reidbench.harness.reranking import together
+from reidbench.harness.reranking import Pictures, together
 from reidbench.harness.score_sources import Linked, Links
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
+from reidbench.records.linkability_parts import Linkability
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, BundleInfo, DatasetInfo, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
@@ -158,10 +160,16 @@ class Experiment:
                 step = f"attack {template.name} {rung}"
                 linked[rung].append(timed(step, self.attack(template, rung, published).read))
                 attacks += timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
+        every: dict[Rung, list[Links]] = {}
         for rung, members in linked.items():
             made = timed(f"attack {RERANKING} {rung}", partial(self.together, members))
             for links in made:
                 attacks += timed(f"attack {links.name} {rung}", partial(self.judge_links, rung, links, scores))
+            every[rung] = [*members, *made]
+        linkability = [
+            timed("linkability", partial(self._linkability, rung, links))
+            for rung, links in strongest_links(every, attacks)
+        ]
         utility = timed("utility", partial(self._diagnose, published, scores))
         ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
         controls = timed("controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], ignorant))
@@ -177,6 +185,7 @@ class Experiment:
             attacks=keep_headline_strata(attacks),
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
+            linkability=linkability,
             bundle=self._bundle_info(ignorant),
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
@@ -289,8 +298,15 @@ class Experiment:
 
     def together(self, members: Sequence[Links]) -> list[Links]:
         """What is made of attackers on one rung without training."""
+        return together(members, self.patients["val"], self.validation_pairs, self._pictures())
+
+    def _pictures(self) -> Pictures:
         test, validation = (pictures_of(self.parts[split].frame) for split in ("test", "val"))
-        return together(members, self.patients["val"], self.validation_pairs, (test, validation))
+        return test, validation
+
+    def _linkability(self, rung: Rung, links: Links) -> Linkability:
+        test, validation = self.patients["test"], self.patients["val"]
+        return judge_linkability(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
 
     def judge_links(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
         """An attacker on one rung, judged for both tasks; its scores go into ``kept``."""

@@ -45,6 +45,10 @@ class Searched(Protocol):
         """Scores of these images of the gallery against the gallery, (B, N)."""
         ...
 
+    def merged(self, rows: Rows, columns: Rows) -> Scores:
+        """Scores of sets of probes (Q, m) against sets of images of the gallery (G, m) by their means, (Q, G)."""
+        ...
+
     def twins(self) -> Rows:
         """(N,) a number for each image of the gallery, equal for images that no score tells apart."""
         ...

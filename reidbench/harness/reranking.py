@@ -43,11 +43,11 @@ class Reranked:
         chosen = _Choice(validation, patients, (float(centre), float(weight)), pictures[1])
         method = chosen.method
         self.validation = base.validation
-        self._revised: _Held | None = None
+        self._revised: Held | None = None
         if method is not None:
-            judged = _Held(chosen.revised(validation, method, copied=_copied(pictures[1])), validation.images)
+            judged = Held(chosen.revised(validation, method, copied=_copied(pictures[1])), validation.images)
             self.validation = judged.scores(pairs), pairs.same
-            self._revised = _Held(chosen.revised(test, method, copied=_copied(pictures[0])), test.images)
+            self._revised = Held(chosen.revised(test, method, copied=_copied(pictures[0])), test.images)
         self.post_processing = PostProcessing(
             base=base.name,
             method="off" if method is None else "reciprocal" if isinstance(method, Reciprocal) else "expansion",
@@ -111,7 +111,7 @@ class _Choice:
         self._scale = scale
         copied = _copied(pictures)
         self._lists = Lists(searched, max(map(longest, METHODS)), copied)
-        kept = _HeldGallery(searched, searched.images)
+        kept = HeldGallery(searched, searched.images)
         count = searched.images
         # All probes, or as many as there is room for.
         rows = np.unique(np.linspace(0, count - 1, min(count, max(1, KEPT_SCORES // count))).astype(np.intp))
@@ -153,15 +153,29 @@ class _Choice:
         return Revised(searched, method, Limits(held, published), self._scale, lists, copied)
 
 
-class _Held:
+class Held:
     """Scores of all probes, kept as long as they are few, for all that asks for them."""
 
-    def __init__(self, searched: Searched | Revised, images: int) -> None:
+    def __init__(self, searched: Searched | Revised | Links, images: int) -> None:
         self._searched, self._count = searched, images
         self._matrix = np.concatenate([*self._blocks()]) if images**2 <= KEPT_SCORES else None
 
+    @property
+    def images(self) -> int:
+        """How many probes there are."""
+        return self._count
+
     def block(self, rows: slice) -> Scores:
+        """(B, N) of these probes."""
         return self._searched.block(rows) if self._matrix is None else self._matrix[rows]
+
+    def rows(self, rows: NDArray[np.intp]) -> Scores:
+        """(B, N) of any probes."""
+        if self._matrix is not None:
+            return self._matrix[rows]
+        if not len(rows):
+            return np.empty((0, self._count), dtype=np.float32)
+        return np.concatenate([self._searched.block(slice(row, row + 1)) for row in rows.tolist()])
 
     def scores(self, pairs: Pairs) -> Scores:
         """(P,) of pairs."""
@@ -182,12 +196,12 @@ class _Held:
             yield self._searched.block(slice(begin, min(begin + self._step, self._count)))
 
 
-class _HeldGallery(_Held):
+class HeldGallery(Held):
     """The same of a gallery, whose images can be compared with each other too."""
 
     def __init__(self, searched: Searched, images: int) -> None:
         super().__init__(searched, images)
-        self.images, self.among, self.twins = images, searched.among, searched.twins
+        self.among, self.merged, self.twins = searched.among, searched.merged, searched.twins
 
 
 def together(

@@ -47,6 +47,11 @@ class Gallery:
         """Scores of published images against each other, (B, N)."""
         return self.score(self.published[rows], self.published)
 
+    def merged(self, rows: Rows, columns: Rows) -> Scores:
+        """Scores of the mean vectors of sets of probes (Q, m) and of published images (G, m), (Q, G)."""
+        held, published = (side[of].mean(axis=1) for side, of in ((self.held, rows), (self.published, columns)))
+        return self.score(held, published)
+
     def twins(self) -> Rows:
         """(N,) equal numbers for equal vectors."""
         return _numbered(self.published)
@@ -228,6 +233,9 @@ class _FusedGallery:
 
     def among(self, rows: Rows) -> Scores:
         return _mean([member.among(rows) for member in self.members], self.scales)
+
+    def merged(self, rows: Rows, columns: Rows) -> Scores:
+        return _mean([member.merged(rows, columns) for member in self.members], self.scales)
 
     def twins(self) -> Rows:
         return _numbered(np.stack([member.twins() for member in self.members], axis=1))

@@ -25,6 +25,10 @@ from reidbench.metrics.intervals import Interval, bootstrap_mean_patients, perce
 from reidbench.metrics.retrieval import BLOCK_SCORES, ScoreBlock
 from reidbench.metrics.validation import Floats, Indices, codes
 
+#: Places among equals that stand for all of them in the model, and at most so many in all.
+PLACES = 32
+MOST_PLACES = 2**23
+
 
 @dataclass(frozen=True, eq=False)
 class Rivals:
@@ -187,21 +191,36 @@ def fit_model(above: Floats, others: Floats, weights: Floats) -> tuple[float, fl
 def _fits(found: Rivals, runs: int, seed: int) -> list[tuple[float, float]]:
     """The model of all patients, and of each resample."""
     (owner,), patients = codes(found.patients)
-    # Half of the ties stand above, as in the mean over their order. A patient counts once, whatever its images.
+    # A patient counts once, whatever its images.
+    share = 1.0 / np.bincount(owner)[owner]
+    line, above, part = _places(found)
+    owner, share = owner[line], share[line] * part
     # Patients differ little in how many images are not theirs: shares of the mean make many counts equal.
     others = round(float(found.others.mean()))
-    above = np.round((found.above + found.tied / 2) * (others / found.others))
-    share = 1.0 / np.bincount(owner)[owner]
+    above = np.round(above * (others / found.others[line]))
     counts = np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=runs)
     # Equal counts are one term of the likelihood.
     kinds, place = np.unique(above, return_inverse=True)
     whole = np.full(len(kinds), float(others))
 
     def fit(times: NDArray[Any]) -> tuple[float, float]:
-        weights = np.bincount(place, weights=share * times[owner], minlength=len(kinds))
+        weights: Floats = np.bincount(place, weights=share * times[owner], minlength=len(kinds)).astype(np.float64)
         return fit_model(kinds, whole, weights)
 
     return [fit(times) for times in np.concatenate([np.ones((1, patients), dtype=np.int64), counts])]
+
+
+def _places(found: Rivals) -> tuple[Indices, Floats, Floats]:
+    """Lines of the counts, how many rivals stand above, and with what probability: a tied image takes each place among
+    its equals alike, of which some are taken at equal distances."""
+    tied = np.flatnonzero(found.tied)
+    places = int(np.clip(MOST_PLACES // max(1, len(tied)), 2, PLACES))
+    lines = [np.flatnonzero(found.tied == 0), np.repeat(tied, places)]
+    middles = (np.arange(places) + 0.5) / places
+    among = np.floor((found.tied[tied, None] + 1) * middles).ravel()
+    above = np.concatenate([found.above[lines[0]], found.above[lines[1]] + among]).astype(np.float64)
+    part = np.concatenate([np.ones(len(lines[0])), np.full(len(lines[1]), 1.0 / places)])
+    return np.concatenate(lines), above, part
 
 
 def _log_choose(items: Floats, drawn: float) -> Floats:

@@ -47,7 +47,15 @@ class Found:
     precision_at_1: Floats
 
 
-def draw_shots(patients: ArrayLike, *, most: int = 4, left: int = 2, sets: bool = False, seed: int = 0) -> Shots:
+def draw_shots(
+    patients: ArrayLike,
+    *,
+    most: int = 4,
+    left: int = 2,
+    sets: bool = False,
+    seed: int = 0,
+    patients_at_most: int | None = None,
+) -> Shots:
     """Draws known images of every patient that has enough: ``most``, and ``left`` to find.
 
     Args:
@@ -56,6 +64,7 @@ def draw_shots(patients: ArrayLike, *, most: int = 4, left: int = 2, sets: bool 
         left: images that must be left in the gallery.
         sets: draw ``most`` published images too, all of which must be there.
         seed: of the draws, three of each patient.
+        patients_at_most: if more patients have enough images, so many are drawn of them; None for all.
 
     Raises:
         ValueError: ``most`` or ``left`` is below 1.
@@ -64,13 +73,16 @@ def draw_shots(patients: ArrayLike, *, most: int = 4, left: int = 2, sets: bool 
         raise ValueError(f"most and left must be at least 1, not {most} and {left}")
     (patient,), count = codes(patients)
     published = most if sets else 0
-    drawn, owners = [], []
-    for one in range(count):
+    drawn: list[Indices] = []
+    owners: list[int] = []
+    enough = np.flatnonzero(np.bincount(patient, minlength=count) >= most + max(left, published))
+    if patients_at_most is not None and len(enough) > patients_at_most:
+        enough = np.sort(np.random.default_rng(seed).choice(enough, patients_at_most, replace=False))
+    for one in enough.tolist():
         images = np.flatnonzero(patient == one)
-        if len(images) >= most + max(left, published):
-            rng = np.random.default_rng([seed, one])
-            drawn += [rng.permutation(images)[: most + published] for _ in range(ROUNDS)]
-            owners += [one] * ROUNDS
+        rng = np.random.default_rng([seed, one])
+        drawn += [rng.permutation(images)[: most + published] for _ in range(ROUNDS)]
+        owners += [one] * ROUNDS
     rows = np.array(drawn, dtype=np.intp).reshape(len(drawn), most + published)
     return Shots(np.array(owners, dtype=np.intp), rows[:, :most], rows[:, most:])
 
@@ -125,7 +137,9 @@ def search_sets(scores: PooledSets, shots: Shots, m: int) -> Found:
         ValueError: m does not divide the most that are known, or a score is not finite.
     """
     found = []
-    known, published = (_groups(side, m).reshape(len(side), -1, m) for side in (shots.known, shots.published))
+    known, published = (
+        _groups(side, m).reshape(len(side), side.shape[1] // m, m) for side in (shots.known, shots.published)
+    )
     # One gallery for each draw and each part of it: it holds every patient once.
     for draw in range(ROUNDS if len(shots.patients) else 0):
         for part in range(known.shape[1]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
+from reidbench.records.linkability_parts import Linkability
 from reidbench.records.membership_parts import Membership
 from reidbench.records.parts import FileName, Interval, Model, unsaid
 
@@ -395,6 +396,11 @@ class Record(Model):
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
     membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
+    linkability: list[Linkability] | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="of each linkage: several known images, a closed world, galleries of other sizes",
+    )
     bundle: BundleInfo | None = Field(
         None, exclude_if=unsaid, description="the attackers trained before that this run's could start from"
     )

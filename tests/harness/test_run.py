@@ -32,6 +32,8 @@ def figures(record: Record) -> list:
 def test_identity_equals_the_undefended_run_to_the_last_digit(records):
     undefended, identity = records[("undefended",)], records[("identity",)]
     assert figures(identity) == figures(undefended)
+    assert identity.linkability == undefended.linkability
+    assert [one.linkage for one in identity.linkability] == ["original-released", "released-released"]
     for ours, theirs in zip(identity.attacks, undefended.attacks):
         assert ours.post_processing == theirs.post_processing
         assert ours.training is None or ours.training.checkpoint_sha256 == theirs.training.checkpoint_sha256
@@ -50,6 +52,11 @@ def test_blackout_is_chance_in_every_figure(records):
         else:
             assert attack.metrics.map_at_r.value == pytest.approx(attack.metrics.chance["map_at_r"])
             assert attack.metrics.precision_at_1.value == pytest.approx(attack.metrics.chance["precision_at_1"])
+    for rung in records[("blackout", 0.0)].linkability:
+        assert rung.closed_world.correct.value == pytest.approx(rung.closed_world.chance, abs=1e-4)
+        assert all(
+            s.precision_at_1.value == pytest.approx(1 / s.gallery, rel=0.2, abs=1e-4) for s in rung.gallery_sizes
+        )
 
 
 def test_both_controls_hold_on_a_board_of_the_run(records):

@@ -127,3 +127,12 @@ def test_a_score_that_is_not_finite_is_refused():
     shots = draw_shots(PATIENTS)
     with pytest.raises(ValueError, match="not all finite"):
         search_images(mean_of(np.full((36, 36), np.nan)), PATIENTS, shots, 2)
+
+
+def test_of_many_patients_so_many_are_drawn_each_with_its_own_images():
+    every, some = draw_shots(PATIENTS, seed=3), draw_shots(PATIENTS, seed=3, patients_at_most=2)
+    assert len(np.unique(every.patients)) == 4
+    assert len(np.unique(some.patients)) == 2
+    for patient in np.unique(some.patients):
+        np.testing.assert_array_equal(some.known[some.patients == patient], every.known[every.patients == patient])
+    assert len(draw_shots(PATIENTS, seed=3, patients_at_most=4).known) == len(every.known)
