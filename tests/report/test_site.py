@@ -107,6 +107,20 @@ def test_tables_say_what_the_records_say(site):
     assert site["records"][1].environment.packages["torch"] in page
 
 
+def test_a_page_states_what_several_images_and_a_closed_world_find_and_how_trainings_ended(site):
+    record = site["records"][1]
+    page = (site["folder"] / "records" / f"{record.stem}.html").read_text()
+    assert record.linkability
+    for one in record.linkability:
+        assert f"{one.closed_world.correct.value:.3f} [" in page
+        for size in one.gallery_sizes:
+            assert f"{size.precision_at_1.value:.3f} [" in page
+    extrapolated = sum(size.extrapolated for one in record.linkability for size in one.gallery_sizes)
+    assert page.count(" extrapolated</td>") == extrapolated > 0
+    slopes = {a.training.final_slope for a in record.attacks if a.training and a.training.final_slope is not None}
+    assert page.count(" an epoch") >= len(slopes)
+
+
 def test_images_of_real_patients_and_curves_without_scores_are_said_to_be_missing(site):
     page = next(iter((site["folder"] / "records").glob("hostile-*.html"))).read_text()
     assert "images of real patients are never put into a report" in page

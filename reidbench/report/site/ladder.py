@@ -159,4 +159,6 @@ def _drop(attack: Attack, baseline: Record | None) -> float | None:
 def _notes(attack: Attack) -> str:
     if attack.post_processing is not None:
         return post_processing_text(attack.post_processing)
-    return "" if attack.learned else "training never left its starting loss"
+    if not attack.learned:
+        return "training never left its starting loss"
+    return "training was still improving" if attack.training is not None and attack.training.still_improving else ""
