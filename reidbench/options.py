@@ -82,7 +82,8 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
             # Of the options together.
             raise ReidbenchError(f"{kind} {name!r}: {message}") from error
         where = ".".join(str(part) for part in first["loc"])
-        given = f", not {first['input']!r}" if first["type"] != "missing" else ""
+        told = first["type"] == "missing" or repr(first["input"]) in message
+        given = "" if told else f", not {first['input']!r}"
         message = message[:1].lower() + message[1:]
         raise ReidbenchError(f"{kind} {name!r}, option {where!r}: {message}{given}") from error
     except Exception as error:

@@ -7,7 +7,9 @@ from typing import Any
 import kornia.augmentation
 import torch
 from kornia.augmentation import AugmentationBase2D
+from kornia.color import rgb_to_grayscale
 from pydantic import JsonValue, field_validator, model_validator
+from torch import nn
 
 from reidbench import Defense, Field, ReleaseRandom
 
@@ -20,7 +22,8 @@ class KorniaAugment(Defense):
 
     Each image is warped or changed by its own random draw, fixed by its stream of the release. The augmentation is
     always applied: ``p``, which kornia sets to a half, is 1 unless it is given. What kornia writes past [0, 1] is
-    clipped. Refused are augmentations that change an image's shape, need colour, mix images of several patients, or
+    clipped. An augmentation of colour images (``RandomJPEG``, for one) gets three equal channels, and the luma of what
+    it makes is taken. Refused are augmentations that change an image's shape, mix images of several patients, or
     change nothing with the given arguments.
     """
 
@@ -61,7 +64,11 @@ class KorniaAugment(Defense):
         """Returns augmented images: (B, 1, H, W)."""
         return rng.seeded(images, self._build()).clamp(0, 1)
 
-    def _build(self, **more: object) -> AugmentationBase2D:
+    def _build(self, **more: object) -> nn.Module:
+        augmentation = self._augmentation(**more)
+        return _Luma(augmentation) if _wants_colour(augmentation) else augmentation
+
+    def _augmentation(self, **more: object) -> AugmentationBase2D:
         cls = getattr(kornia.augmentation, self.augmentation)
         given: dict[str, Any] = {key: _tuples(value) for key, value in self.arguments.items()} | more
         if "p" in inspect.signature(cls).parameters:
@@ -82,7 +89,33 @@ class KorniaAugment(Defense):
         if after.shape[1:] != ramp.shape[1:]:
             made = "×".join(str(side) for side in after.shape[2:])
             raise ValueError(f"{self.augmentation} changes the shape of an image: {height}×{width} becomes {made}")
-        return not torch.equal(after, ramp.expand_as(after))
+        # Less than half a grey level of 255 is rounding: a change of hue leaves that of the luma.
+        return bool(((after - ramp).abs() > 0.5 / 255).any())
+
+
+class _Luma(nn.Module):
+    """An augmentation of colour images for grey ones: three equal channels go in, and the luma comes back."""
+
+    def __init__(self, augmentation: nn.Module) -> None:
+        super().__init__()
+        self.augmentation = augmentation
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) in [0, 1] to the same shape."""
+        changed: torch.Tensor = rgb_to_grayscale(self.augmentation(images.repeat(1, 3, 1, 1)))
+        return changed
+
+
+def _wants_colour(augmentation: nn.Module) -> bool:
+    # kornia says so nowhere: whether it takes one channel is tried, and its draws are given back.
+    for channels in (1, 3):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                augmentation(torch.full((1, channels, *PROBES[0]), 0.5))
+        except Exception:
+            continue
+        return channels == 3
+    return False
 
 
 def _augmentations() -> list[str]:

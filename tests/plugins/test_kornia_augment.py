@@ -19,6 +19,7 @@ from reidbench_plugins.kornia_augment import KorniaAugment
         ("RandomGaussianNoise", {"std": 0.5}),
         ("RandomMotionBlur", {"kernel_size": 5, "angle": 35, "direction": 0.5}),
         ("RandomPlasmaShadow", {}),
+        ("RandomJPEG", {"jpeg_quality": [5, 60]}),
     ],
 )
 def test_augmentations_are_fixed_by_image_and_seed(augmentation: str, arguments: dict, run) -> None:
@@ -39,6 +40,21 @@ def test_global_generator_is_left_as_it_was(run) -> None:
     run(defense, torch.rand(4, 1, 48, 80, generator=torch.Generator()))
     KorniaAugment(augmentation="RandomThinPlateSpline")
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_augmentations_of_colour_images_change_the_luma(run) -> None:
+    images = torch.rand(3, 1, 48, 80, generator=torch.Generator().manual_seed(4))
+    found = run(KorniaAugment(augmentation="RandomJPEG", arguments={"jpeg_quality": [20, 20]}), images)
+    colour = kornia.enhance.jpeg_codec_differentiable(images.repeat(1, 3, 1, 1), torch.full((3,), 20.0))
+    luma = (colour * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    assert (found - images).abs().mean() > 0.01
+    torch.testing.assert_close(found, luma.clamp(0, 1), atol=1e-5, rtol=0)
+
+
+def test_an_unknown_augmentation_is_named_once() -> None:
+    with pytest.raises(ReidbenchError) as refused:
+        build("defense", KorniaAugment, {"augmentation": "RandomCLAHE"})
+    assert str(refused.value).endswith("'RandomCLAHE': did you mean 'RandomHue'?")
 
 
 def test_a_flip_is_a_flip(run) -> None:
@@ -79,7 +95,8 @@ def test_streams_must_match_the_images() -> None:
         ("RandomAffine", {"degree": 3}, "unexpected keyword argument 'degree'"),
         ("RandomCrop", {"size": [48, 80]}, "changes the shape of an image: 40×56 becomes 48×80"),
         ("Resize", {"size": [20, 20]}, "changes the shape of an image: 40×56 becomes 20×20"),
-        ("RandomHue", {"hue": 0.3}, "fails on a grey 40×56 image"),
+        ("RandomHue", {"hue": [0.3, 0.3]}, "changes nothing with these arguments"),
+        ("RandomGrayscale", {}, "changes nothing with these arguments"),
         ("RandomBrightness", {}, "changes nothing with these arguments"),
         ("RandomErasing", {"p": 0}, "p=0: a probability above 0 and at most 1 is needed"),
         ("RandomErasing", {"p": -1}, "p=-1: a probability above 0 and at most 1 is needed"),
