@@ -72,6 +72,17 @@ class BaseDefense(BaseModel, ABC):
     #: where nothing of the image is left. False promises nothing.
     differentiable: ClassVar[bool] = False
 
+    def unlike_published(self) -> dict[str, Any] | None:
+        """Options of the operating point ``published`` that this one has otherwise; None where there is no such point.
+
+        A training far below its authors' settings is a stand-in for their method, and no measure of it.
+        """
+        if "published" not in self.operating_points:
+            return None
+        return {
+            name: value for name, value in self.operating_points["published"].items() if getattr(self, name) != value
+        }
+
     def privacy(self, height: int, width: int) -> Privacy | None:
         """The formal guarantee for images of this size in pixels, None where there is none."""
         return None

@@ -102,6 +102,12 @@ class DefenseInfo(Model):
     fitting: FittingInfo | None = Field(
         None, exclude_if=unsaid, description="of a defense that trains on the train split first"
     )
+    published: dict[str, Any] | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="options of the operating point ``published`` that this run has otherwise: it is a stand-in for "
+        "the published method. Null where there is no such point, or nothing differs",
+    )
 
 
 #: The end of a training is at least so many epochs.

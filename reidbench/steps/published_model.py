@@ -163,6 +163,7 @@ class TrainedModel:
             summary=doc.split("\n\n")[0].replace("\n", " ").strip(),
             options=by_content(self.defense.model_dump(mode="json")),
             privacy=self.privacy(),
+            published=None if self.undefended else by_content(self.defense.unlike_published() or {}) or None,
         )
 
     @cached_property

@@ -306,6 +306,7 @@ class Release(Published):
             options=by_content(self._options),
             privacy=self._privacy,
             fitting=fitted.info if fitted else None,
+            published=by_content(self.defense.unlike_published() or {}) or None,
         )
 
 

@@ -206,3 +206,12 @@ def test_its_loss_falls_where_its_critics_stand_still(defense) -> None:
         adam.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] - 0.001
+
+
+def test_a_training_short_of_the_published_one_says_in_what() -> None:
+    assert PrivacyNet(**PrivacyNet.operating_points["published"]).unlike_published() == {}
+    short = PrivacyNet().unlike_published()
+    assert short["epochs"] == 32
+    assert short["features"] == 16
+    assert "verifier_weight" not in short
+    assert FlowField(mu=0.03).unlike_published()["mu"] == 0.01

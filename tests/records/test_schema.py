@@ -83,6 +83,23 @@ def test_figures_of_a_kind_that_no_longer_compares_are_to_be_made_again(tmp_path
         read_record(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "distribution", "epochs", "told"),
+    [
+        ("privacy_net", "reidbench", 4, {"epochs": 32}),
+        ("privacy_net", "reidbench", 32, None),
+        ("privacy_net", "another", 4, None),
+        ("gaussian_noise", "reidbench", 4, None),
+    ],
+)
+def test_a_record_from_before_stand_ins_were_named_names_them(tmp_path, name, distribution, epochs, told):
+    data = json.loads(SAMPLES[-1].read_text())
+    data["defense"] |= {"name": name, "distribution": distribution, "options": {"epochs": epochs}}
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(data))
+    assert read_record(path).defense.published == told
+
+
 def test_trainings_stand_once_and_a_missing_one_is_named(tmp_path):
     path = write_record(read_record(SAMPLES[0]), tmp_path)
     data = json.loads(path.read_text())

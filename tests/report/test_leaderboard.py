@@ -196,6 +196,19 @@ def test_a_row_says_front_rungs_and_where_its_records_lie(template):
     }
 
 
+def test_a_stand_in_for_a_published_method_is_marked_wherever_it_appears(template):
+    record = made(template, "some", 0.7, options={"epochs": 4})
+    defense = record.defense.model_copy(update={"published": {"epochs": 32}})
+    page = render([record.model_copy(update={"defense": defense}), made(template, "other", 0.6)])[
+        f"{template.dataset.name}.md"
+    ]
+    assert (
+        f"some: A stand-in for the published method, and no measure of it: epochs=4 (published: 32); images of {template.dataset.size}²."
+        in page
+    )
+    assert {row[0]: "a stand-in" in row[-1] for row in table(page)} == {"some epochs=4": True, "other": False}
+
+
 def test_over_seeds_matched_pairs_and_low_rates_are_means_on_the_page_and_on_the_site(template):
     records = [few(made(template, "some", 0.5, seed=seed), "matched", auc, 500) for seed, auc in enumerate((0.8, 0.9))]
     (row,) = table(render(records)[f"{template.dataset.name}.md"])

@@ -73,6 +73,8 @@ class Row:
             marks.append("claim contradicted by its audit")
         if any(b is None and r.defense.kind != "none" for r, b in zip(self.records, self.baselines)):
             marks.append("no undefended run")
+        if any(record.defense.published for record in self.records):
+            marks.append("a stand-in")
         if self.seeds < len(self.records):
             marks.append("a seed repeated")
         return ", ".join(marks) or "complete"

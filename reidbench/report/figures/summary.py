@@ -97,6 +97,16 @@ def utility_fall(record: Record, trained_on: str, tested_on: str = "release") ->
     return classifier.fall if classifier else None
 
 
+def stand_in(record: Record) -> str | None:
+    """How a run's options fall short of the published method's, in a sentence; None where they do not."""
+    published, size = record.defense.published, record.dataset.size
+    if not published:
+        return None
+    options = record.defense.options
+    differ = ", ".join(f"{name}={options.get(name)} (published: {value})" for name, value in published.items())
+    return f"A stand-in for the published method, and no measure of it: {differ}; images of {size}²."
+
+
 def findings_left_out(record: Record) -> str | None:
     """Which findings do not count in the utility, and why, in a sentence; None where all count."""
     utility = record.utility

@@ -18,6 +18,7 @@ from reidbench.report.figures.paired import Paired
 from reidbench.report.figures.summary import (
     defense_label,
     findings_left_out,
+    stand_in,
     utility,
     utility_fall,
     worst_matched,
@@ -65,6 +66,7 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "utility": _utility(record),
         "labels": _labels(record),
         "left_out": findings_left_out(record),
+        "stand_in": stand_in(record),
         "trainings": evidence.trainings(record),
         "repeat": repeat_command(record),
         "explain": explain_command(record, f"{record.stem}.attention.webp"),

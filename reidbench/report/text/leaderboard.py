@@ -31,6 +31,7 @@ from reidbench.report.figures.summary import (
     findings_left_out,
     membership_auc,
     proved,
+    stand_in,
     worst_matched,
     worst_retrieval,
     worst_verification,
@@ -259,6 +260,10 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
         lines += [f"In all of these rows: {plain_markdown('; '.join(same))}.", ""]
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
         lines += [UNPAIRED, ""]
+    stands_in = dict.fromkeys(
+        (row.records[0].defense.name, told) for row in table if (told := stand_in(row.records[0]))
+    )
+    lines += [line for name, told in stands_in for line in (f"{plain_markdown(f'{name}: {told}')}", "")]
     invalid = [
         f"- {plain_markdown(row.label)} is invalid: {plain_markdown('; '.join(row.problems))}."
         for row in table

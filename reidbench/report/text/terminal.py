@@ -18,6 +18,7 @@ from reidbench.report.figures.summary import (
     baseline_of,
     drop,
     findings_left_out,
+    stand_in,
     utility,
     utility_fall,
     worst_retrieval,
@@ -119,6 +120,8 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")
+    if told := stand_in(record):
+        lines.append(told[:1].lower() + told[1:].removesuffix("."))
     fallen = utility_fall(record, "release") if record.defense.kind != "none" else None
     if fallen is not None and fallen.value is not None:
         lines.append(f"the utility of the retrained classifier falls by {figure(fallen)}")
