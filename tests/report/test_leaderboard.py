@@ -202,10 +202,8 @@ def test_a_stand_in_for_a_published_method_is_marked_wherever_it_appears(templat
     page = render([record.model_copy(update={"defense": defense}), made(template, "other", 0.6)])[
         f"{template.dataset.name}.md"
     ]
-    assert (
-        f"some: A stand-in for the published method, and no measure of it: epochs=4 (published: 32); images of {template.dataset.size}²."
-        in page
-    )
+    told = "some: A stand-in for the published method, and no measure of it: epochs=4 (published: 32)"
+    assert f"{told}; images of {template.dataset.size}²." in page
     assert {row[0]: "a stand-in" in row[-1] for row in table(page)} == {"some epochs=4": True, "other": False}
 
 
