@@ -104,11 +104,15 @@ class Board:
 
 COLUMNS = (
     ("defense", "name and options"),
-    ("AUC, worst case", "highest over attackers, knowledge, linkage and negatives; 95 % interval over patients"),
+    (
+        "AUC, worst case",
+        "of the strongest tested attack, highest over attackers, knowledge, linkage and negatives; 95 % interval over "
+        "patients",
+    ),
     ("drop", f"of the worst-case AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}"),
     ("AUC, matched", "highest on impostor pairs of the same sex, age and view; 95 % interval over patients"),
     ("TPR at 1 % FPR", "highest over the ladder"),
-    ("mAP@R, worst case", "highest over the ladder; 95 % interval over patients"),
+    ("mAP@R, worst case", "of the strongest tested attack, highest over the ladder; 95 % interval over patients"),
     ("drop of mAP@R", "against the undefended run, as that of the AUC"),
     ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
     (

@@ -190,8 +190,9 @@ def _panel(title: str, table: list[Row]) -> Panel:
 
 INTRODUCTIONS = {
     "images": (
-        "Made by `reidbench leaderboard` from the records; do not edit. The worst case is the highest figure over the",
-        "attack ladder (attacker × knowledge × linkage × negatives). Rows are sorted by it, the highest risk first.",
+        "Made by `reidbench leaderboard` from the records; do not edit. The worst case is that of the strongest tested",
+        "attack, the highest figure over the attack ladder (attacker × knowledge × linkage × negatives). It is not an",
+        "upper bound: an attack that was not tested may find more. Rows are sorted by it, the highest risk first.",
         "Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor pairs of the",
         "same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a classifier",
         "trained on originals, and with one trained on the release, with its interval. Drops are against the",
@@ -204,7 +205,8 @@ INTRODUCTIONS = {
     "model": (
         "Made by `reidbench leaderboard` from the records; do not edit. These defenses publish a model and its vector",
         "of each image, but no image; their figures are not comparable with those of released images. The worst case",
-        "is the highest figure over the attacks on the vectors of test patients, whom no ε protects. Brackets: 95 %",
+        "is that of the strongest tested attack, the highest figure over the attacks on the vectors of test patients,",
+        "whom no ε protects; an attack that was not tested may find more. Brackets: 95 %",
         "interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's own",
         "findings. *Membership*: AUC of the better attack in telling training patients from others. *ε*: the claim",
         "for a training patient, for a model whose training seed is secret; a benchmark run's seed is in its record,",
