@@ -15,6 +15,8 @@ from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -44,7 +46,7 @@ def parse_spec(text: str) -> Spec:
     if rest.startswith("{"):
         try:
             return Spec(name, json.loads(rest))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ReidbenchError(f"{text!r}: the text after the colon is not valid JSON: {error}") from error
     options: dict[str, Any] = {}
     point = None
@@ -88,6 +90,10 @@ def build(kind: str, cls: type[Model], options: Mapping[str, Any]) -> Model:
         raise ReidbenchError(f"{kind} {name!r}, option {where!r}: {message}{given}") from error
     except Exception as error:
         raise PluginError(f"{name}: cannot be made from its options: {type(error).__name__}: {error}") from error
+    for option, value in ((option, getattr(made, option)) for option in options):
+        # Records and cache keys are JSON, which has no infinity; sums of what is larger still are none either.
+        if isinstance(value, float) and not abs(value) <= _LARGEST:
+            raise ReidbenchError(f"{kind} {name!r}, option {option!r}: must be at most {_LARGEST:g}, not {value!r}")
     for option in cls.model_fields:
         # Written down, a set has another order in each process; what is drawn and cached hangs on what is written.
         if isinstance(getattr(made, option), set | frozenset):
@@ -117,7 +123,7 @@ def _read(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and value[:1] in "[{" and value and not _is_text(cls, option):
             try:
                 value = json.loads(value)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ReidbenchError(f"option {option!r} is not valid JSON: {error}") from error
         values[option] = None if value == "none" and _takes_nothing(cls, option) else value
     return values

@@ -98,7 +98,7 @@ def train(
     typer.echo(json.dumps(as_data(made), indent=1) if as_json else describe(made))
 
 
-@app.command("list")
+@app.command("list", cls=RecordedCommand)
 def list_bundles(
     folder: Annotated[list[Path] | None, typer.Argument(help="Folders of further bundles.")] = None,
     as_json: AsJson = False,
@@ -111,7 +111,7 @@ def list_bundles(
     typer.echo(json.dumps([as_data(bundle) for bundle in found], indent=1) if as_json else table(found))
 
 
-@app.command("describe")
+@app.command("describe", cls=RecordedCommand)
 def describe_bundle(
     bundle: Annotated[str, typer.Argument(help="Name of a shipped bundle, or a bundle's folder.")],
     as_json: AsJson = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,29 @@ _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,14}$")
 _running: ContextVar[Any] = ContextVar("running", default=None)
 
 
+#: What is left after Ctrl-C.
+KEPT = "finished steps and records are kept; the same command goes on from there"
+
+
 class RecordedCommand(TyperCommand):
-    """A command whose text :func:`typed_command` gives while it runs."""
+    """A command whose text :func:`typed_command` gives while it runs, and that a plugin cannot end."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
+        """Runs the command.
+
+        Raises:
+            ReidbenchError: a plugin ended the program; its exit status must not stand for that of the command.
+        """
         token = _running.set(ctx)
         try:
             return super().invoke(ctx)
+        except SystemExit as stop:
+            raise ReidbenchError(
+                f"a plugin ended the program with SystemExit({stop.code}) before {ctx.info_name} was done"
+            ) from stop
+        except KeyboardInterrupt:
+            print(f"reidbench: interrupted: {KEPT}", file=sys.stderr)
+            sys.exit(130)
         finally:
             _running.reset(token)
 

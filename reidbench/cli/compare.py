@@ -36,18 +36,17 @@ def compare(
 ) -> None:
     """Exit 1 if a defense got weaker beyond the tolerance and beyond chance, 2 if nothing can be compared."""
     from reidbench.errors import ReidbenchError
+    from reidbench.files import write_file
     from reidbench.report.figures.compare import Tolerances
     from reidbench.report.figures.compare import compare as compare_places
     from reidbench.report.text.compare_page import as_data, as_markdown, as_text
-    from reidbench.report.text.leaderboard import write
 
     if markdown is not None and not Path(markdown).name:
         raise ReidbenchError(f"--markdown {markdown!r}: give the name of a file, or - for standard output")
     limits = Tolerances(max_auc_rise, max_map_rise, max_utility_drop)
     comparisons = compare_places(base, new, limits, every_rung=every_rung)
     if markdown not in (None, "-"):
-        path = Path(str(markdown))
-        write({path.name: as_markdown(comparisons)}, path.parent)
+        write_file(Path(str(markdown)), as_markdown(comparisons))
     if as_json:
         typer.echo(json.dumps(as_data(comparisons), indent=1))
     else:

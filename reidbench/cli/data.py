@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from reidbench.cli.arguments import Quiet, progress_bar
+from reidbench.cli.command_text import RecordedCommand
 from reidbench.cli.plugins import AsJson, PluginsDirs
 
 app = typer.Typer(help="Inspect datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("check")
+@app.command("check", cls=RecordedCommand)
 def check(
     dataset: Annotated[str, typer.Argument(help="NAME or NAME:option=value,…")],
     root: Annotated[Path | None, typer.Option(help="The folder of the dataset.")] = None,

@@ -10,7 +10,7 @@ import typer
 
 PluginsDirs = Annotated[
     list[Path] | None,
-    typer.Option("--plugins-dir", help="Folder of loose plugin files (*.py); may be given several times."),
+    typer.Option("--plugins-dir", help="Folder of plugin files (*.py), whose code is run; may be given several times."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
@@ -20,7 +20,7 @@ def list_plugins(
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the installed defenses, datasets and attackers, without importing them."""
+    """List defenses, datasets and attackers. Installed ones are not imported; files in --plugins-dir are run."""
     from reidbench.errors import ReidbenchError, did_you_mean
     from reidbench.plugins import GROUPS, Registry
 

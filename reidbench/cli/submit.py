@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from reidbench.cli.arguments import Quiet, progress_bar
+from reidbench.cli.command_text import RecordedCommand
 from reidbench.cli.plugins import AsJson
 
 app = typer.Typer(help="Records for a leaderboard.", no_args_is_help=True, rich_markup_mode=None)
@@ -19,7 +20,7 @@ def submit() -> None:
     """Records for a leaderboard."""
 
 
-@app.command("check")
+@app.command("check", cls=RecordedCommand)
 def check(
     records: Annotated[list[Path], typer.Argument(help="Records, or folders of records, with the scores beside them.")],
     as_json: AsJson = False,
@@ -40,7 +41,7 @@ def check(
     raise typer.Exit(exit_code(results))
 
 
-@app.command("upgrade")
+@app.command("upgrade", cls=RecordedCommand)
 def upgrade(
     records: Annotated[list[Path], typer.Argument(help="Records, or folders of them.")],
 ) -> None:

@@ -109,6 +109,10 @@ class Dataset(BaseModel, ABC):
             UnreadableImage: a row's file cannot be decoded.
         """
 
+    def most_images(self) -> int | None:
+        """The most images that these options give, if that is known before anything is read; None if it is not."""
+        return None
+
     def pixel_options(self) -> dict[str, Any]:
         """The options that decide pixels, as JSON types: all of them, unless a subclass knows better."""
         return self.model_dump(mode="json")

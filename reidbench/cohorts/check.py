@@ -12,7 +12,7 @@ import pandas as pd
 
 from reidbench.cohorts.base import Cohort, Dataset, Understood
 from reidbench.cohorts.copies import copied_pairs, mark_copies, picture_numbers, same_visit_pairs
-from reidbench.cohorts.load import prepared, read_pixels
+from reidbench.cohorts.load import prepared, read_pixels, read_source
 from reidbench.cohorts.notes import with_names
 from reidbench.cohorts.pixels.contact_sheet import draw_contact_sheet
 from reidbench.cohorts.table import checked_table, counts
@@ -182,7 +182,7 @@ def check_dataset(
     Raises:
         ReidbenchError: as for :func:`reidbench.cohorts.load.load_cohort`.
     """
-    given = dataset.source()
+    given = read_source(dataset)
     own = checked_table(given.frame, given.labels, dataset.name)
     whole = own if given.whole is None else checked_table(given.whole, given.labels, dataset.name)
     source = prepared(given, dataset.name)

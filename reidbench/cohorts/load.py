@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from reidbench.cohorts.base import Cohort, Dataset, Source, remap
 from reidbench.cohorts.copies import mark_copies
 from reidbench.cohorts.notes import Note
 from reidbench.cohorts.pixels.store import open_store
 from reidbench.cohorts.splits import with_validation
 from reidbench.cohorts.table import by_split, checked_table, doubtful_patients, table_digest
-from reidbench.errors import ReidbenchError
+from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress
 
 _NAMED = 5
@@ -46,7 +48,7 @@ def load_cohort(
         ReidbenchError: the table breaks its contract, a patient is in two splits, no image can be read, or, with
             ``strict``, an image cannot be read.
     """
-    source = prepared(dataset.source(), dataset.name)
+    source = prepared(read_source(dataset), dataset.name)
     cohort, unreadable = read_pixels(dataset, source, size=size, cache=cache, workers=workers, progress=progress)
     if strict and unreadable:
         raise ReidbenchError(
@@ -54,6 +56,24 @@ def load_cohort(
             f"{_some(unreadable)}; without --strict they are left out"
         )
     return mark_copies(cohort, dataset)
+
+
+def read_source(dataset: Dataset) -> Source:
+    """A dataset's table as it gives it.
+
+    Raises:
+        PluginError: it fails, or gives something else than a :class:`Source` with a table.
+        ReidbenchError: it refuses its files.
+    """
+    try:
+        source = dataset.source()
+    except (ReidbenchError, OSError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{dataset.name}: source() failed: {type(error).__name__}: {error}") from error
+    if not isinstance(source, Source) or not isinstance(source.frame, pd.DataFrame):
+        raise PluginError(f"{dataset.name}: source() must give a Source with a DataFrame, not {type(source).__name__}")
+    return source
 
 
 def prepared(source: Source, name: str) -> Source:

@@ -54,13 +54,13 @@ def environment(device: torch.device) -> Environment:
 
 
 def git_state() -> Git | None:
-    """Commit and dirty flag of the checkout that this code lies in, None where it is installed without one."""
+    """Commit and dirty flag of the checkout that this code lies in; None without one, or if git gives no answer."""
     here = Path(__file__).resolve().parent
     try:
         commit = _git(here, "rev-parse", "HEAD")
         # Only tracked files count: a run's own output beside the code makes no difference to the figures.
         dirty = bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError):
         return None
     return Git(commit=commit, dirty=dirty)
 

@@ -95,6 +95,17 @@ class Experiment:
         """Whether the scores beside a record contain the findings of each image: of real patients only on request."""
         return self.settings.keep_findings or self.cohort.generated
 
+    def facts(self) -> dict[str, Any]:
+        """What every record of this experiment says of dataset and settings."""
+        return {
+            "dataset": self.cohort.name,
+            "revision": self.cohort.revision,
+            "size": self.cohort.size,
+            "preset": self.settings.preset,
+            "seed": self.settings.seed,
+            "bootstrap_runs": self.settings.bootstrap_runs,
+        }
+
     def reseeded(self, seed: int) -> Experiment:
         """The same experiment with another seed; the cohort and the test pairs are shared."""
         other = copy.copy(self)

@@ -22,6 +22,8 @@ _ASK = getattr(signal, "SIGUSR1", None)
 _READY = "reidbench: ready"
 _CHILD = f"""
 import faulthandler, sys
+from reidbench.processes import end_with_parent
+end_with_parent(int(sys.argv.pop(1)))
 from reidbench.cli import main
 {f"faulthandler.register({int(_ASK)}, all_threads=False)" if _ASK else ""}
 if sys.argv.pop(1) == "timed":
@@ -72,7 +74,7 @@ def run_apart(arguments: Sequence[str], *, timeout: float | None, say: Callable[
 
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, "timed" if timeout else "free", *arguments],
+            [sys.executable, "-c", _CHILD, str(os.getpid()), "timed" if timeout else "free", *arguments],
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,

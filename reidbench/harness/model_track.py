@@ -71,6 +71,10 @@ class ModelTrack:
         """As :attr:`Experiment.keeps_findings` says."""
         return self.experiment.keeps_findings
 
+    def facts(self) -> dict[str, Any]:
+        """As :meth:`Experiment.facts` says."""
+        return self.experiment.facts()
+
     def publish(self, defense: ModelDefense, found: Found) -> TrainedModel:
         """What a defense publishes; nothing is trained before it is asked for.
 

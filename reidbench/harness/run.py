@@ -12,6 +12,7 @@ from reidbench.cohorts.base import Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.notes import say_notes
 from reidbench.defenses.model import ModelDefense
+from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.model_track import ModelTrack
 from reidbench.harness.plan import Costs, Plan, PlannedStep
@@ -19,7 +20,7 @@ from reidbench.progress import Progress
 from reidbench.records import examples
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, RunScores
-from reidbench.records.store import read_record, write_record
+from reidbench.records.store import read_named, write_record
 from reidbench.settings import Settings
 from reidbench.steps.executors import Executor
 from reidbench.steps.releases import Published, Release
@@ -34,6 +35,10 @@ class Track(Protocol[What]):
     @property
     def keeps_findings(self) -> bool:
         """Whether the scores beside the record may contain the findings of each image."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What every record of this track says of dataset and settings."""
         ...
 
     def identity(self, published: What) -> str:
@@ -128,10 +133,10 @@ def run(
         All records, the undefended ones first for each seed.
     """
     planned = plan_run(dataset, defenses, settings, seeds=seeds, out=out, strict=strict, progress=progress, done=done)
-    for path in dict.fromkeys(one.path for one in planned.records if one.path.exists()):
-        done(read_record(path), path)
+    for path, one in {one.path: one for one in planned.records if one.path.exists()}.items():
+        done(read_own(one.subject, path), path)
     planned.plan.execute(progress, executor=executor, costs=planned.costs, title="whole run")
-    return [read_record(one.path) for one in planned.records]
+    return [read_named(one.path) for one in planned.records]
 
 
 def plan_run(
@@ -185,7 +190,7 @@ def _plan_record(
 
     def make(inner: Progress) -> None:
         progress.say(f"{subject.label}, seed {seed}")
-        baseline = read_record(against) if against else None
+        baseline = read_named(against) if against else None
         done(*record_run(subject, baseline, out, spent=plan.take_timings()))
 
     needs = [] if recorded else subject.track.plan(subject.published, plan)
@@ -251,6 +256,31 @@ def subject_path(subject: Subject[Any], out: Path) -> Path:
     return out / f"{subject.name}-{subject.track.identity(subject.published)}.json"
 
 
+def read_own(subject: Subject[Any], path: Path) -> Record:
+    """A record that was made before, in place of judging ``subject`` again.
+
+    Raises:
+        ReidbenchError: it is not a record, or not of this run, although it has its name.
+    """
+    record = read_named(path)
+    said = {
+        "dataset": record.dataset.name,
+        "revision": record.dataset.revision,
+        "size": record.dataset.size,
+        "preset": record.preset,
+        "seed": record.seed,
+        "bootstrap_runs": record.bootstrap_runs,
+        "options": record.defense.options,
+    }
+    expected = {**subject.track.facts(), "options": subject.published.info().options}
+    wrong = [name for name, value in said.items() if expected[name] != value]
+    if wrong:
+        raise ReidbenchError(
+            f"{path}: not the record of this run, although it has its name: {', '.join(wrong)} differ; remove it"
+        )
+    return record
+
+
 def record_run(
     subject: Subject[Any], baseline: Record | None, out: Path, *, spent: Mapping[str, float] | None = None
 ) -> tuple[Record, Path]:
@@ -261,7 +291,7 @@ def record_run(
     """
     path = subject_path(subject, out)
     if path.exists():
-        return read_record(path), path
+        return read_own(subject, path), path
     made, scores = subject.track.judge(subject.published, baseline=baseline, spent=spent)
     if not subject.track.keeps_findings:
         scores = scores.without_findings()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reidbench.records.parts import Interval, Model, unsaid
+from reidbench.records.parts import Count, Interval, Model, Number, Rate, unsaid
 
 
 class MembershipAttack(Model):
@@ -25,40 +25,40 @@ class AuditTrial(Model):
     """An attack's surest guesses at whom coins chose."""
 
     attack: Literal["loss", "lira"]
-    guesses: int
-    correct: int
+    guesses: Count
+    correct: Count
 
 
 class EpsilonAudit(Model):
     """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
 
-    epsilon_lower: float = Field(
+    epsilon_lower: Number = Field(
         description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
     )
-    epsilon_most: float | None = Field(
+    epsilon_most: Number | None = Field(
         None,
         exclude_if=unsaid,
         description="what would be proved were every guess right; a larger claim at this delta cannot be contradicted",
     )
-    level: float = Field(description="confidence")
-    delta: float = Field(description="of the claim that is tested; where none is made a tenth of 1 / training patients")
-    candidates: int = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
+    level: Rate = Field(description="confidence")
+    delta: Rate = Field(description="of the claim that is tested; where none is made a tenth of 1 / training patients")
+    candidates: Count = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
     attack: Literal["loss", "lira"] = Field(description="that proved the most")
-    guesses: int
-    correct: int
+    guesses: Count
+    correct: Count
     trials: list[AuditTrial] | None = Field(
-        None, exclude_if=unsaid, description="all that was tried, so that other deltas can be judged"
+        None, max_length=10_000, exclude_if=unsaid, description="all that was tried, so that other deltas can be judged"
     )
 
 
 class Membership(Model):
     """Membership attacks on a published model, and the audit of what it claims."""
 
-    members: int = Field(description="training patients")
-    others: int = Field(description="held-out patients")
-    unknown: int | None = Field(
+    members: Count = Field(description="training patients")
+    others: Count = Field(description="held-out patients")
+    unknown: Count | None = Field(
         None, exclude_if=unsaid, description="patients without any known finding, left out of attacks and audit"
     )
-    shadows: int = Field(description="models that the attacker trained by the same mechanism")
-    attacks: list[MembershipAttack]
+    shadows: Count = Field(description="models that the attacker trained by the same mechanism")
+    attacks: list[MembershipAttack] = Field(max_length=100)
     audit: EpsilonAudit

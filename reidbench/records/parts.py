@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from reidbench.files import RULE, names_files
@@ -21,8 +23,58 @@ def _names_files(value: str) -> str:
     return value
 
 
-#: A text that names of files are made of: it leads to no other folder, and matches no other file.
-FileName = Annotated[str, AfterValidator(_names_files)]
+def _is_small(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(value, default=str)
+    except (ValueError, RecursionError) as error:
+        raise PydanticCustomError("options", "options have a JSON form") from error
+    if len(text) > MAX_OPTIONS:
+        raise PydanticCustomError("options", "options have at most {most} characters", {"most": MAX_OPTIONS})
+    if _CONTROL.search(text):
+        raise PydanticCustomError("options", "options have no control characters")
+    return value
+
+
+# As JSON writes them, but for tab and line breaks: a terminal would obey them.
+_CONTROL = re.compile(r"(?<!\\)\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])")
+_PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+
+
+def undefined_is_null(data: Any) -> Any:
+    """A part's data with null in place of numbers that are not finite."""
+    if isinstance(data, dict):
+        for value in data.values():
+            if isinstance(value, float) and not math.isfinite(value):
+                return {
+                    name: None if isinstance(value, float) and not math.isfinite(value) else value
+                    for name, value in data.items()
+                }
+    return data
+
+
+# Records come from others too. Far above what a run writes, these bounds keep pages small and arithmetic finite.
+MAX_OPTIONS = 20_000
+#: A text that names of files are made of: it leads to no other folder, and matches no other file. With an id and an
+#: ending behind it, it is no longer than file systems allow.
+FileName = Annotated[str, StringConstraints(max_length=80), AfterValidator(_names_files)]
+#: A word or some lines, without control characters.
+Text = Annotated[str, StringConstraints(max_length=4_000, pattern=_PRINTABLE)]
+#: A command line, which may name many defenses.
+LongText = Annotated[str, StringConstraints(max_length=100_000, pattern=_PRINTABLE)]
+#: How many there are.
+Count = Annotated[int, Field(ge=0, le=10**12)]
+#: A share or a rate.
+Rate = Annotated[float, Field(ge=0, le=1)]
+#: A rate, the difference of two, or an end of its interval, which over few seeds lies far out.
+Figure = Annotated[float, Field(ge=-100, le=100)]
+#: A duration.
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
+#: Any number of which sums and differences stay finite.
+Number = Annotated[float, Field(ge=-1e40, le=1e40)]
+#: Such numbers by name; an undefined one is null.
+Numbers = Annotated[dict[str, Number | None], BeforeValidator(undefined_is_null)]
+#: Options of any type by name.
+Options = Annotated[dict[str, Any], AfterValidator(_is_small)]
 
 
 class Model(BaseModel):
@@ -30,10 +82,12 @@ class Model(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="null")
 
-    @field_validator("*", mode="before")
+    # One call for a part, not one for each field: a record has thousands of fields.
+    @model_validator(mode="before")
     @classmethod
-    def _undefined_is_null(cls, value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
+    def _prepared(cls, data: Any) -> Any:
+        """The part's data with null in place of undefined numbers."""
+        return undefined_is_null(data)
 
 
 def unsaid(value: Any) -> bool:
@@ -44,20 +98,20 @@ def unsaid(value: Any) -> bool:
 class Interval(Model):
     """A figure with its interval; which interval, says the field's own description."""
 
-    value: float | None
-    low: float | None
-    high: float | None
-    why_unbounded: str | None = Field(
+    value: Figure | None
+    low: Figure | None
+    high: Figure | None
+    why_unbounded: Text | None = Field(
         None, exclude_if=unsaid, description="why a figure that is defined has no ends; absent where it has some"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, data: Any) -> Any:
-        # As files have it: [value, low, high], and the reason behind them where there is one.
+    def _prepared(cls, data: Any) -> Any:
+        """From the list that files have: ``[value, low, high]``, and the reason behind them where there is one."""
         if isinstance(data, list) and len(data) in (3, 4):
-            return dict(zip(("value", "low", "high", "why_unbounded"), data))
-        return data
+            data = dict(zip(("value", "low", "high", "why_unbounded"), data))
+        return undefined_is_null(data)
 
     @classmethod
     def of(cls, found: metrics.Interval) -> Interval:

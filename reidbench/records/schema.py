@@ -6,18 +6,31 @@ only, no query) is null, never 0.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
 from reidbench.records.linkability_parts import Linkability
 from reidbench.records.membership_parts import Membership
-from reidbench.records.parts import FileName, Interval, Model, unsaid
-
-if TYPE_CHECKING:
-    pass
+from reidbench.records.parts import (
+    Count,
+    FileName,
+    Interval,
+    LongText,
+    Model,
+    Number,
+    Numbers,
+    Options,
+    Rate,
+    Seconds,
+    Text,
+    undefined_is_null,
+    unsaid,
+)
 
 SCHEMA_VERSION = 2
 #: Where an attacker's weights come from, in a run with a bundle of attackers that were trained before.
@@ -32,72 +45,78 @@ def _usual(value: Any) -> bool:
 class Git(Model):
     """The commit that made the record."""
 
-    commit: str
+    commit: Text
     dirty: bool = Field(description="whether tracked files differed from the commit")
 
 
 class Environment(Model):
     """Where it was made."""
 
-    python: str
-    platform: str
-    device: str
-    device_name: str
-    cpus: int
-    packages: dict[str, str]
+    python: Text
+    platform: Text
+    device: Text
+    device_name: Text
+    cpus: Count
+    packages: dict[Text, Text]
 
 
 class DatasetInfo(Model):
     """What was attacked."""
 
     name: FileName
-    revision: str = Field(description="SHA-256 over table and pixels; only records with an equal one compare")
-    options: dict[str, Any]
-    size: int = Field(description="width and height of the images in pixels")
-    images: dict[str, int] = Field(description="images by split")
-    patients: dict[str, int] = Field(description="patients by split")
-    notes: list[str]
+    revision: Text = Field(description="SHA-256 over table and pixels; only records with an equal one compare")
+    options: Options
+    size: Annotated[int, Field(ge=1, le=4096)] = Field(description="width and height of the images in pixels")
+    images: dict[Text, Count] = Field(description="images by split")
+    patients: dict[Text, Count] = Field(description="patients by split")
+    notes: list[Text] = Field(max_length=1_000)
+
+    @model_validator(mode="after")
+    def _both_parts(self) -> DatasetInfo:
+        if not all({"train", "test"} <= counts.keys() for counts in (self.images, self.patients)):
+            raise PydanticCustomError("parts", "images and patients have a number for train and one for test")
+        return self
 
 
 class PrivacyInfo(Model):
     """A formal guarantee, as the defense claims it."""
 
-    epsilon: float
-    delta: float
-    unit: str
-    whole_image_epsilon: float | None = Field(
+    epsilon: Annotated[float, Field(ge=0, le=1e40)]
+    delta: Rate
+    unit: Text
+    whole_image_epsilon: Number | None = Field(
         None, exclude_if=unsaid, description="the bound for a whole image, where the unit is a part of one"
     )
-    whole_image_delta: float | None = Field(None, exclude_if=unsaid, description="and its probability of failure")
-    clipping_norm: float | None = Field(
+    whole_image_delta: Number | None = Field(None, exclude_if=unsaid, description="and its probability of failure")
+    clipping_norm: Number | None = Field(
         None, exclude_if=unsaid, description="norm that a unit's gradient is clipped to"
     )
-    noise_multiplier: float | None = Field(None, exclude_if=unsaid, description="the noise's deviation, in that norm")
-    sample_rate: float | None = Field(None, exclude_if=unsaid, description="probability that a step takes a unit")
-    steps: int | None = Field(None, exclude_if=unsaid, description="steps of the training")
-    accountant: str | None = Field(None, exclude_if=unsaid, description="what added the steps up")
+    noise_multiplier: Number | None = Field(None, exclude_if=unsaid, description="the noise's deviation, in that norm")
+    sample_rate: Rate | None = Field(None, exclude_if=unsaid, description="probability that a step takes a unit")
+    steps: Count | None = Field(None, exclude_if=unsaid, description="steps of the training")
+    accountant: Text | None = Field(None, exclude_if=unsaid, description="what added the steps up")
 
 
 class FittingInfo(Model):
     """How a defense was trained before it published anything. Its own figures do not measure privacy."""
 
-    images: int = Field(description="of the train split, all that it saw")
-    patients: int = Field(description="whom they are of")
-    epochs: int
-    seconds: float
-    checkpoint_sha256: str
-    history: list[dict[str, float | None]]
+    images: Count = Field(description="of the train split, all that it saw")
+    patients: Count = Field(description="whom they are of")
+    epochs: Count
+    seconds: Seconds
+    checkpoint_sha256: Text
+    history: Annotated[list[Numbers], Field(max_length=100_000)]
 
 
 class DefenseInfo(Model):
     """What was judged. ``kind`` is ``none`` for the undefended run."""
 
     name: FileName
-    distribution: str
-    version: str
-    kind: str
-    summary: str
-    options: dict[str, Any]
+    distribution: Text
+    version: Text
+    kind: Text
+    summary: Text
+    options: Options
     privacy: PrivacyInfo | None = None
     fitting: FittingInfo | None = Field(
         None, exclude_if=unsaid, description="of a defense that trains on the train split first"
@@ -119,11 +138,11 @@ FLAT = 0.002
 class TrainingInfo(Model):
     """How an attacker or a classifier was trained."""
 
-    epochs: int
-    images_seen: int
-    seconds: float
+    epochs: Count
+    images_seen: Count
+    seconds: Seconds
     learned: bool = Field(description="false when the training loss never left its starting value")
-    checkpoint_sha256: str
+    checkpoint_sha256: Text
     warm_start: bool
     kept_start: bool | None = Field(
         None, exclude_if=unsaid, description="the start's weights did better on validation, and were kept"
@@ -134,7 +153,9 @@ class TrainingInfo(Model):
         description="in a run with a bundle: whether the weights are, or went on from, the bundle's, the bundle's "
         "trained further on this cohort, or those of an attacker trained on this cohort alone",
     )
-    history: list[dict[str, float | None]] = Field(description="one row per epoch, to six digits: they are for a plot")
+    history: list[dict[Text, Number | None]] = Field(
+        max_length=100_000, description="one row per epoch, to six digits: they are for a plot"
+    )
 
     @property
     def final_slope(self) -> float | None:
@@ -161,28 +182,38 @@ class TrainingInfo(Model):
         """Whether the validation AUC still rose when the training ended, so that a longer one would be stronger."""
         return (self.final_slope or 0.0) > FLAT
 
-    @field_validator("history")
+    @field_validator("history", mode="before")
     @classmethod
-    def _six_digits(cls, rows: list[dict[str, float | None]]) -> list[dict[str, float | None]]:
-        return [
-            {name: value if value is None else float(f"{value:.6g}") for name, value in row.items()} for row in rows
-        ]
+    def _six_digits(cls, rows: Any) -> Any:
+        return [_rounded(row) for row in rows] if isinstance(rows, list) else rows
+
+
+def _rounded(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    return {name: _six_digits(value) if isinstance(value, float) else value for name, value in row.items()}
+
+
+def _six_digits(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 class Decision(Model):
     """The decisions of one threshold on the test pairs; the rates of the 2022 paper follow from the counts."""
 
-    threshold: float | None = Field(description="a pair is accepted if its score is at least this; null is infinity")
-    true_positives: int = Field(description="genuine pairs accepted")
-    false_positives: int = Field(description="impostor pairs accepted")
-    true_negatives: int = Field(description="impostor pairs refused")
-    false_negatives: int = Field(description="genuine pairs refused")
+    threshold: Number | None = Field(description="a pair is accepted if its score is at least this; null is infinity")
+    true_positives: Count = Field(description="genuine pairs accepted")
+    false_positives: Count = Field(description="impostor pairs accepted")
+    true_negatives: Count = Field(description="impostor pairs refused")
+    false_negatives: Count = Field(description="genuine pairs refused")
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, data: Any) -> Any:
-        # As files have it: the fields in their order.
-        return dict(zip(cls.model_fields, data)) if isinstance(data, list) and len(data) == 5 else data
+    def _prepared(cls, data: Any) -> Any:
+        """From the list that files have: the fields in their order."""
+        if isinstance(data, list) and len(data) == 5:
+            data = dict(zip(cls.model_fields, data))
+        return undefined_is_null(data)
 
     @property
     def accuracy(self) -> float | None:
@@ -225,9 +256,9 @@ class StratumRates(Model):
     calibrated one would be another with other validation patients is not in them.
     """
 
-    name: str
-    pairs: int = Field(description="genuine pairs")
-    patients: int = Field(description="whom they are of; with less than two the interval is null")
+    name: Text
+    pairs: Count = Field(description="genuine pairs")
+    patients: Count = Field(description="whom they are of; with less than two the interval is null")
     calibrated: Interval | None = Field(
         None, description="share accepted at the calibrated threshold, which is taken as fixed"
     )
@@ -237,9 +268,9 @@ class StratumRates(Model):
 class Stratification(Model):
     """The genuine pairs divided by one property of the two images."""
 
-    source: str = Field(description="the columns that tell")
-    missing: str | None = Field(description="why there are no strata; null where there are")
-    unknown: int = Field(description="genuine pairs of which the columns don't tell")
+    source: Text = Field(description="the columns that tell")
+    missing: Text | None = Field(description="why there are no strata; null where there are")
+    unknown: Count = Field(description="genuine pairs of which the columns don't tell")
     strata: list[StratumRates]
 
 
@@ -258,9 +289,9 @@ class VerificationMetrics(Model):
         description="at the 2022 paper's threshold, probability 0.5; null without probabilities"
     )
     calibrated: Decision | None = Field(description="at 1 % false positives on validation pairs; never set on test")
-    genuine: int = Field(description="pairs of one patient")
-    impostor: int = Field(description="pairs of two patients")
-    strata: dict[str, Stratification] | None = Field(
+    genuine: Count = Field(description="pairs of one patient")
+    impostor: Count = Field(description="pairs of two patients")
+    strata: dict[Text, Stratification] | None = Field(
         None,
         exclude_if=unsaid,
         description="true positive rates by age_gap, new_finding, view, sex and foreign_material; only of the "
@@ -271,11 +302,11 @@ class VerificationMetrics(Model):
 class PatientRisk(Model):
     """Distribution of risk over patients: averages hide single patients that are always found. Quantiles by level."""
 
-    patients: int = Field(description="patients with something to find")
+    patients: Count = Field(description="patients with something to find")
     found_by_every_image: Interval = Field(description="share of patients whose every image finds them at rank 1")
-    best_rank: dict[str, float | None] = Field(description="low quantiles are the patients most at risk")
-    mean_rank: dict[str, float | None] = Field(description="low quantiles are the patients most at risk")
-    map_at_r: dict[str, float | None] = Field(description="high quantiles are the patients most at risk")
+    best_rank: Numbers = Field(description="low quantiles are the patients most at risk")
+    mean_rank: Numbers = Field(description="low quantiles are the patients most at risk")
+    map_at_r: Numbers = Field(description="high quantiles are the patients most at risk")
 
 
 class RetrievalMetrics(Model):
@@ -285,20 +316,20 @@ class RetrievalMetrics(Model):
     map_at_r_patients: Interval = Field(description="averaged over patients, so that many images buy no more say")
     r_precision: Interval
     precision_at_1: Interval
-    chance: dict[str, float | None] = Field(description="what a constant score gives")
+    chance: Numbers = Field(description="what a constant score gives")
     risk: PatientRisk
-    probes: int
-    gallery: int
+    probes: Count
+    gallery: Count
 
 
 class BundleInfo(Model):
     """Attackers trained before, which this run's attackers could start from."""
 
-    name: str
-    sha256: str = Field(description="of image size, hyperparameters and weights, 32 hexadecimal digits")
-    trained_on: str = Field(description="the dataset whose train part they were trained on")
-    left_out: int = Field(description="images left out of test and validation because the bundle was trained on them")
-    validation_auc: dict[str, dict[str, float | None]] = Field(
+    name: Text
+    sha256: Text = Field(description="of image size, hyperparameters and weights, 32 hexadecimal digits")
+    trained_on: Text = Field(description="the dataset whose train part they were trained on")
+    left_out: Count = Field(description="images left out of test and validation because the bundle was trained on them")
+    validation_auc: dict[Text, Numbers] = Field(
         description="by attacker and candidate (bundle, fine-tuned, cohort), over the validation pairs of the "
         "originals; null where only the bundle's attacker came into question"
     )
@@ -307,24 +338,33 @@ class BundleInfo(Model):
 class PostProcessing(Model):
     """How an attacker's scores were revised by the neighbourhoods of the gallery, as validation patients chose."""
 
-    base: str = Field(description="the attacker whose scores they are")
+    base: Text = Field(description="the attacker whose scores they are")
     method: Literal["off", "reciprocal", "expansion"] = Field(
         description="nothing, k-reciprocal re-ranking, or database augmentation with query expansion"
     )
-    options: dict[str, float] = Field(description="of the method; empty for off")
-    map_at_r: float | None = Field(description="mAP@R on validation images with it")
-    map_at_r_off: float | None = Field(description="and without")
+    options: Numbers = Field(description="of the method; empty for off")
+    map_at_r: Number | None = Field(description="mAP@R on validation images with it")
+    map_at_r_off: Number | None = Field(description="and without")
+
+
+def _task_of(metrics: Any) -> str:
+    """The task of these figures, so that they are validated as one kind alone."""
+    ranking = "map_at_r" in metrics if isinstance(metrics, dict) else isinstance(metrics, RetrievalMetrics)
+    return "retrieval" if ranking else "verification"
 
 
 class Attack(Model):
     """One attacker on one rung, for one task."""
 
     task: Literal["verification", "retrieval"]
-    attacker: str
+    attacker: Text
     knowledge: Knowledge
     linkage: Linkage
     negatives: Negatives | None = Field(description="how impostor pairs were chosen; null for retrieval")
-    metrics: VerificationMetrics | RetrievalMetrics
+    metrics: Annotated[
+        Annotated[VerificationMetrics, Tag("verification")] | Annotated[RetrievalMetrics, Tag("retrieval")],
+        Discriminator(_task_of),
+    ]
     training: TrainingInfo | None = Field(description="null where nothing is trained: fusion, reranking, …")
     restoration: TrainingInfo | None = Field(
         None, exclude_if=unsaid, description="of the network in front that undoes the defense, where one stands there"
@@ -355,35 +395,35 @@ class Classifier(Model):
         description="fall of the macro AUC against the classifier of originals on originals, paired over patients; "
         "null for a published model and in earlier records",
     )
-    per_label: dict[str, Interval] = Field(description="AUC on the test images where the finding is known")
+    per_label: dict[Text, Interval] = Field(description="AUC on the test images where the finding is known")
     training: TrainingInfo
 
 
 class Fidelity(Model):
     """How alike released and original test images are. Likeness is not utility."""
 
-    ssim: float | None
-    psnr: float | None = Field(description="in dB; null where the images are identical")
+    ssim: Number | None
+    psnr: Number | None = Field(description="in dB; null where the images are identical")
 
 
 class FewPatients(Model):
     """Patients who decide a finding in a part: the fewer of those with it and of those without."""
 
-    train: int
-    test: int
+    train: Count
+    test: Count
 
 
 class Utility(Model):
     """What is left for diagnosis."""
 
     classifiers: list[Classifier]
-    finding_patients: int | None = Field(
+    finding_patients: Count | None = Field(
         None,
         exclude_if=unsaid,
         description="patients who must decide a finding in both parts for it to count in macro AUCs; null in earlier "
         "records, where all count",
     )
-    left_out: dict[str, FewPatients] | None = Field(
+    left_out: dict[Text, FewPatients] | None = Field(
         None, exclude_if=unsaid, description="findings that do not count in macro AUCs, and who decides them"
     )
     fidelity: Fidelity
@@ -392,11 +432,11 @@ class Utility(Model):
 class Controls(Model):
     """What tells whether the figures mean anything."""
 
-    metadata_only_auc: dict[str, float | None] = Field(description="sex, age, view alone, by negatives; no pixel")
-    pixels_auc: dict[str, float | None] = Field(description="Euclidean distance of originals' pixels, by negatives")
-    pixels_map_at_r: float | None = Field(description="ranking by the same distance")
-    matched_negatives: int | None = Field(description="impostor pairs that could be matched")
-    problems: list[str] = Field(description="why the run is invalid; empty for a valid one")
+    metadata_only_auc: dict[Text, Rate | None] = Field(description="sex, age, view alone, by negatives; no pixel")
+    pixels_auc: dict[Text, Rate | None] = Field(description="Euclidean distance of originals' pixels, by negatives")
+    pixels_map_at_r: Rate | None = Field(description="ranking by the same distance")
+    matched_negatives: Count | None = Field(description="impostor pairs that could be matched")
+    problems: list[Text] = Field(max_length=1_000, description="why the run is invalid; empty for a valid one")
 
 
 class Record(Model):
@@ -408,20 +448,20 @@ class Record(Model):
         "images", exclude_if=_usual, description="what is published: images, or a model and its vectors of them"
     )
     created: datetime
-    reidbench_version: str
+    reidbench_version: Text
     git: Git | None
     environment: Environment
-    command: str
-    seed: int
-    preset: str
-    overrides: dict[str, Any] = Field(description="what was set apart from the preset")
-    hyperparameters: dict[str, dict[str, Any]] = Field(description="of each attacker and of the classifier, by name")
-    bootstrap_runs: int = Field(
+    command: LongText
+    seed: Annotated[int, Field(ge=0, lt=10**60)]
+    preset: Text
+    overrides: Options = Field(description="what was set apart from the preset")
+    hyperparameters: dict[Text, Options] = Field(description="of each attacker and of the classifier, by name")
+    bootstrap_runs: Annotated[int, Field(ge=1, le=100_000)] = Field(
         description="resamplings behind every interval over pairs and probes. A true positive rate has no interval "
         "where fewer than ten impostor pairs (or non-members) decide it, and the interval of a share, of strata and "
         "members too, is no narrower at 0 or 1 than the effective number of patients allows"
     )
-    pairs_per_patient: int | None = Field(
+    pairs_per_patient: Count | None = Field(
         None,
         exclude_if=unsaid,
         description="the most genuine pairs of a patient that are judged; absent where there is no cap. Random and "
@@ -429,7 +469,7 @@ class Record(Model):
     )
     dataset: DatasetInfo
     defense: DefenseInfo
-    attacks: list[Attack]
+    attacks: list[Attack] = Field(max_length=1_000)
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
     membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
@@ -442,9 +482,9 @@ class Record(Model):
         None, exclude_if=unsaid, description="the attackers trained before that this run's could start from"
     )
     controls: Controls
-    timings: dict[str, float] = Field(description="seconds a step took when it was done, cached steps included")
+    timings: dict[Text, Seconds] = Field(description="seconds a step took when it was done, cached steps included")
     baseline_id: FileName | None = Field(description="the undefended run with the same dataset, preset and seed")
-    scores_sha256: str | None = Field(None, description="of the scores beside the record; null where none were kept")
+    scores_sha256: Text | None = Field(None, description="of the scores beside the record; null where none were kept")
 
     @property
     def valid(self) -> bool:

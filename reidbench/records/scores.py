@@ -14,6 +14,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest, write_file
 from reidbench.metrics import QueryRanks
 from reidbench.records.quantize import pack, unpack
+from reidbench.records.scores_archive import UNREADABLE, require_consistent, require_small
 
 SUFFIX = ".scores.npz"
 # Before the name of what is kept as levels: both ends of its range.
@@ -144,12 +145,23 @@ def read_scores(path: Path, sha256: str) -> RunScores:
         sha256: what the record says of it.
 
     Raises:
-        ReidbenchError: the file is missing, or is not the one that the record was made with.
+        ReidbenchError: the file is missing, is not the one that the record was made with, declares too much, or holds
+            arrays that do not fit together.
     """
     if not path.is_file():
         raise ReidbenchError(f"{path}: the record's scores are missing; keep them beside the record")
     if content_digest(path) != sha256:
         raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
+    require_small(path)
+    try:
+        scores = _read(path)
+        require_consistent(path, scores)
+    except (*UNREADABLE, IndexError, TypeError, AttributeError) as error:
+        raise ReidbenchError(f"{path}: cannot be read: {error}") from error
+    return scores
+
+
+def _read(path: Path) -> RunScores:
     with np.load(path, allow_pickle=False) as stored:
         grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
         for name in stored.files:
@@ -165,7 +177,7 @@ def read_scores(path: Path, sha256: str) -> RunScores:
             verification=grouped["verification"],
             average_precision=grouped["average_precision"],
             ranks=grouped["ranks"],
-            accepted={name: value[: len(grouped["verification"][name])] for name, value in bits.items()},
+            accepted={name: value[: len(grouped["verification"].get(name, ()))] for name, value in bits.items()},
             validation=grouped["validation"],
             validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
             predictions=grouped["predictions"],

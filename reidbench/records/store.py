@@ -8,19 +8,23 @@ the decisions of a threshold, ``[threshold, true positives, false positives, tru
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
-from reidbench.records.schema import SCHEMA_VERSION, Decision, Record
+from reidbench.records.schema import SCHEMA_VERSION, Decision, Record, TrainingInfo
 from reidbench.records.upgrade import upgrade
 
+#: The largest file that is read as a record. Those of this repository have up to 66 kB, and pages grow with them.
+MAX_BYTES = 2_000_000
 # Where a record refers to trainings.
 _TRAININGS = ("training", "restoration")
 _INTERVAL = {"value", "low", "high"}
@@ -58,10 +62,56 @@ def read_record(path: Path) -> Record:
     return _record(path, _read_json(path))
 
 
+def read_named(path: Path) -> Record:
+    """Reads one record, which must lie under the name that its contents give it: ``NAME-ID.json``.
+
+    Scores are found and pages are written under that name: under another one a record could stand for another.
+
+    Raises:
+        ReidbenchError: as of :func:`read_record`, or the file has another name.
+    """
+    record = read_record(path)
+    if path.name != f"{record.stem}.json":
+        raise ReidbenchError(f"{path}: this is the record {record.stem}.json; give it this name")
+    return record
+
+
 def read_records(places: list[Path]) -> list[Record]:
-    """Reads records from files and from folders (``*.json`` directly in them), without duplicates, by path."""
-    records = {record.id: record for record in map(read_record, record_paths(places))}
-    return list(records.values())
+    """Reads records from files and from folders (``*.json`` directly in them), without duplicates, by path.
+
+    Raises:
+        ReidbenchError: as of :func:`read_named`, or two different records have one id.
+    """
+    return [record for record, _ in read_distinct(record_paths(places))]
+
+
+def read_distinct(paths: Iterable[Path]) -> list[tuple[Record, Path]]:
+    """The records in these files with their paths, each record once.
+
+    Raises:
+        ReidbenchError: as of :func:`read_named`, or two different records have one id.
+    """
+    found: dict[str, tuple[Record, Path]] = {}
+    for record, path in _without_collection(dict.fromkeys(paths)):
+        other, before = found.setdefault(record.id, (record, path))
+        if other is not record and other != record:
+            raise ReidbenchError(f"{before} and {path}: two different records have the id {record.id}")
+    return list(found.values())
+
+
+def _without_collection(paths: Iterable[Path]) -> Iterator[tuple[Record, Path]]:
+    """Reads records without garbage collection between them.
+
+    Thousands of records are millions of objects of which none is garbage; looking through them again and again would
+    take longer than reading.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield from ((read_named(path), path) for path in paths)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def record_paths(places: list[Path]) -> list[Path]:
@@ -95,10 +145,16 @@ def _write(path: Path, record: Record) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    if len(content) > MAX_BYTES:
+        raise ReidbenchError(f"{path}: no reidbench record: larger than {MAX_BYTES:,} bytes")
+    try:
+        # Refuses what is nested too deeply, and texts that have no UTF-8 form.
+        return from_json(content)
+    except ValueError as error:
         raise ReidbenchError(f"{path}: no valid JSON: {error}") from error
 
 
@@ -125,7 +181,8 @@ def _record(path: Path, data: Any) -> Record:
 def _with_trainings(data: dict[str, Any]) -> dict[str, Any]:
     """A record's JSON with each training in place of its key."""
     made = {name: value for name, value in data.items() if name != "trainings"}
-    trainings = data.get("trainings", {})
+    # Validated once each, not once for each attack that refers to it.
+    trainings = {key: TrainingInfo.model_validate(told) for key, told in data.get("trainings", {}).items()}
     if "attacks" in data:
         made["attacks"] = [dict(attack) for attack in data["attacks"]]
     if data.get("utility") is not None:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import torch
 
+from reidbench.processes import end_with_parent
 from reidbench.progress import Advance, Progress
 
 #: Parts of a step that its process tells of.
@@ -171,7 +172,7 @@ def _make_here(task: Task, progress: Progress, report: Report) -> None:
 def _start(task: Task) -> tuple[Any, BaseProcess]:
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
-    process = fork.Process(target=_work, args=(task, sender), daemon=True)
+    process = fork.Process(target=_work, args=(task, sender, os.getpid()), daemon=True)
     with warnings.catch_warnings():
         # Bars and decoders have threads here; the new process touches neither.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -189,9 +190,10 @@ def _received(receiver: Any) -> float | None:
         return None
 
 
-def _work(task: Task, sender: Connection) -> None:
+def _work(task: Task, sender: Connection, parent: int) -> None:
     code = 1
     try:
+        end_with_parent(parent)
         torch.set_num_threads(1)
         task.make(_Relay(sender.send))
         code = 0

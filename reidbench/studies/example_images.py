@@ -17,6 +17,9 @@ from reidbench.progress import Progress
 from reidbench.records.examples import SUFFIX, example_rows, read_examples
 from reidbench.records.schema import Record
 
+#: Options in a record decide how much is made for its page, and records come from others.
+MOST_IMAGES = 10_000
+
 
 @dataclass(frozen=True, eq=False)
 class ExampleImages:
@@ -114,6 +117,9 @@ class ExampleSource:
             return "images of real patients are never put into a report"
         try:
             dataset: Dataset = build("dataset", self.registry.get("dataset", data.name), data.options)
+            most = dataset.most_images()
+            if (most or 0) > MOST_IMAGES or (most is None and dataset != build("dataset", type(dataset), {})):
+                return f"only a dataset that is known to have at most {MOST_IMAGES:,} images is made for a page"
             cohort = load_cohort(dataset, size=data.size, cache=self._cache, progress=self._progress)
         except ReidbenchError as error:
             return f"the dataset could not be made again: {error}"

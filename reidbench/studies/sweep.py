@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,7 +29,7 @@ from reidbench.plugins import Registry
 from reidbench.progress import Progress
 from reidbench.records.ladder import DEFAULT_ATTACKERS, parse_ladder
 from reidbench.records.schema import Record
-from reidbench.records.store import read_record
+from reidbench.records.store import read_named
 from reidbench.settings import choose_bundle, make_settings
 
 State = Literal["recorded", "known", "failed"]
@@ -51,7 +51,7 @@ class SweepPlan(BaseModel):
 
     defenses: list[str] = Field([], description="as --defense takes them: name, name:option=value, name:all")
     defense: list[Grid] = Field([], description="[[defense]] tables: a name, and options with lists of values")
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     presets: list[str] = Field(["quick"], min_length=1)
     dataset: str | None = None
     root: Path | None = Field(None, description="the dataset's folder; from the file's own folder if relative")
@@ -121,7 +121,7 @@ def read_plan(path: Path, over: Mapping[str, Any]) -> SweepPlan:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # Not TOML, not UTF-8, or a number of thousands of digits.
         raise ReidbenchError(f"{path}: no valid TOML: {error}") from error
     if isinstance(data.get("root"), str):
         data["root"] = path.parent / data["root"]
@@ -143,7 +143,11 @@ def make_plan(data: Mapping[str, Any], *, where: str) -> SweepPlan:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ReidbenchError(f"{where}: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
-    if not plan.texts():
+    try:
+        texts = plan.texts()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ReidbenchError(f"{where}: defense: an option has no JSON form: {error}") from error
+    if not texts:
         raise ReidbenchError(f"{where}: no defense is named")
     return plan
 
@@ -246,11 +250,11 @@ def _run(
             reason = ended.reason or f"it wrote no {path.name}: its plugin or reidbench changed in the meantime"
     if undefended is not None and plain is not None and plain.exists() and plain not in models:
         models.add(plain)
-        yield Outcome(undefended.label, settings.preset, settings.seed, before, read_record(plain))
+        yield Outcome(undefended.label, settings.preset, settings.seed, before, read_named(plain))
     if reason:
         yield Outcome(label, settings.preset, settings.seed, "failed", reason=reason)
     else:
-        yield Outcome(label, settings.preset, settings.seed, state, read_record(path))
+        yield Outcome(label, settings.preset, settings.seed, state, read_named(path))
 
 
 def _arguments(plan: SweepPlan, place: Place) -> list[str]:

@@ -7,7 +7,6 @@ from math import isnan, nan
 from typing import Literal
 
 from reidbench import metrics
-from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress, Silent
 from reidbench.records.schema import Record
 from reidbench.report.figures.matching import Kept, key_of
@@ -28,6 +27,9 @@ UNPAIRED = (
     "cases are of different pairs."
 )
 
+# What scores raise that are consistent in their shapes alone.
+UNFIT = (ValueError, IndexError, KeyError, TypeError, MemoryError)
+
 
 def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs: int = RUNS) -> Drops:
     """Every drop that can be paired.
@@ -40,7 +42,9 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
     by_id = {one.record.id: one for one in kept}
     defended = [one for one in by_id.values() if one.record.defense.kind != "none" and one.record.baseline_id in by_id]
     found: dict[tuple[str, Find | Literal["retrained"]], metrics.Interval] = {}
-    with (progress or Silent()).task("drops", len(defended)) as advance:
+    progress = progress or Silent()
+    told: dict[str, None] = {}
+    with progress.task("drops", len(defended)) as advance:
         for one in defended:
             pair = Paired(by_id[str(one.record.baseline_id)], one, runs)
             for find in HEADLINES:
@@ -49,7 +53,11 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
                     found[one.record.id, find] = made
             if (fallen := utility_drop(pair)) is not None:
                 found[one.record.id, RETRAINED] = fallen
+            if pair.unreadable:
+                told[f"{one.path}: its drops have no interval: {pair.unreadable}"] = None
             advance(1)
+    for line in told:
+        progress.say(line)
     return found
 
 
@@ -62,13 +70,14 @@ def utility_drop(pair: Paired) -> metrics.Interval | None:
     if utility_fall(pair.records[1], "release") is not None:
         return None
     old, new = pair.utilities("release")
-    try:
-        if old is None or new is None or pair.predictions("release") is None:
-            return None
-    except ReidbenchError:
-        # As for the attacks: scores of another run are none of this one's.
+    # As for the attacks: scores of another run are none of this one's.
+    if old is None or new is None or pair.unreadable or pair.predictions("release") is None:
         return None
-    return pair.fall("release", old, new)
+    try:
+        return pair.fall("release", old, new)
+    except UNFIT as error:
+        pair.unreadable = f"its scores do not fit the record: {type(error).__name__}: {error}"
+        return None
 
 
 def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
@@ -88,14 +97,16 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
         return None
     if before.attack.negatives != after.attack.negatives or not _scored(pair):
         return metrics.Interval(fallen, nan, nan)
-    rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
+    try:
+        rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
+    except UNFIT as error:
+        # The files are those that the records name, and yet an attack is missing in one.
+        pair.unreadable = f"its scores do not fit the record: {type(error).__name__}: {error}"
+        return metrics.Interval(fallen, nan, nan)
     # Not -high: a drop of zero is 0, not minus 0.
     return metrics.Interval(fallen, 0 - rise.high, 0 - rise.low)
 
 
 def _scored(pair: Paired) -> bool:
-    try:
-        return pair.scores is not None
-    except ReidbenchError:
-        # The file beside a record holds the scores of another run: they are treated as missing.
-        return False
+    # Where the file beside a record holds the scores of another run, they are treated as missing.
+    return not pair.unreadable and pair.scores is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from reidbench.errors import ReidbenchError
 from reidbench.records.schema import Attack, Record
 from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
-from reidbench.records.store import read_record
+from reidbench.records.store import read_distinct, read_named, read_record, record_paths
 from reidbench.report.figures.summary import defense_label
 
 # Settings that change intervals only, and no figure.
@@ -46,21 +46,17 @@ class Kept:
     def baseline_kept(self) -> Kept | None:
         """The same with its path."""
         found = sorted(self.path.parent.glob(f"*-{self.record.baseline_id}.json"))
-        return Kept(read_record(found[0]), found[0]) if found else None
+        return Kept(read_named(found[0]), found[0]) if found else None
 
 
 def read_kept(places: Iterable[Path]) -> list[Kept]:
     """Records from files and from folders (``*.json`` directly in them) with their paths, each once, by path.
 
     Raises:
-        ReidbenchError: a file is not a record.
+        ReidbenchError: a file is not a record, has a name that is not the record's, or two different records have one
+            id.
     """
-    paths = [path for place in places for path in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
-    found: dict[str, Kept] = {}
-    for path in dict.fromkeys(paths):
-        kept = Kept(read_record(path), path)
-        found.setdefault(kept.record.id, kept)
-    return list(found.values())
+    return [Kept(record, path) for record, path in read_distinct(record_paths(list(places)))]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from reidbench import metrics
+from reidbench.errors import ReidbenchError
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.parts import Interval
 from reidbench.records.scores import RunScores, classifier_key
@@ -46,6 +47,15 @@ class Paired:
         if one is None or other is None or not np.array_equal(one.patients, other.patients):
             return None
         return one, other
+
+    @cached_property
+    def unreadable(self) -> str:
+        """Why the scores beside one of the records cannot be read; empty if they can, or if there are none."""
+        try:
+            _ = self._read
+        except ReidbenchError as error:
+            return str(error)
+        return ""
 
     @cached_property
     def scores(self) -> tuple[RunScores, RunScores] | None:

@@ -19,7 +19,6 @@ from reidbench.report.figures.pareto import pareto_front
 from reidbench.report.figures.summary import (
     ENOUGH_PAIRS,
     Worst,
-    baseline_of,
     contradiction,
     defense_label,
     drop,
@@ -49,6 +48,7 @@ class Row:
     problems: tuple[str, ...]
     drops: Drops = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
+    _worst: dict[tuple[int, Find], Worst | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -86,7 +86,7 @@ class Row:
 
     def worst(self, find: Find) -> Worst | None:
         """The highest worst case over the seeds."""
-        found = [worst for record in self.records if (worst := find(record)) is not None]
+        found = [worst for record in self.records if (worst := self._find(find, record)) is not None]
         return max(found, key=lambda worst: worst.value, default=None)
 
     def mean(self, find: Find) -> float | None:
@@ -105,7 +105,7 @@ class Row:
         interval unless the drops of all seeds are paired.
         """
         mean = _mean(
-            drop(find(record), find(baseline)) if baseline else None
+            drop(self._find(find, record), self._find(find, baseline)) if baseline else None
             for record, baseline in zip(self.records, self.baselines)
         )
         if mean is None:
@@ -115,8 +115,15 @@ class Row:
             return Interval(value=mean, low=None, high=None)
         return interval(over_seeds(paired, LEVEL))
 
+    def _find(self, find: Find, record: Record) -> Worst | None:
+        # Asked a dozen times for each row, of every attack. The row and its records live as long as the numbers.
+        key = (id(record), find)
+        if key not in self._worst:
+            self._worst[key] = find(record)
+        return self._worst[key]
+
     def _values(self, find: Find) -> list[float | None]:
-        return [worst.value if (worst := find(record)) else None for record in self.records]
+        return [worst.value if (worst := self._find(find, record)) else None for record in self.records]
 
     def utility(self, trained_on: str, tested_on: str) -> float | None:
         """The mean macro AUC over the seeds."""
@@ -173,11 +180,12 @@ def rows(
     by_defense: dict[str, list[Record]] = defaultdict(list)
     for record in members:
         by_defense[defense_label(record)].append(record)
+    by_id = {record.id: record for record in reversed(everything)}
     made = []
     for seeds in by_defense.values():
         ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
         problems = dict.fromkeys(reason for record in ordered for reason in controls.of(record))
-        baselines = tuple(baseline_of(record, everything) for record in ordered)
+        baselines = tuple(by_id.get(record.baseline_id or "") for record in ordered)
         shared = _shared([r for r in members if r.defense.name == ordered[0].defense.name])
         made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared))
     return sorted(made, key=lambda row: (-(row.mean(worst_verification) or -1.0), row.label))

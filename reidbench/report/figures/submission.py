@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
@@ -16,9 +14,6 @@ from reidbench.records.recompute import Mismatch, recompute
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import read_record
 from reidbench.report.figures.matching import Kept
-
-#: Exceptions that reading a damaged or forged archive of scores may raise.
-UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -107,15 +102,15 @@ def check_submission(kept: Kept, progress: Progress) -> Checked:
     digest = content_digest(path)
     if digest != record.scores_sha256:
         return Checked(kept.path, (Mismatch("scores_sha256", record.scores_sha256, digest),), 1)
-    try:
-        scores = read_scores(path, record.scores_sha256)
-    except UNREADABLE as error:
-        raise ReidbenchError(f"{kept.path}: {path.name} cannot be read: {error}") from error
+    scores = read_scores(path, record.scores_sha256)
     try:
         found = recompute(record, scores, progress)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, MemoryError, AttributeError) as error:
         raise ReidbenchError(f"{kept.path}: the scores in {path.name} do not fit together: {error}") from error
-    return Checked(kept.path, found.mismatches, found.checked, found.on_trust)
+    # Under another name a record would stand for another one on a leaderboard.
+    name = f"{record.stem}.json"
+    named = () if kept.path.name == name else (Mismatch("(file name)", kept.path.name, name),)
+    return Checked(kept.path, (*named, *found.mismatches), found.checked + len(named), found.on_trust)
 
 
 def summary(results: Sequence[Checked]) -> str:

@@ -14,6 +14,7 @@ import jinja2
 from PIL import Image
 
 from reidbench import __version__
+from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
 from reidbench.image_grid import GridRow, draw_grid
 from reidbench.progress import Progress, Silent
@@ -34,6 +35,8 @@ ASSETS = "static"
 # Files that `reidbench explain` may have written beside a record.
 ATTENTION = (".attention.webp", ".attention.png")
 _GAP = 4
+# Stands at the beginning of every page, so that no other file is replaced.
+GENERATOR = b'<meta name="generator" content="reidbench'
 
 
 def write_site(
@@ -50,25 +53,26 @@ def write_site(
         The pages.
 
     Raises:
-        ReidbenchError: the folder cannot be written.
+        ReidbenchError: a file cannot be written, or a page would replace a file that is none.
     """
     progress, titles = progress or Silent(), Titles(examples.registry)
     made = boards([one.record for one in kept], paired_drops(kept, progress))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
-    pages = _Pages(folder, root="")
+    pages = _Pages(folder, "", {})
     index = {"boards": made, "tracks": TRACKS, "headlines": HEADLINES, "undefended": _undefended}
     written = [pages.write("index.html", "index.html", **index)]
     pages.assets(folder / ASSETS)
     for board in made:
-        below = _Pages(folder / "boards", root="../")
+        below = pages.below("boards")
         written.append(
             below.write(f"{board.slug}.html", "board.html", board=board, columns=board.columns, tracks=TRACKS)
         )
     with progress.task("pages of records", len(kept)) as advance:
         for one in kept:
-            below = _Pages(folder / "records", root="../")
+            below = pages.below("records")
             written.append(_record_page(one, kept, below, examples, titles.of(one.record), board_of[one.record.id]))
             advance(1)
+    pages.save()
     return written
 
 
@@ -79,10 +83,13 @@ def write_pages(kept: Sequence[Kept], folder: Path | None, examples: ExampleSour
         The pages.
     """
     written, titles = [], Titles(examples.registry)
+    made: dict[Path, bytes] = {}
     for one in kept:
-        pages = _Pages(folder or one.path.parent, root="")
+        pages = _Pages(folder or one.path.parent, "", made)
         pages.assets(pages.folder / ASSETS)
         written.append(_record_page(one, kept, pages, examples, titles.of(one.record), None))
+    if kept:
+        pages.save()
     return written
 
 
@@ -131,29 +138,35 @@ def _record_page(
 
 
 class _Pages:
-    """Templates to files of one folder.
+    """Templates to files of one folder. Everything is made before :meth:`save` writes the first file.
 
     Args:
         folder: where the pages go.
         root: relative path from there to the root of the site, which contains the files that all pages share.
     """
 
-    def __init__(self, folder: Path, root: str) -> None:
+    def __init__(self, folder: Path, root: str, made: dict[Path, bytes]) -> None:
         self.folder = folder
         self._root = root
+        self._made = made
+
+    def below(self, name: str) -> _Pages:
+        """The pages of a subfolder, which are saved with these."""
+        return _Pages(self.folder / name, "../", self._made)
 
     def write(self, name: str, template: str, **context: Any) -> Path:
-        """Writes a page, whole or not at all."""
+        """Makes a page."""
         path = self.folder / name
-        self.put(path, _environment().get_template(template).render(root=self._root, **context).encode())
+        text = _environment().get_template(template).render(root=self._root, **context)
+        self.put(path, text.encode("utf-8", errors="replace"))
         return path
 
     def put(self, path: Path, content: bytes) -> None:
-        """Writes a file, whole or not at all."""
-        write_file(path, content)
+        """Makes a file."""
+        self._made[path] = content
 
     def assets(self, folder: Path) -> None:
-        """Writes style and scripts; plotly.js is copied from the plotly package, once for all pages."""
+        """Makes style and scripts; plotly.js is copied from the plotly package, once for all pages."""
         here = resources.files("reidbench.report.site") / "static"
         for name in STATIC:
             self.put(folder / name, (here / name).read_bytes())
@@ -162,6 +175,23 @@ class _Pages:
         with resources.as_file(source) as path:
             if not target.is_file() or target.stat().st_size != path.stat().st_size:
                 self.put(target, path.read_bytes())
+
+    def save(self) -> None:
+        """Writes all files, each whole or not at all.
+
+        Raises:
+            ReidbenchError: one cannot be written, or a page would replace a file that is none; then none is written.
+        """
+        for path in self._made:
+            if path.suffix == ".html" and path.exists() and GENERATOR not in _beginning(path):
+                raise ReidbenchError(f"{path}: a file that is not a page of reidbench has this name; choose another")
+        for path, content in self._made.items():
+            write_file(path, content)
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(1_000)
 
 
 @cache

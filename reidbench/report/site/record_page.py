@@ -10,7 +10,7 @@ from reidbench.records.figures import interval
 from reidbench.records.parts import Interval
 from reidbench.records.schema import Record
 from reidbench.records.scores import RunScores
-from reidbench.report.figures.drops import Find, headline_drop
+from reidbench.report.figures.drops import UNFIT, Find, headline_drop
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import membership_lines
@@ -43,8 +43,12 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
     undefended, _ = _scores(baseline) if baseline and baseline.record.id != record.id else (None, "")
     charts: list[Chart | None] = [ladder.ladder_chart(record, other)]
     if scores is not None:
-        charts += evidence.roc_charts(record, scores, undefended)
-        charts.append(evidence.rank_chart(record, scores, undefended))
+        try:
+            charts += evidence.roc_charts(record, scores, undefended)
+            charts.append(evidence.rank_chart(record, scores, undefended))
+        except UNFIT as error:
+            scores, missing = None, f"the scores do not fit the record: {type(error).__name__}: {error}"
+            charts = charts[:1]
     charts += [evidence.risk_chart(record), *strata.strata_charts(record), evidence.loss_chart(record)]
     drawn = {chart.name: chart for chart in charts if chart is not None}
     return {

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from reidbench.records.parts import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
+from reidbench.report.text.csv_text import frame_text
 from reidbench.report.text.markdown import markdown_table
 from reidbench.report.text.tables import plain_table, report_console
 from reidbench.studies.audit import Audit
@@ -17,7 +18,7 @@ from reidbench.studies.audit import Audit
 
 def as_csv(audit: Audit) -> str:
     """The risk table as CSV, one row per patient; cells are empty where a figure is undefined."""
-    return audit.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    return frame_text(audit.table)
 
 
 def as_data(audit: Audit) -> dict[str, Any]:

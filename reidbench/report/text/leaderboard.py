@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls, board_controls
@@ -37,6 +36,7 @@ from reidbench.report.figures.summary import (
     worst_verification,
 )
 from reidbench.report.pictures.curve_svg import Panel, draw
+from reidbench.report.text.csv_text import csv_text
 from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
 
 #: The beginning of every page.
@@ -152,12 +152,26 @@ def write(pages: dict[str, str], folder: Path) -> list[Path]:
     """Writes pages into ``folder``, each whole or not at all.
 
     Raises:
-        ReidbenchError: one cannot be written.
+        ReidbenchError: one cannot be written, or a file of its name is not such a page; then none is written.
     """
-    paths = []
-    for name, text in pages.items():
-        paths.append(write_file(folder / name, text))
-    return paths
+    for name in pages:
+        _require_ours(folder / name)
+    return [write_file(folder / name, text) for name, text in pages.items()]
+
+
+def _require_ours(path: Path) -> None:
+    """Refuses to replace a file that no leaderboard is; ``<name>.csv`` and ``<name>.svg`` belong to ``<name>.md``."""
+    page = path.with_suffix(".md")
+    taken = next((there for there in (page, path) if there.exists()), None)
+    if taken is not None and not _is_ours(page):
+        raise ReidbenchError(f"{taken}: a file that is not a leaderboard has this name; choose another --out")
+
+
+def _is_ours(page: Path) -> bool:
+    try:
+        return page.read_text("utf-8", errors="replace").startswith(TITLE)
+    except OSError:
+        return False
 
 
 def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
@@ -169,7 +183,7 @@ def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
     """
     found = []
     for path in sorted(folder.glob("*.md")):
-        if path.name not in pages and path.read_text("utf-8", errors="replace").startswith(TITLE):
+        if path.name not in pages and _is_ours(path):
             beside = (path.with_suffix(ending) for ending in (".csv", ".svg"))
             found += [path, *(other for other in beside if other.is_file())]
     return found
@@ -346,7 +360,7 @@ def _drop_text(row: Row, find: Find) -> str:
 
 
 def _by_negatives(figures: dict[str, float | None]) -> str:
-    return ", ".join(f"{number(value)} ({negatives})" for negatives, value in figures.items())
+    return ", ".join(f"{number(value)} ({plain_markdown(negatives)})" for negatives, value in figures.items())
 
 
 CSV_COLUMNS = (
@@ -363,13 +377,10 @@ CSV_COLUMNS = (
 
 
 def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for group, table, _ in tables:
-        for row, stands in zip(table, standings(table)):
-            writer.writerow(["" if value is None else value for value in _csv_row(group, row, stands)])
-    return stream.getvalue()
+    return csv_text(
+        CSV_COLUMNS,
+        (_csv_row(group, row, stands) for group, table, _ in tables for row, stands in zip(table, standings(table))),
+    )
 
 
 def _csv_row(group: Group, row: Row, stands: Standing) -> list[object]:

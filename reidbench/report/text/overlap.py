@@ -10,6 +10,7 @@ from rich.console import Console
 
 from reidbench.image_grid import GridRow, draw_grid, save_picture
 from reidbench.report.figures.formats import number
+from reidbench.report.text.csv_text import frame_text
 from reidbench.report.text.markdown import markdown_table
 from reidbench.report.text.tables import plain_table, report_console
 from reidbench.settings import Settings
@@ -31,7 +32,7 @@ MEANING = (
 
 def as_csv(found: Overlap) -> str:
     """The candidates as CSV, the best first."""
-    return found.table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    return frame_text(found.table)
 
 
 def as_data(found: Overlap, settings: Settings, known: Sequence[Recovered]) -> dict[str, Any]:

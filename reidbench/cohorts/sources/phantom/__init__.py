@@ -53,6 +53,10 @@ class Phantom(Dataset):
         frame = table(self.seed, numbers, self.images_per_patient, self.val, self.test, self.prefix, self.visits)
         return Source(frame, CHESTXRAY14_LABELS, (f"generated images: phantom v{VERSION}, seed {self.seed}",))
 
+    def most_images(self) -> int:
+        """As many as there are if each patient has the most."""
+        return self.patients * self.images_per_patient
+
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
         """Images of the rows, (len(rows), size, size) uint8: each depends on its row alone, not on its neighbours."""
         from reidbench.cohorts.sources.phantom.exposure import render  # It imports torch, which the table does without.

@@ -1,0 +1,135 @@
+"""How a command ends: a plugin cannot end it, Ctrl-C says what is kept, and its processes end with it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reidbench.errors import ReidbenchError
+from reidbench.harness import environment
+
+QUITS = """
+from reidbench import Dataset, hookimpl
+
+class Quits(Dataset):
+    "Ends the program."
+    name = "quits"
+    def source(self):
+        raise SystemExit(0)
+    def read(self, rows, size):
+        raise SystemExit(0)
+
+class Raises(Quits):
+    "Raises."
+    name = "raises"
+    def source(self):
+        return {}["patients"]
+
+class Nothing(Quits):
+    "Gives no table."
+    name = "gives_nothing"
+    def source(self):
+        return None
+
+class Interrupted(Quits):
+    "Somebody presses Ctrl-C."
+    name = "interrupted"
+    def source(self):
+        raise KeyboardInterrupt
+
+@hookimpl
+def reidbench_datasets():
+    return [Quits, Raises, Nothing, Interrupted]
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path):
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "quits.py").write_text(QUITS)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("quits", r"a plugin ended the program with SystemExit(0) before check was done"),
+        ("raises", "raises: source() failed: KeyError: 'patients'"),
+        ("gives_nothing", "gives_nothing: source() must give a Source with a DataFrame, not NoneType"),
+    ],
+)
+def test_a_plugin_neither_ends_the_program_nor_gives_a_traceback(refused, plugins, dataset, message):
+    assert message in refused("data", "check", dataset, f"--plugins-dir={plugins}")
+
+
+def test_ctrl_c_says_in_one_line_what_is_kept(call, plugins):
+    done = call("data", "check", "interrupted", f"--plugins-dir={plugins}", "--quiet", check=130)
+    assert done.stderr.splitlines() == [
+        "reidbench: interrupted: finished steps and records are kept; the same command goes on from there"
+    ]
+
+
+def test_help_says_that_plugin_files_are_run(call):
+    assert "whose code is run" in " ".join(call("list", "--help").stdout.split())
+
+
+def test_a_slow_git_costs_no_record(monkeypatch):
+    def slow(*arguments, **options):
+        raise subprocess.TimeoutExpired("git", 10)
+
+    monkeypatch.setattr(environment.subprocess, "run", slow)
+    assert environment.git_state() is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends processes with their parent")
+def test_a_process_ends_with_a_parent_that_is_killed(tmp_path):
+    code = f"""
+import multiprocessing, os, time
+from reidbench.processes import end_with_parent
+
+def work(parent):
+    end_with_parent(parent)
+    open({str(tmp_path / "child")!r}, "w").write(str(os.getpid()))
+    time.sleep(60)
+
+process = multiprocessing.get_context("fork").Process(target=work, args=(os.getpid(),))
+process.start()
+process.join()
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    child = tmp_path / "child"
+    wait_for(lambda: child.is_file() and child.read_text())
+    number = int(child.read_text())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: not alive(number))
+
+
+def alive(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_for(condition) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen within 30 s")
+
+
+def test_the_home_of_nobody_as_a_cache_is_one_line(monkeypatch):
+    from reidbench.files import cache_folder
+
+    monkeypatch.setenv("REIDBENCH_CACHE", "~nobody-of-this-name")
+    with pytest.raises(ReidbenchError, match="REIDBENCH_CACHE=~nobody-of-this-name: "):
+        cache_folder()
