@@ -91,8 +91,9 @@ def _misfits(scores: Any) -> Iterator[str]:
         yield from _shaped(f"validation {name}", values, scores.validation_same.shape)
     if len(scores.findings):
         yield from _shaped("findings", scores.findings, (images, len(scores.labels)))
-        for name, values in _named(scores, "predictions"):
-            yield from _shaped(f"predictions {name}", values, scores.findings.shape)
+        for part in ("predictions", "undefended"):
+            for name, values in _named(scores, part):
+                yield from _shaped(f"{part} {name}", values, scores.findings.shape)
 
 
 def _named(scores: Any, part: str) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -133,7 +133,9 @@ def test_commands_have_placeholders_for_paths(published):
 def test_scores_of_real_patients_contain_no_findings(published):
     for path in published["out"].glob("*.scores.npz"):
         with np.load(path) as stored:
-            assert not [name for name in stored.files if name.startswith(("findings", "labels", "predictions"))]
+            assert not [
+                name for name in stored.files if name.startswith(("findings", "labels", "predictions", "undefended"))
+            ]
     record = next(record for path in published["out"].glob("*.json") if (record := read_record(path)).utility)
     assert record.utility.classifiers, "the record has the figures"
 
