@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from reidbench.records.linkability_parts import Linkability, MultiShot
+from reidbench.records.parts import Interval
 from reidbench.records.schema import PrivacyInfo, Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.summary import defense_label, epsilon, worst_retrieval, worst_verification
@@ -205,6 +207,42 @@ def test_a_stand_in_for_a_published_method_is_marked_wherever_it_appears(templat
     told = "some: A stand-in for the published method, and no measure of it: epochs=4 (published: 32)"
     assert f"{told}; images of {template.dataset.size}²." in page
     assert {row[0]: "a stand-in" in row[-1] for row in table(page)} == {"some epochs=4": True, "other": False}
+
+
+def several_known(record: Record, **shares: float) -> Record:
+    """The record with a Precision@1 with four known images, by linkage; with one known image it is higher."""
+
+    def share(value: float) -> Interval:
+        return Interval(value=value, low=None, high=None)
+
+    found = [
+        Linkability(
+            attacker="fusion", knowledge="informed", linkage=f"{side}-released", closed_world=None, gallery_sizes=[],
+            multi_shot=MultiShot(
+                pooling="mean score", patients=9, map_at_r={}, set_patients=0, set_precision_at_1={},
+                precision_at_1={"1": share(0.999), "4": share(value)},
+            ),
+        )
+        for side, value in shares.items()
+    ]  # fmt: skip
+    return record.model_copy(update={"linkability": found})
+
+
+def test_four_known_images_are_a_column_where_a_row_has_them(template):
+    plain = made(template, "plain", 0.9)
+    page = f"{template.dataset.name}.md"
+    assert "known images" not in render([plain])[page]
+    rows = [
+        several_known(made(template, "some", 0.8, seed=s), original=v, released=0.2) for s, v in enumerate((0.5, 0.7))
+    ]
+    made_rows = render([plain, *rows])
+    heads = next(line for line in made_rows[page].splitlines() if line.startswith("| defense")).strip("| ").split(" | ")
+    at = heads.index("P@1, 4 known images")
+    assert heads[at - 2 : at] == ["mAP@R, worst case", "drop"]
+    assert [row[at] for row in table(made_rows[page])] == ["–", "0.600"]
+    assert boards([plain, *rows])[0].lines[1].cells[[name for name, _ in COLUMNS].index(heads[at])].text == "0.600"
+    found = list(csv.DictReader(io.StringIO(made_rows[page.replace(".md", ".csv")])))
+    assert [row["precision_at_1_4_known"] for row in found] == ["", "0.6"]
 
 
 def test_over_seeds_matched_pairs_and_low_rates_are_means_on_the_page_and_on_the_site(template):

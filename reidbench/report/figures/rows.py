@@ -22,6 +22,7 @@ from reidbench.report.figures.summary import (
     contradiction,
     defense_label,
     drop,
+    several_known,
     utility,
     utility_fall,
     worst_verification,
@@ -124,6 +125,10 @@ class Row:
 
     def _values(self, find: Find) -> list[float | None]:
         return [worst.value if (worst := self._find(find, record)) else None for record in self.records]
+
+    def several_known(self) -> float | None:
+        """The mean over the seeds of the Precision@1 with four known images a patient."""
+        return _mean(several_known(record) for record in self.records)
 
     def utility(self, trained_on: str, tested_on: str) -> float | None:
         """The mean macro AUC over the seeds."""

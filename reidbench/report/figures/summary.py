@@ -80,6 +80,20 @@ def worst_retrieval(record: Record) -> Worst | None:
     )
 
 
+#: Known images of a patient in the column of a board.
+KNOWN = 4
+
+
+def several_known(record: Record) -> float | None:
+    """The highest Precision@1 over the linkages with four known images a patient; None where it is not recorded."""
+    found = [
+        one.multi_shot.precision_at_1[str(KNOWN)].value
+        for one in record.linkability or ()
+        if one.multi_shot is not None and str(KNOWN) in one.multi_shot.precision_at_1
+    ]
+    return max((value for value in found if value is not None), default=None)
+
+
 def diagnosed(record: Record, trained_on: str, tested_on: str = "release") -> tuple[str, str]:
     """What the classifier behind a utility was trained and tested on; always originals for a published model."""
     return (trained_on, tested_on) if record.track == "images" else ("originals", "originals")

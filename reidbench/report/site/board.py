@@ -17,6 +17,7 @@ from reidbench.report.figures.pareto import pareto_front
 from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import (
+    KNOWN,
     Worst,
     audited_at,
     epsilon,
@@ -114,6 +115,10 @@ COLUMNS = (
     ("TPR at 1 % FPR", "highest over the ladder"),
     ("mAP@R, worst case", "of the strongest tested attack, highest over the ladder; 95 % interval over patients"),
     ("drop of mAP@R", "against the undefended run, as that of the AUC"),
+    (
+        f"P@1, {KNOWN} known images",
+        f"highest Precision@1 over the linkages if {KNOWN} images of a patient are known; patients with at least six",
+    ),
     ("utility, retrained", "macro AUC of the findings on the release, classifier trained on the release"),
     (
         "drop of utility",
@@ -140,7 +145,7 @@ COLUMNS = (
 
 # Columns of published models instead of those of images.
 MODEL_COLUMNS = (
-    *COLUMNS[:7],
+    *COLUMNS[:8],
     ("utility", "macro AUC of the published model's own findings"),
     ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
     (
@@ -149,7 +154,7 @@ MODEL_COLUMNS = (
         "confidence and at one δ for all rows (0.1 / number of training patients); the highest over the seeds. The "
         "status says so if an audit proves more than is claimed, at the δ of the claim",
     ),
-    *COLUMNS[12:],
+    *COLUMNS[13:],
 )
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
@@ -212,6 +217,7 @@ def _cells(row: Row, stands: Standing, delta: float) -> list[Cell]:
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
         _drop_cell(row, worst_retrieval),
+        _cell(row.several_known()),
         *(_images_left(row) if row.records[0].track == "images" else _model_left(row, delta)),
         Cell(epsilon(row.records[0]) or "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),

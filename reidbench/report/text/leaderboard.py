@@ -23,6 +23,7 @@ from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import (
     ENOUGH_PAIRS,
+    KNOWN,
     Worst,
     audited_at,
     defense_label,
@@ -257,6 +258,9 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
     delta = audited_at(record for row in table for record in row.records)
     described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
     columns = [[*described(row), *_about(row, stands, links)] for row, stands in zip(table, standing)]
+    if any(row.several_known() is not None for row in table):
+        for row, cells in zip(table, columns):
+            cells.insert(_MAP + 2, (SEVERAL_KNOWN, number(row.several_known())))
     lines = [
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "
@@ -341,6 +345,11 @@ def _pairs(table: list[Row]) -> str:
     )
 
 
+SEVERAL_KNOWN = f"P@1, {KNOWN} known images"
+# Where the worst case of mAP@R stands among the columns; its drop follows.
+_MAP = 5
+
+
 def _attack_columns(row: Row) -> list[tuple[str, str]]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     return [
@@ -368,7 +377,7 @@ CSV_COLUMNS = (
     "problems",
     "auc", "auc_spread", "auc_max", "auc_low", "auc_high", "auc_drop", "auc_drop_low", "auc_drop_high", "auc_matched",
     "tpr_at_fpr_0.01", "map_at_r", "map_at_r_spread", "map_at_r_max", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
-    "map_at_r_drop_low", "map_at_r_drop_high",
+    "map_at_r_drop_low", "map_at_r_drop_high", "precision_at_1_4_known",
     "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_release_low",
     "utility_release_release_high", "utility_drop", "utility_drop_low", "utility_drop_high",
     "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
@@ -391,7 +400,7 @@ def _csv_row(group: Group, row: Row, stands: Standing) -> list[object]:
         group.dataset, group.revision, group.size, group.preset, group.overrides, group.attackers,
         group.hyperparameters, defense_label(row.records[0]), row.seeds, row.status, "; ".join(row.problems),
         *_figures(row, worst_verification, auc), row.mean(worst_matched),
-        highest_tpr(row), *_figures(row, worst_retrieval, ranking),
+        highest_tpr(row), *_figures(row, worst_retrieval, ranking), row.several_known(),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         left.value if left else None, left.low if left else None, left.high if left else None,
         *((fallen.value, fallen.low, fallen.high) if fallen else (None, None, None)),
