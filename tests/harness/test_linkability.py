@@ -9,7 +9,7 @@ import pytest
 
 from reidbench.harness.linkability import SHOT_SEED, judge_linkability, strongest_links
 from reidbench.harness.score_sources import Gallery
-from reidbench.metrics.multi_shot import draw_shots
+from reidbench.metrics.linkability.multi_shot import draw_shots
 from reidbench.records.ladder import Rung
 from reidbench.records.parts import Interval
 from reidbench.records.schema import Attack, RetrievalMetrics

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from reidbench.metrics.closed_world import closed_world
+from reidbench.metrics.linkability.closed_world import closed_world
 
 PATIENTS = np.repeat(np.arange(6), 2)
 

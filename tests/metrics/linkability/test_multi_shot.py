@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench import metrics
-from reidbench.metrics.multi_shot import draw_shots, search_images, search_sets
+from reidbench.metrics.linkability.multi_shot import draw_shots, search_images, search_sets
 
 PATIENTS = np.array([0] * 8 + [1] * 5 + [2] * 6 + [3] * 9 + [4] * 1 + [5] * 7)
 MATRIX = np.random.default_rng(1).normal(size=(36, 36)) + 1.0 * (PATIENTS[:, None] == PATIENTS[None])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reidbench.metrics.gallery_size import first_among, fit_model, rivals, success_by_size, success_of_model
+from reidbench.metrics.linkability.gallery_size import first_among, fit_model, rivals, success_by_size, success_of_model
 
 PATIENTS = np.repeat(np.arange(15), 3)
 
@@ -47,7 +47,7 @@ def test_without_ties_none_of_the_better_is_drawn_as_scipys_hypergeometric_has_i
 
 def test_rivals_are_counted_block_by_block_among_others_alone(monkeypatch):
     scores = matrix(3).round(1)
-    monkeypatch.setattr("reidbench.metrics.gallery_size.BLOCK_SCORES", 45 * 4)
+    monkeypatch.setattr("reidbench.metrics.linkability.gallery_size.BLOCK_SCORES", 45 * 4)
     found = rivals(lambda rows: scores[rows], PATIENTS)
     line = 0
     for probe in range(45):
