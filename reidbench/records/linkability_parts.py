@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reidbench.records.ladder import Knowledge, Linkage
-from reidbench.records.parts import Interval, Model
+from reidbench.records.parts import Count, Interval, Model, Rate, Text
 
 #: How scores of several known images become one.
 Pooling = Literal["mean score", "maximum", "mean vector"]
@@ -17,25 +17,27 @@ class MultiShot(Model):
     """Several known images of a patient; figures by their number m, averaged over the same patients for every m."""
 
     pooling: Pooling = Field(description="how the scores of known images become one, as validation patients chose")
-    patients: int = Field(description="of at least six images each: four are known, two to find; 500 at most")
-    map_at_r: dict[str, Interval] = Field(description="against single published images")
-    precision_at_1: dict[str, Interval] = Field(description="against single published images")
-    set_patients: int = Field(description="of at least eight images each: four are known, four published; 500 at most")
-    set_precision_at_1: dict[str, Interval] = Field(description="against m published images of each of them")
+    patients: Count = Field(description="of at least six images each: four are known, two to find; 500 at most")
+    map_at_r: dict[Text, Interval] = Field(description="against single published images")
+    precision_at_1: dict[Text, Interval] = Field(description="against single published images")
+    set_patients: Count = Field(
+        description="of at least eight images each: four are known, four published; 500 at most"
+    )
+    set_precision_at_1: dict[Text, Interval] = Field(description="against m published images of each of them")
 
 
 class ClosedWorld(Model):
     """One-to-one assignment where both sides are known to hold the same patients, one image of each."""
 
-    patients: int
+    patients: Count
     correct: Interval = Field(description="share of right links")
-    chance: float = Field(description="of a random assignment")
+    chance: Rate = Field(description="of a random assignment")
 
 
 class GallerySize(Model):
     """Success of a probe with one right image among images of other patients."""
 
-    gallery: int = Field(description="images that are searched, the right one among them")
+    gallery: Count = Field(description="images that are searched, the right one among them")
     precision_at_1: Interval = Field(description="averaged over patients")
     patients_found: Interval | None = Field(description="by at least one of their images; null where extrapolated")
     extrapolated: bool = Field(
@@ -47,9 +49,9 @@ class GallerySize(Model):
 class Linkability(Model):
     """Of the rung and the attacker, or the fusion, with the highest mAP@R of a linkage; figures to four digits."""
 
-    attacker: str
+    attacker: Text
     knowledge: Knowledge
     linkage: Linkage
     multi_shot: MultiShot | None = Field(description="null without a patient that has enough images")
     closed_world: ClosedWorld | None = Field(description="null with fewer than two patients of several images")
-    gallery_sizes: list[GallerySize]
+    gallery_sizes: list[GallerySize] = Field(max_length=100)

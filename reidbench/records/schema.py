@@ -121,7 +121,7 @@ class DefenseInfo(Model):
     fitting: FittingInfo | None = Field(
         None, exclude_if=unsaid, description="of a defense that trains on the train split first"
     )
-    published: dict[str, Any] | None = Field(
+    published: Options | None = Field(
         None,
         exclude_if=unsaid,
         description="options of the operating point ``published`` that this run has otherwise: it is a stand-in for "
@@ -271,7 +271,7 @@ class Stratification(Model):
     source: Text = Field(description="the columns that tell")
     missing: Text | None = Field(description="why there are no strata; null where there are")
     unknown: Count = Field(description="genuine pairs of which the columns don't tell")
-    strata: list[StratumRates]
+    strata: list[StratumRates] = Field(max_length=10_000)
 
 
 class VerificationMetrics(Model):
@@ -416,7 +416,7 @@ class FewPatients(Model):
 class Utility(Model):
     """What is left for diagnosis."""
 
-    classifiers: list[Classifier]
+    classifiers: list[Classifier] = Field(max_length=100)
     finding_patients: Count | None = Field(
         None,
         exclude_if=unsaid,
@@ -475,6 +475,7 @@ class Record(Model):
     membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
     linkability: list[Linkability] | None = Field(
         None,
+        max_length=100,
         exclude_if=unsaid,
         description="of each linkage: several known images, a closed world, galleries of other sizes",
     )

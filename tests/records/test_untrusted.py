@@ -13,6 +13,7 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
+from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import MAX_BYTES, read_distinct, read_named, read_record
 from reidbench.report.figures.matching import read_kept
@@ -78,6 +79,39 @@ def test_fields_out_of_bounds_are_named(genuine, field, value):
     with pytest.raises(ReidbenchError, match="no reidbench record: ") as error:
         read_record(edit(genuine, setter(field, value)))
     assert len(str(error.value)) < 1_000
+
+
+def unbounded(node, path):
+    """Paths below a JSON schema's node to numbers, texts and lists without a bound.
+
+    The size of the file bounds how many keys an object has.
+    """
+    options = [option for name in ("anyOf", "oneOf", "allOf") for option in node.get(name, ())]
+    for option in options:
+        yield from unbounded(option, path)
+    kind = None if {"enum", "const"} & node.keys() else node.get("type")
+    if kind in ("integer", "number") and not (
+        {"minimum", "exclusiveMinimum"} & node.keys() and {"maximum", "exclusiveMaximum"} & node.keys()
+    ):
+        yield path
+    if kind == "string" and not {"maxLength", "pattern", "format"} & node.keys():
+        yield path
+    if kind == "array":
+        if "maxItems" not in node:
+            yield path
+        yield from unbounded(node.get("items", {}), f"{path}[]")
+
+
+def test_every_field_of_a_record_is_bounded():
+    schema = Record.model_json_schema()
+    parts = {"Record": schema, **schema["$defs"]}
+    fields = [(f"{part}.{name}", node) for part, found in parts.items() for name, node in found["properties"].items()]
+    assert len(fields) > 100
+    assert [path for name, node in fields for path in unbounded(node, name)] == []
+    assert list(unbounded({"anyOf": [{"type": "array", "items": {"type": "number", "minimum": 0}}]}, "x")) == [
+        "x",
+        "x[]",
+    ]
 
 
 @pytest.mark.parametrize(
