@@ -9,7 +9,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -165,3 +165,12 @@ def private_folder(path: Path) -> Path:
             missing.mkdir(mode=0o700, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)  # Raises where a file has the name.
     return path
+
+
+def write_pages(pages: Mapping[str, str], folder: Path) -> list[Path]:
+    """Writes texts by name into a folder, each whole or not at all, and gives their paths.
+
+    Raises:
+        ReidbenchError: one cannot be written.
+    """
+    return [write_file(folder / name, text) for name, text in pages.items()]

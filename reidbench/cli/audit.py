@@ -65,9 +65,9 @@ def audit(
 ) -> None:
     """Attack a dataset without a defense, and report how well the images of each test patient can be linked."""
     from reidbench.choosing import choose_dataset
+    from reidbench.files import write_pages
     from reidbench.plugins import Registry
     from reidbench.report.text.audit import as_csv, as_data, as_markdown, print_audit
-    from reidbench.report.text.leaderboard import write
     from reidbench.studies.audit import audit as run_audit
 
     require_folder(out)
@@ -91,7 +91,9 @@ def audit(
         return
     found = run_audit(source, settings, folds=folds, strict=strict, progress=progress)
     data = json.dumps(as_data(found), indent=1)
-    for path in write({"patients.csv": as_csv(found), "audit.md": as_markdown(found), "audit.json": data + "\n"}, out):
+    for path in write_pages(
+        {"patients.csv": as_csv(found), "audit.md": as_markdown(found), "audit.json": data + "\n"}, out
+    ):
         progress.say(f"written: {path}")
     if as_json:
         typer.echo(data)

@@ -58,8 +58,8 @@ def overlap(
     """Rank pairs of patients of A and B that may be one person, with the expected number of false ones at each rank."""
     from reidbench.choosing import choose_dataset
     from reidbench.errors import ReidbenchError
+    from reidbench.files import write_pages
     from reidbench.plugins import Registry
-    from reidbench.report.text.leaderboard import write
     from reidbench.report.text.overlap import CUTS, as_csv, as_data, as_markdown, draw_candidates, print_overlap
     from reidbench.studies.overlap import overlap as search
     from reidbench.studies.overlap import read_known, recovered
@@ -88,7 +88,7 @@ def overlap(
     told = [recovered(found, shared, cut) for cut in CUTS] if shared else []
     data = json.dumps(as_data(found, settings, told), indent=1)
     pages = {"candidates.csv": as_csv(found), "overlap.md": as_markdown(found, settings, told)}
-    paths = [*write({**pages, "overlap.json": data + "\n"}, out), out / "candidates.png"]
+    paths = [*write_pages({**pages, "overlap.json": data + "\n"}, out), out / "candidates.png"]
     draw_candidates(found, paths[-1])
     for path in paths:
         progress.say(f"written: {path}")

@@ -199,5 +199,6 @@ def test_leaderboards_that_cannot_be_written_are_one_line(refused, runs, tmp_pat
 
 def test_a_page_whose_name_a_folder_has_leaves_no_temporary_file(refused, runs, tmp_path):
     (tmp_path / "pages" / "phantom.md").mkdir(parents=True)
-    assert "pages/phantom.md: cannot be written" in refused("leaderboard", "kept", "--out=pages", "--quiet")
+    told = refused("leaderboard", "kept", "--out=pages", "--quiet")
+    assert "pages/phantom.md: a file that is not a leaderboard has this name" in told
     assert not list((tmp_path / "pages").glob(".*"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from reidbench.defenses.base import BaseDefense, Privacy
 from reidbench.plugins import Found
+
+if TYPE_CHECKING:
+    from reidbench.defenses.base import BaseDefense
 
 #: What each kind of defense works on, by kind.
 WORKS_ON = {
@@ -68,6 +70,9 @@ def as_text(found: Found, cls: type[BaseModel]) -> str:
 def _defense(cls: type[BaseModel]) -> dict[str, Any]:
     if not hasattr(cls, "differentiable"):
         return {}
+    # Not above: it imports torch, which a dataset is described without.
+    from reidbench.defenses.base import BaseDefense
+
     kind = str(getattr(cls, "kind", ""))
     found = {"works_on": WORKS_ON.get(kind, kind), "differentiable": cls.differentiable}
     guarantee = _guarantee(cls) if issubclass(cls, BaseDefense) else None
@@ -76,6 +81,8 @@ def _defense(cls: type[BaseModel]) -> dict[str, Any]:
 
 def _guarantee(cls: type[BaseDefense]) -> str | None:
     """The formal guarantee of the default options as a text; None where there is none."""
+    from reidbench.defenses.base import Privacy
+
     if cls.kind == "model":
         # What a training spends follows from its data; the record states it.
         return None

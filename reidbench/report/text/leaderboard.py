@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from reidbench.errors import ReidbenchError
-from reidbench.files import write_file
+from reidbench.files import write_pages
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.curve import Point
@@ -157,7 +157,7 @@ def write(pages: dict[str, str], folder: Path) -> list[Path]:
     """
     for name in pages:
         _require_ours(folder / name)
-    return [write_file(folder / name, text) for name, text in pages.items()]
+    return write_pages(pages, folder)
 
 
 def _require_ours(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reidbench.files import write_pages
 from reidbench.records.parts import Interval
 from reidbench.records.schema import VerificationMetrics
 from reidbench.report.figures.formats import figure, number, unbounded
@@ -13,7 +14,6 @@ from reidbench.report.pictures import roc
 from reidbench.report.pictures.attention import draw_attention
 from reidbench.report.pictures.plots import COLOURS
 from reidbench.report.text import strata
-from reidbench.report.text.leaderboard import write as write_pages
 from reidbench.report.text.markdown import Markdown, markdown_table
 from reidbench.settings import Settings
 from reidbench.studies.paper.study import Cell
