@@ -72,8 +72,9 @@ def dicom_bytes(pixels: NDArray[np.uint8], original: Path | None, *, image: str,
     # It remembers every identifier it replaced; nothing here refers to another file, and memory must not grow.
     simpledicomanonymizer.dictionary.clear()
     for element in list(header):
-        # Overlays and curves lie in repeating groups.
-        if element.VR == "SQ" or element.tag.is_private or element.tag.group & 0xFF00 in (0x5000, 0x6000):
+        # Overlays and curves lie in repeating groups. The profile speaks of no element that the standard does not know.
+        unknown = element.tag.is_private or not pydicom.datadict.dictionary_has_tag(element.tag)
+        if element.VR == "SQ" or unknown or element.tag.group & 0xFF00 in (0x5000, 0x6000):
             del header[element.tag]
     for keyword in _OF_THE_ORIGINAL:
         header.pop(pydicom.datadict.tag_for_keyword(keyword), None)

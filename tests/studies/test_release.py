@@ -196,6 +196,8 @@ def test_dicom_shows_the_same_pixels_and_no_one(tmp_path: Path) -> None:
         header.Modality, header.BodyPartExamined, header.ViewPosition = "DX", "CHEST", "PA"
         header.WindowCenter, header.WindowWidth, header.PixelSpacing = 9, 9, [0.143, 0.143]
         header.private_block(0x0011, "ELSEWHERE", create=True).add_new(1, "LO", secrets[0])
+        # An even group, so not private, and in no dictionary.
+        header.add_new(0x00109998, "LO", secrets[0])
         inner = Dataset()
         inner.PatientName = inner.RequestedProcedureDescription = secrets[0]
         header.RequestAttributesSequence = header.ReferencedImageSequence = [inner]
@@ -224,6 +226,7 @@ def test_dicom_shows_the_same_pixels_and_no_one(tmp_path: Path) -> None:
         assert header.PatientIdentityRemoved == "YES"
         assert "PixelSpacing" not in header
         assert not any(element.tag.is_private for element in header)
+        assert 0x00109998 not in header
         uids |= {header.SOPInstanceUID, header.StudyInstanceUID, header.SeriesInstanceUID}
     assert len(uids) == 3 * len(key.images)
 

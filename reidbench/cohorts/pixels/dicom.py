@@ -53,12 +53,19 @@ def read_dicom(path: Path) -> NDArray[np.float32]:
         raise ValueError(f"it has {pixels / 1e6:,.0f} million pixels; at most {_LARGEST / 1e6:,.0f} million are read")
     _require_syntax(header)
     _require_decoder(header, path)
-    stored = header.pixel_array
-    if header.PhotometricInterpretation == "PALETTE COLOR":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pixels beyond the first frame, which are looked for here
+        stored = header.pixel_array
+    channels = int(header.get("SamplesPerPixel") or 1)
+    if stored.ndim > 2 + (channels > 1):
+        raise ValueError(f"it holds {len(stored)} frames, not one image")
+    palette = header.PhotometricInterpretation == "PALETTE COLOR"
+    if palette:
         stored = pydicom.pixels.apply_color_lut(stored, header)
     if stored.ndim == 3:
         # Colour is a screen capture or a scan: what is stored is what is shown.
-        return _grey(stored[..., :3] @ np.array(_LUMA) / np.iinfo(stored.dtype).max)
+        white = np.iinfo(stored.dtype).max if palette else 2 ** int(header.BitsStored) - 1
+        return _grey(stored[..., :3] @ np.array(_LUMA) / white)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of header values that it then handles
         grey = _window(_modality(stored, header), header, _padding(stored, header))
@@ -106,30 +113,33 @@ def _require_syntax(header: Header) -> None:
 
 def _padding(stored: NDArray[Any], header: Header) -> NDArray[np.bool_]:
     """Where the detector saw nothing: PixelPaddingValue, or from it to PixelPaddingRangeLimit."""
-    first = _signed(header.get("PixelPaddingValue"), stored)
+    bits = int(header.get("BitsStored") or 8 * stored.dtype.itemsize)
+    first = _signed(header.get("PixelPaddingValue"), stored, bits)
     if first is None:
         return np.zeros(stored.shape, dtype=bool)
-    last = _signed(header.get("PixelPaddingRangeLimit"), stored)
+    last = _signed(header.get("PixelPaddingRangeLimit"), stored, bits)
     last = first if last is None else last
     inside: NDArray[np.bool_] = (stored >= min(first, last)) & (stored <= max(first, last))
     return inside
 
 
-def _signed(value: Any, stored: NDArray[Any]) -> int | None:
-    """A value as the pixels would hold it: many a header has it with the other sign."""
+def _signed(value: Any, stored: NDArray[Any], bits: int) -> int | None:
+    """A value as pixels of so many bits would hold it: many a header has it with the other sign."""
     number = _first(value)
     if number is None or stored.dtype.kind not in "iu":
         return None
-    ends, turn = np.iinfo(stored.dtype), 2 ** (8 * stored.dtype.itemsize)
-    for candidate in (int(number), int(number) + turn, int(number) - turn):
-        if ends.min <= candidate <= ends.max:
-            return candidate
-    return None
+    lowest, highest = (0, 2**bits - 1) if stored.dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    turns = (0, 2**bits, -(2**bits), 2 ** (8 * stored.dtype.itemsize), -(2 ** (8 * stored.dtype.itemsize)))
+    candidates = [int(number) + turn for turn in turns]
+    # Some pixels hold more than their bits; a value that none could hold as declared is taken as it stands.
+    inside = [found for found in candidates if lowest <= found <= highest]
+    held = [found for found in candidates if np.iinfo(stored.dtype).min <= found <= np.iinfo(stored.dtype).max]
+    return next(iter([*inside, *held]), None)
 
 
 def _modality(stored: NDArray[Any], header: Header) -> NDArray[np.float64]:
     """Stored values after the modality LUT, or rescaled; an empty slope is 1, an empty intercept 0."""
-    table = _table(header.get("ModalityLUTSequence"), stored)
+    table = _table(header.get("ModalityLUTSequence"), header)
     if table is not None:
         return table.look_up(stored).astype(np.float64)
     slope, intercept = _first(header.get("RescaleSlope")), _first(header.get("RescaleIntercept"))
@@ -139,8 +149,8 @@ def _modality(stored: NDArray[Any], header: Header) -> NDArray[np.float64]:
 class _Table:
     """A lookup table (PS3.3 C.11.1.1): values below its first and above its last entry take those."""
 
-    def __init__(self, entries: NDArray[np.int64], first: int, bits: int) -> None:
-        self.entries, self.first, self.bits = entries, first, bits
+    def __init__(self, entries: NDArray[np.int64], first: int, bits: int, stored: int) -> None:
+        self.entries, self.first, self.bits, self.stored = entries, first, bits, stored
 
     def look_up(self, values: NDArray[Any]) -> NDArray[np.int64]:
         places = np.rint(values).astype(np.int64) - self.first
@@ -148,12 +158,16 @@ class _Table:
 
     @property
     def white(self) -> int:
-        """The value that is shown as white: of the bits that the entries need, where the table declares more."""
+        """The value that is shown as white.
+
+        A table that declares more bits than the pixels have, and needs no more than theirs, is of theirs.
+        """
+        declared = max(self.bits, 8)
         needed = max(int(self.entries.max()).bit_length(), 8)
-        return 2 ** min(needed, max(self.bits, 8)) - 1
+        return 2 ** (self.stored if needed <= self.stored < declared else declared) - 1
 
 
-def _table(sequence: Any, values: NDArray[Any]) -> _Table | None:
+def _table(sequence: Any, header: Header) -> _Table | None:
     """The first table of a sequence that holds data; None where there is none, which is as if it were not given."""
     for item in sequence or ():
         descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
@@ -165,15 +179,17 @@ def _table(sequence: Any, values: NDArray[Any]) -> _Table | None:
             entries = np.frombuffer(data, dtype="u1" if len(data) in (count, count + 1) else "<u2").astype(np.int64)
         else:
             entries = np.asarray([data] if np.isscalar(data) else list(data), dtype=np.int64) & 0xFFFF
-        if values.min(initial=0) < 0 and first > 2**15 - 1:
+        # What is looked up are the stored values, or those after rescaling, which have a sign too.
+        signed = bool(header.get("PixelRepresentation")) or (_first(header.get("RescaleIntercept")) or 0) < 0
+        if signed and first > 2**15 - 1:
             first -= 2**16
-        return _Table(entries[:count], first, bits)
+        return _Table(entries[:count], first, bits, int(header.get("BitsStored") or 8))
     return None
 
 
 def _window(values: NDArray[np.float64], header: Header, padding: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Values after the modality LUT, as shown: [0, 255], before any inversion."""
-    table = _table(header.get("VOILUTSequence"), values)
+    table = _table(header.get("VOILUTSequence"), header)
     if table is not None:
         return _grey(table.look_up(values) / table.white)
     window = _first_window(header)

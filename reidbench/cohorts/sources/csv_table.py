@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from reidbench.errors import ReidbenchError
 #: Longest field in characters: a quote that is not closed must not swallow a whole file.
 _LONGEST = 1_000_000
 _NAMED = 3
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,13 @@ class _Reader:
 
     def _check_span(self, row: list[str], line: int, last: int, used: frozenset[int]) -> None:
         for place, text in enumerate(row):
-            breaks = text.strip().count("\n")
-            if not breaks:
+            # Files of old Macs end their lines in a carriage return alone.
+            breaks = len(_LINE_END.findall(text))
+            if not _LINE_END.search(text.strip()):
                 continue
             name = self.header[place]
             # A quote that opens in one row and closes in the same column of another holds just so many separators.
-            swallowed = text.count(self.mark) == text.count("\n") * (len(self.header) - 1)
+            swallowed = text.count(self.mark) == breaks * (len(self.header) - 1)
             if swallowed or place in used:
                 raise ReidbenchError(
                     f"{self.where}: {self.path}, line {line}: the field {name!r} spans lines {line} to {last}: is a "

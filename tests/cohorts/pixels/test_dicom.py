@@ -361,3 +361,46 @@ def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         decode(path, "x", 64)
     with pytest.raises(ReidbenchError, match=r"pip install 'reidbench\[dicom\]'"):
         Folder(root=tmp_path).source()
+
+
+def test_frames_that_the_header_does_not_count_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", np.concatenate([RAMP, RAMP]))
+    dataset = pydicom.dcmread(path)
+    dataset.Rows = 64
+    with pytest.raises(UnreadableImage, match="2 frames"):
+        decode(save(path, dataset), "x", 64)
+
+
+def test_colour_of_twelve_bits_spans_the_range(tmp_path: Path) -> None:
+    colour = np.repeat(RAMP[..., None], 3, axis=2)
+    fields = {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    check(write(tmp_path / "x", colour, **fields), RAMP / 4095 * 255)
+
+
+def test_padding_of_twelve_bits_with_the_other_sign_is_black(tmp_path: Path) -> None:
+    pixels = RAMP // 2
+    pixels[:8] = 4095
+    path = write(tmp_path / "x", pixels)
+    dataset = pydicom.dcmread(path)
+    dataset.add_new(0x00280120, "SS", -1)
+    expected = RAMP / 4032 * 255
+    expected[:8] = 0
+    check(save(path, dataset), expected)
+
+
+@pytest.mark.parametrize("declared", [12, 16])
+def test_a_table_that_does_not_reach_white_is_shown_as_it_is(tmp_path: Path, declared: int) -> None:
+    item = Dataset()
+    item.add_new(0x00283002, "US", [4096, 0, declared])
+    item.add_new(0x00283006, "US", np.linspace(0, 1365, 4096).astype(int).tolist())
+    # Sixteen bits declared over pixels of twelve, with entries that fit into twelve: twelve are meant.
+    check(write(tmp_path / "x", RAMP, VOILUTSequence=Sequence([item])), np.floor(RAMP / 4095 * 1365) / 4095 * 255)
+
+
+def test_a_table_that_begins_below_zero_serves_pixels_that_are_not(tmp_path: Path) -> None:
+    item = Dataset()
+    item.add_new(0x00283002, "US", [5120, 2**16 - 1024, 12])
+    item.add_new(0x00283006, "US", np.linspace(0, 4095, 5120).astype(int).tolist())
+    pixels = (RAMP // 2).astype(np.int16)
+    path = write(tmp_path / "x", pixels, VOILUTSequence=Sequence([item]))
+    check(path, np.floor((pixels + 1024.0) / 5119 * 4095) / 4095 * 255)

@@ -28,6 +28,7 @@ def read(path: Path, *columns: str) -> list[list[str]]:
         ("a,b,c\n1,2\n", "line 2 has 2 fields where the header has 3"),
         ("a;b;c\n1;2;3;4\n", "line 2 has 4 fields where the header has 3"),
         ('a,b,c\n1,2,"3\n4,5,6\n7,8,9\n', "row that begins in line 2: a quote is opened and not closed"),
+        ('a,b,c\r1,"x,3\r4,y",6\r', "is a quote in it not closed"),
         ('a,b,c\n1,"x,3\n4,y",6\n', "line 2: the field 'b' spans lines 2 to 3: is a quote in it not closed"),
         ('a,b,c\n1,"x,3\n7,8,9\n4,y",6\n', "line 2: the field 'b' spans lines 2 to 4"),
         ('a,b,c\n"1\n2",2,3\n', "line 2: the field 'a' spans lines 2 to 3"),
