@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from reidbench.cli import (
@@ -33,22 +35,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog="Add --debug to any command for a traceback in place of one line.",
 )
-app.command("run", cls=RecordedCommand)(run.run)
-app.command("sweep", cls=RecordedCommand)(sweep.sweep)
-app.command("list", cls=RecordedCommand)(plugins.list_plugins)
-app.command("describe", cls=RecordedCommand)(plugins.describe)
-app.command("new-defense", cls=RecordedCommand)(kit.new_defense)
-app.command("check-defense", cls=RecordedCommand)(kit.check_defense)
-app.command("new-attacker", cls=RecordedCommand)(kit.new_attacker)
-app.command("check-attacker", cls=RecordedCommand)(kit.check_attacker)
-app.command("audit", cls=RecordedCommand)(audit.audit)
-app.command("release")(release.release)
-app.command("overlap", cls=RecordedCommand)(overlap.overlap)
-app.command("explain", cls=RecordedCommand)(explain.explain)
-app.command("leaderboard", cls=RecordedCommand)(leaderboard.leaderboard)
-app.command("report", cls=RecordedCommand)(report.report)
-app.command("compare", cls=RecordedCommand)(compare.compare)
-app.command("reproduce", cls=RecordedCommand)(reproduce.reproduce)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "sweep": sweep.sweep,
+    "list": plugins.list_plugins,
+    "describe": plugins.describe,
+    "new-defense": kit.new_defense,
+    "check-defense": kit.check_defense,
+    "new-attacker": kit.new_attacker,
+    "check-attacker": kit.check_attacker,
+    "audit": audit.audit,
+    "release": release.release,
+    "overlap": overlap.overlap,
+    "explain": explain.explain,
+    "leaderboard": leaderboard.leaderboard,
+    "report": report.report,
+    "compare": compare.compare,
+    "reproduce": reproduce.reproduce,
+}
+for name, command in COMMANDS.items():
+    app.command(name, cls=RecordedCommand)(command)
 app.add_typer(attacker.app, name="attacker")
 app.add_typer(data.app, name="data")
 app.add_typer(submit.app, name="submit")

@@ -133,3 +133,13 @@ def test_the_home_of_nobody_as_a_cache_is_one_line(monkeypatch):
     monkeypatch.setenv("REIDBENCH_CACHE", "~nobody-of-this-name")
     with pytest.raises(ReidbenchError, match="REIDBENCH_CACHE=~nobody-of-this-name: "):
         cache_folder()
+
+
+def test_every_command_ends_and_is_recorded_in_the_same_way():
+    from reidbench.cli.app import app
+    from reidbench.cli.command_text import RecordedCommand
+
+    groups = [group.typer_instance for group in app.registered_groups]
+    commands = [one for group in (app, *groups) for one in group.registered_commands]
+    assert len(commands) > 20
+    assert [one.name for one in commands if one.cls is not RecordedCommand] == []
