@@ -46,6 +46,7 @@ def release(
     from reidbench.harness.environment import choose_device
     from reidbench.plugins import Registry
     from reidbench.records.store import read_record
+    from reidbench.report.figures.summary import worst_retrieval, worst_verification
     from reidbench.report.text.certificate import certificate_page
     from reidbench.studies.release import publish
     from reidbench.studies.release_certificate import CERTIFICATE, PAGE
@@ -59,6 +60,9 @@ def release(
     if len(chosen) != 1:
         raise ReidbenchError(f"--defense {defense}: a release has one operating point, and these are {len(chosen)}")
     progress = progress_bar(quiet)
+    judged = read_record(record) if record is not None else None
+    strongest = [find(judged) if judged is not None else None for find in (worst_verification, worst_retrieval)]
+    auc, map_at_r = (worst.value if worst is not None else None for worst in strongest)
     key_path = key or out.with_name(f"{out.name}.key.json")
     certificate = publish(
         choose_dataset(registry, dataset, root),
@@ -72,7 +76,8 @@ def release(
         patients=patients,
         split=None if split == "all" else split,
         keep=keep or [],
-        record=read_record(record) if record is not None else None,
+        record=judged,
+        strongest=(auc, map_at_r),
         strict=strict,
         progress=progress,
     )

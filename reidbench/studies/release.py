@@ -20,6 +20,7 @@ from PIL import Image
 from reidbench.choosing import Chosen, dataset_options
 from reidbench.cohorts.base import SPLITS, Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.notes import say_notes
 from reidbench.defenses.base import Defense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
@@ -31,10 +32,10 @@ from reidbench.source_version import source_digest
 from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import Release
 from reidbench.studies.dicom_writing import dicom_bytes, require_dicom_writing
-from reidbench.studies.release_certificate import CERTIFICATE, MANIFEST, certificate_of
+from reidbench.studies.release_certificate import CERTIFICATE, MANIFEST, Strongest, certificate_of
 from reidbench.studies.release_key import IMAGES, Form, Key, file_name, read_key
 
-#: Of the training of a defense that trains, which is no secret.
+#: Of the training of a defense that trains, which is not secret.
 FIT_SEED = 0
 #: What the manifest may keep of the table; ``labels`` are the findings.
 KEEPABLE = ("split", "sex", "age", "view", "labels")
@@ -56,6 +57,7 @@ def publish(
     split: str | None,
     keep: Sequence[str],
     record: Record | None,
+    strongest: Strongest,
     strict: bool,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def publish(
         split: releases only this part; None for all images.
         keep: some of :data:`KEEPABLE`.
         record: the benchmark record that the defense was judged by.
+        strongest: AUC and mAP@R of its strongest attacks, for the certificate.
         strict: refuse a dataset with unreadable images in place of leaving them out.
 
     Returns:
@@ -90,8 +93,7 @@ def publish(
     if key_path.resolve().is_relative_to(out.resolve()):
         raise ReidbenchError(f"--key {key_path}: the key must not lie in the folder that is given away")
     cohort = load_cohort(dataset, size=size, cache=cache, strict=strict, progress=progress)
-    for note in cohort.notes:
-        progress.say(f"{cohort.name}: {note}")
+    say_notes(cohort.name, cohort.notes, progress)
     # Fitted with a seed of its own: the secret one must not get into a cache.
     release_of = Release(
         chosen.defense,
@@ -130,7 +132,7 @@ def publish(
     frame = _manifest(key, cohort)
     write_file(out / MANIFEST, frame.to_csv(index=False, lineterminator="\n"), what="the manifest")
     os.utime(out / MANIFEST, (_TIME, _TIME))
-    certificate = certificate_of(release_of, key, frame, out, record, library)
+    certificate = certificate_of(release_of, key, frame, out, record, strongest, library)
     write_json(out / CERTIFICATE, certificate)
     return certificate
 
@@ -158,7 +160,7 @@ def _open_key(path: Path, out: Path, wanted: dict[str, Any], cohort: Cohort, row
                 )
         return key
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ReidbenchError(f"--out {out}: it exists, and {path} is no key to go on with; name another folder")
+        raise ReidbenchError(f"--out {out}: it exists, and {path} is not a key to continue with; name another folder")
     key = Key(seed=secrets.randbits(128), images=_pseudonyms(cohort, rows, patients=wanted["patients"]), **wanted)
     key.write(path)
     return key

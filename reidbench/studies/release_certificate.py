@@ -17,12 +17,20 @@ from reidbench.studies.release_key import Key, files_digest
 
 CERTIFICATE_FORMAT = "reidbench release certificate, version 1"
 MANIFEST, CERTIFICATE, PAGE = "manifest.csv", "certificate.json", "certificate.html"
+#: AUC and mAP@R; None where they are undefined.
+Strongest = tuple[float | None, float | None]
 _SEED = "random, 128 bits, secret: it is in the private key alone"
 _SEED_UNCLAIMED = f"{_SEED}; a defense without a guarantee may use generators that take 32 bits of it"
 
 
 def certificate_of(
-    release_of: Release, key: Key, frame: pd.DataFrame, out: Path, record: Record | None, library: str | None
+    release_of: Release,
+    key: Key,
+    frame: pd.DataFrame,
+    out: Path,
+    record: Record | None,
+    strongest: Strongest,
+    library: str | None,
 ) -> dict[str, Any]:
     """The certificate of a finished release, as JSON types. It names neither a patient nor an original.
 
@@ -32,6 +40,7 @@ def certificate_of(
         frame: its manifest.
         out: the folder that holds manifest and images.
         record: the benchmark record that the defense was judged by.
+        strongest: AUC and mAP@R of the record's strongest attacks.
         library: what de-identified the headers; None for files without one.
     """
     info = release_of.info()
@@ -60,23 +69,18 @@ def certificate_of(
             "earlier releases of the same images: the bounds of several releases add up",
             "arithmetic: a formal guarantee is that of the mechanism in exact arithmetic",
         ],
-        "record": None if record is None else _judged(record, key),
+        "record": None if record is None else _judged(record, key, strongest),
     }
 
 
-def _judged(record: Record, key: Key) -> dict[str, Any]:
+def _judged(record: Record, key: Key, strongest: Strongest) -> dict[str, Any]:
     """What the record says, in so many figures as a certificate needs."""
-    found: dict[str, float] = {}
-    for attack in record.attacks:
-        figure = getattr(attack.metrics, "auc", None) or getattr(attack.metrics, "map_at_r", None)
-        if figure is not None and figure.value is not None:
-            found[attack.task] = max(found.get(attack.task, 0.0), figure.value)
     return {
         "id": record.id,
         "dataset": record.dataset.name,
         "dataset_revision": record.dataset.revision,
         "same_images": record.dataset.revision == key.revision,
         "preset": record.preset,
-        "worst_verification_auc": found.get("verification"),
-        "worst_retrieval_map_at_r": found.get("retrieval"),
+        "worst_verification_auc": strongest[0],
+        "worst_retrieval_map_at_r": strongest[1],
     }

@@ -80,7 +80,7 @@ def read_key(path: Path) -> Key:
     """Reads a private key.
 
     Raises:
-        ReidbenchError: the file is missing or is no key.
+        ReidbenchError: the file is missing or not a key.
     """
     try:
         data = json.loads(path.read_text())
@@ -93,7 +93,7 @@ def read_key(path: Path) -> Key:
     except OSError as error:
         raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReidbenchError(f"{path}: is no private key of a release") from error
+        raise ReidbenchError(f"{path}: not the private key of a release") from error
 
 
 def file_name(key: Key, pseudonym: str) -> str:

@@ -143,4 +143,4 @@ def _certified(folder: Path) -> str | None:
     except FileNotFoundError as error:
         raise ReidbenchError(f"{folder}: it has no {CERTIFICATE}: is the release finished?") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReidbenchError(f"{folder / CERTIFICATE}: is no certificate of a release") from error
+        raise ReidbenchError(f"{folder / CERTIFICATE}: not the certificate of a release") from error

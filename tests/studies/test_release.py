@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import sys
 from pathlib import Path
@@ -21,12 +22,14 @@ from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
-from reidbench.records.store import read_record
+from reidbench.records.store import read_record, write_record
 from reidbench.steps.cache import StepCache
 from reidbench.studies import release as module
 from reidbench.studies.release import FIT_SEED, publish
 from reidbench.studies.release_key import files_digest, read_key
 from reidbench.studies.released import ReleasedFiles
+
+COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"
 
 
 def folder(root: Path, patients: int = 6, images: int = 2) -> Folder:
@@ -44,7 +47,15 @@ def folder(root: Path, patients: int = 6, images: int = 2) -> Folder:
 
 def made(tmp_path: Path, dataset: Any, defense: str = "gaussian_noise:sigma=0.1", **how: Any) -> dict[str, Any]:
     [chosen] = choose_defenses(Registry(()), [defense])
-    options: dict[str, Any] = {"form": "png", "patients": False, "split": None, "keep": (), "record": None, **how}
+    options: dict[str, Any] = {
+        "form": "png",
+        "patients": False,
+        "split": None,
+        "keep": (),
+        "record": None,
+        "strongest": (None, None),
+    }
+    options |= how
     return publish(
         dataset,
         chosen,
@@ -152,10 +163,10 @@ def test_releases_that_are_refused(tmp_path: Path) -> None:
         made(tmp_path, dataset, keep=("age_",))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("x")
-    with pytest.raises(ReidbenchError, match="is no key to go on with"):
+    with pytest.raises(ReidbenchError, match="is not a key to continue with"):
         made(tmp_path, dataset)
     (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(ReidbenchError, match="is no private key of a release"):
+    with pytest.raises(ReidbenchError, match="not the private key of a release"):
         made(tmp_path, dataset, key_path=tmp_path / "x.json")
     with pytest.raises(ReidbenchError, match="publishes no images"):
         made(tmp_path, dataset, "dp_training")
@@ -314,3 +325,34 @@ def test_an_audit_of_a_release_by_command(tmp_path: Path, monkeypatch: pytest.Mo
     [one, other] = sorted((tmp_path / "out" / "images").iterdir())[:2]
     one.write_bytes(other.read_bytes() + b"x")
     assert command(*audit) == 2
+
+
+def test_the_certificate_has_the_figures_of_the_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reidbench.cli import main
+    from reidbench.report.figures.summary import worst_retrieval, worst_verification
+
+    # A record in which few matched pairs give a higher AUC than any attack that decides a worst case.
+    record = read_record(next(COMMITTED.glob("gaussian_noise-*.json")))
+    attacks = []
+    for attack in record.attacks:
+        if attack.task == "verification" and attack.negatives == "matched":
+            auc = attack.metrics.auc.model_copy(update={"value": 1.0})
+            attack = attack.model_copy(
+                update={"metrics": attack.metrics.model_copy(update={"auc": auc, "impostor": 9})}
+            )
+        attacks.append(attack)
+    record = record.model_copy(update={"attacks": attacks})
+    path = write_record(record, tmp_path)
+    folder(tmp_path / "ward")
+    options = json.dumps(record.defense.options)
+    monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    words = ["release", f"--defense=gaussian_noise:{options}", "--dataset=folder", "--root=ward", "--size=16", "-q"]
+    monkeypatch.setattr(sys, "argv", ["reidbench", *words, "--out=out", f"--record={path}", "--device=cpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    told = json.loads((tmp_path / "out" / "certificate.json").read_text())["record"]
+    assert told["worst_verification_auc"] == worst_verification(record).value < 1
+    assert told["worst_retrieval_map_at_r"] == worst_retrieval(record).value
+    assert f"AUC {worst_verification(record).value:.3f}" in (tmp_path / "out" / "certificate.html").read_text()
