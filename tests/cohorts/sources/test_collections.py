@@ -222,25 +222,30 @@ def test_a_plain_folder(tmp_path: Path, write_png: Write) -> None:
     assert len(load_cohort(PlainFolder(root=tmp_path), size=32, cache=tmp_path / "cache")) == 3
 
 
-def test_a_plain_folder_with_odd_names(tmp_path: Path, write_png: Write) -> None:
-    for number, name in enumerate(("ann/1.png", "ann/2.png", "unknown/1.png", "NaN/1.png", "bob/q.png")):
+def test_a_plain_folder_of_strangers_and_a_link_that_leads_nowhere(tmp_path: Path, write_png: Write) -> None:
+    for number, name in enumerate(("ann/1.png", "ann/2.png", "unknown/1.png", "NaN/1.png")):
         write_png(tmp_path / name, seed=number)
     (tmp_path / "ann" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    try:
-        os.rename(os.fsencode(tmp_path / "bob" / "q.png"), os.fsencode(tmp_path / "bob") + b"/\xff.png")  # noqa: PTH104
-    except OSError:
-        pytest.skip("the file system takes only names in UTF-8")
     dataset = PlainFolder(root=tmp_path)
     source = dataset.source()
     # A folder for strangers would make one patient of them.
     assert set(source.frame["patient_id"]) == {"ann"}
-    assert source.notes == (
-        "1 files have names that are not UTF-8 and are left out",
-        "2 images have no patient by patient=^([^/]+)/ and are left out",
-    )
-    assert source.notes[0].names == r"'bob/\udcff.png'"
+    assert source.notes == ("2 images have no patient by patient=^([^/]+)/ and are left out",)
     report = check_dataset(dataset, size=32, cache=tmp_path / "cache")
     assert report.unreadable == {"ann/gone.png": "the file is gone"}
+
+
+def test_a_name_that_is_not_utf8_is_left_out_and_named(tmp_path: Path, write_png: Write) -> None:
+    for number, name in enumerate(("ann/1.png", "ann/2.png", "bob/q.png")):
+        write_png(tmp_path / name, seed=number)
+    try:
+        os.rename(os.fsencode(tmp_path / "bob" / "q.png"), os.fsencode(tmp_path / "bob") + b"/\xff.png")  # noqa: PTH104
+    except OSError:
+        pytest.skip("the file system takes only names in UTF-8")
+    source = PlainFolder(root=tmp_path).source()
+    assert set(source.frame["patient_id"]) == {"ann"}
+    assert source.notes == ("1 files have names that are not UTF-8 and are left out",)
+    assert source.notes[0].names == r"'bob/\udcff.png'"
 
 
 def test_a_plain_folder_with_the_patient_in_the_name(tmp_path: Path, write_png: Write) -> None:
