@@ -258,9 +258,8 @@ def _section(group: Group, table: list[Row], board: BoardControls, links: Mappin
     delta = audited_at(record for row in table for record in row.records)
     described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
     columns = [[*described(row), *_about(row, stands, links)] for row, stands in zip(table, standing)]
-    if any(row.several_known() is not None for row in table):
-        for row, cells in zip(table, columns):
-            cells.insert(_MAP + 2, (SEVERAL_KNOWN, number(row.several_known())))
+    if all(row.several_known() is None for row in table):
+        columns = [[cell for cell in cells if cell[0] != SEVERAL_KNOWN] for cells in columns]
     lines = [
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "
@@ -345,9 +344,8 @@ def _pairs(table: list[Row]) -> str:
     )
 
 
+#: A column that is left out where no row has it.
 SEVERAL_KNOWN = f"P@1, {KNOWN} known images"
-# Where the worst case of mAP@R stands among the columns; its drop follows.
-_MAP = 5
 
 
 def _attack_columns(row: Row) -> list[tuple[str, str]]:
@@ -360,6 +358,7 @@ def _attack_columns(row: Row) -> list[tuple[str, str]]:
         ("TPR at 1 % FPR", number(highest_tpr(row))),
         ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
         ("drop", _drop_text(row, worst_retrieval)),
+        (SEVERAL_KNOWN, number(row.several_known())),
         ("by (AUC)", auc.rung if auc else "–"),
     ]
 
