@@ -29,7 +29,7 @@ def require_small(path: Path) -> None:
     """Refuses an archive whose arrays would not fit into memory, by what it declares, before anything is unpacked.
 
     Raises:
-        ReidbenchError: it declares too much, an array is not as large as its header says, or it is no archive.
+        ReidbenchError: it declares too much, an array is not as large as its header says, or it is not an archive.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -103,7 +103,7 @@ def _named(scores: Any, part: str) -> Iterator[tuple[str, NDArray[Any]]]:
 
 def _shaped(name: str, values: NDArray[Any], shape: tuple[int, ...] | None) -> Iterator[str]:
     if values.dtype.kind not in "biuf":
-        yield f"{name} are of type {values.dtype}, which is no number"
+        yield f"{name} are of type {values.dtype}, not numbers"
     if shape is not None and values.shape != shape:
         yield f"{name} have the shape {values.shape}, not {shape}"
 

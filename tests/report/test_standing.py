@@ -1,4 +1,4 @@
-"""Who is on the front, who is shown to be off it, and who cannot be told from it."""
+"""The Pareto front of a table: rows on it, rows that are shown to be off it, and undecided rows."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Standing(Enum):
 def standings(table: Sequence[Row]) -> list[Standing]:
     """One standing for each row, by worst-case AUC and utility (retrained).
 
-    A row that is no sound one, or lacks a figure, is on no front.
+    A row that is not sound, or lacks a figure, is never on the front.
     """
     best = set(front(table))
     sides = [_Side.of(row) if row.sound else None for row in table]
