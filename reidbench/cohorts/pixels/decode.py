@@ -11,34 +11,22 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from PIL.TiffImagePlugin import OPEN_INFO
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from reidbench.cohorts.pixels import tiff
+from reidbench.cohorts.pixels.deep_colour import deep_grey, is_deep_colour
 from reidbench.cohorts.pixels.intensity import stretched
 from reidbench.errors import ReidbenchError, UnreadableImage
 from reidbench.images import round_grey
 
 #: Part of a store's key: to be raised with any change of what the functions here return.
-VERSION = 3
+VERSION = 4
 
-# TIFF's tags, and what they say.
-_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 254, 258, 262, 339
-_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 # Pixels that are converted at once: an image of 169 million took 6.7 GB.
 _STRIP = 2**24
-_DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-
-
-def _read_inverted_depths() -> None:
-    """Has Pillow open a TIFF in which white is zero wherever it opens one in which black is: it knows few of them."""
-    for (order, photometric, *rest), modes in list(OPEN_INFO.items()):
-        if photometric == _BLACK_IS_ZERO and modes[0] in ("L", *_DEEP):
-            # A key has as many parts as the one it is made from, which no type says.
-            OPEN_INFO.setdefault((order, _WHITE_IS_ZERO, *rest), modes)  # type: ignore[arg-type]
 
 
 def decode(path: Path, image_id: str, size: int) -> NDArray[np.uint8]:
@@ -54,7 +42,7 @@ def decode(path: Path, image_id: str, size: int) -> NDArray[np.uint8]:
         if is_dicom(path):
             from reidbench.cohorts.pixels.dicom import read_dicom  # needs the extra `dicom`
 
-            grey = Image.fromarray(read_dicom(path))
+            grey = Image.fromarray(read_dicom(path, most=_STRIP))
         else:
             grey = _open(path)
         return squash(grey, size)
@@ -97,18 +85,29 @@ def _open(path: Path) -> Image.Image:
     with warnings.catch_warnings():
         # What is too large is refused; the rest is read in strips.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as file:
+        try:
+            file = Image.open(path)
+        except UnidentifiedImageError:
+            with path.open("rb") as stream:
+                reason = tiff.why_not_read(stream)
+            if reason is None:
+                raise
+            raise ValueError(reason) from None
+        with file:
             frames = _frames(file)
             if frames > 1:
                 raise ValueError(f"it holds {frames} frames or pages, not one image")
+            if is_deep_colour(file):
+                return Image.fromarray(stretched(deep_grey(path), most=_STRIP))
             # TIFF's tags are of the file, and gone once the image is turned.
             tags = dict(getattr(file, "tag_v2", {}))
+            tiff.mend_order(file)
             file.load()
             image = ImageOps.exif_transpose(file)
-            values = _deep(image, tags)
+            values = tiff.values_of(image, tags)
             if values is not None:
                 grey = stretched(values, most=_STRIP)
-                return Image.fromarray(255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey)
+                return Image.fromarray(255 - grey if tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO else grey)
             return _luma(image)
 
 
@@ -122,24 +121,9 @@ def _frames(file: Image.Image) -> int:
     whole = 0
     for number in range(count):
         file.seek(number)
-        whole += not int(file.tag_v2.get(_SUBFILE, 0)) & 1  # type: ignore[attr-defined]
+        whole += not int(file.tag_v2.get(tiff.SUBFILE, 0)) & 1  # type: ignore[attr-defined]
     file.seek(0)
     return whole
-
-
-def _deep(image: Image.Image, tags: dict[int, Any]) -> NDArray[Any] | None:
-    """The values of an image that has more than eight bits, or signs; None for others."""
-    kind = tags.get(_SAMPLE_FORMAT, (1,))
-    kind = kind[0] if isinstance(kind, tuple) else kind
-    bits = tags.get(_BITS, (8,))
-    bits = bits[0] if isinstance(bits, tuple) else bits
-    if image.mode in _DEEP:
-        values = np.asarray(image)
-        # Pillow reads 32 bits as signed.
-        return values.view(np.uint32) if (image.mode, kind, bits) == ("I", 1, 32) else values
-    if image.mode == "L" and tags and (kind, bits) == (2, 8):
-        return np.asarray(image).view(np.int8)
-    return None
 
 
 def _luma(image: Image.Image) -> Image.Image:
@@ -170,4 +154,4 @@ def _reason(error: Exception) -> str:
     return "not an image file" if "cannot identify image file" in text else text[:120]
 
 
-_read_inverted_depths()
+tiff.read_more_kinds()

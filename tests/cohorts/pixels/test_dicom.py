@@ -404,3 +404,88 @@ def test_a_table_that_begins_below_zero_serves_pixels_that_are_not(tmp_path: Pat
     pixels = (RAMP // 2).astype(np.int16)
     path = write(tmp_path / "x", pixels, VOILUTSequence=Sequence([item]))
     check(path, np.floor((pixels + 1024.0) / 5119 * 4095) / 4095 * 255)
+
+
+def with_high_bit(path: Path, pixels: np.ndarray, high: int, **fields: Any) -> Path:
+    write(path, pixels, **fields)
+    file = pydicom.dcmread(path)
+    file.HighBit = high
+    file.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2048, "WindowWidth": 4096}])
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_in_the_upper_bits(tmp_path: Path, window: dict[str, int], signed: bool) -> None:
+    values = ((RAMP.astype(np.int32) - 2048) << 4).astype(np.int16) if signed else RAMP << 4
+    fields = {**window, "RescaleIntercept": 2048} if signed else window
+    expected = RAMP / (4032 if not window else 4095) * 255
+    check(with_high_bit(tmp_path / "a.dcm", values, 15, **fields), expected)
+
+
+def test_a_high_bit_that_the_values_do_not_reach_is_not_believed(tmp_path: Path) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    check(with_high_bit(tmp_path / "a.dcm", RAMP, 15, **window), RAMP / 4095 * 255)
+    signed = ((RAMP.astype(np.int32) - 2048) & 0xFFF).astype(np.int16)  # twelve bits, the sign not repeated
+    check(with_high_bit(tmp_path / "b.dcm", signed, 15, RescaleIntercept=2048, **window), RAMP / 4095 * 255)
+
+
+def test_bits_of_an_overlay_above_the_stored_ones_do_not_count(tmp_path: Path) -> None:
+    check(write(tmp_path / "a.dcm", RAMP | 0xF000, WindowCenter=2048, WindowWidth=4096), RAMP / 4095 * 255)
+
+
+def test_floating_point_pixels(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", RAMP)
+    file = pydicom.dcmread(path)
+    del file.PixelData, file.BitsStored, file.HighBit, file.PixelRepresentation
+    file.BitsAllocated = 32
+    file.FloatPixelData = (RAMP / 4032 - 0.5).astype("<f4").tobytes()
+    file.save_as(path)
+    check(path, RAMP / 4032 * 255)
+
+
+def test_rows_are_rendered_in_strips_as_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reidbench.cohorts.pixels import decode as module
+    from reidbench.cohorts.pixels import intensity
+
+    rng = np.random.default_rng(0)
+    values = rng.integers(100, 4000, (64, 64)).astype(np.uint16)
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"WindowCenter": 2000, "WindowWidth": 3000, "PhotometricInterpretation": "MONOCHROME1"},
+        {"WindowCenter": 0.5, "WindowWidth": 0.9, "PixelPaddingValue": 100},
+    ]
+    paths = [write(tmp_path / f"{number}.dcm", values, **kind) for number, kind in enumerate(kinds)]
+    colour = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    paths.append(
+        write(
+            tmp_path / "c.dcm",
+            colour,
+            bits=8,
+            SamplesPerPixel=3,
+            PhotometricInterpretation="RGB",
+            PlanarConfiguration=0,
+        )
+    )
+    whole, small = [shown(path) for path in paths], [decode(path, "x", 16).astype(float) for path in paths]
+    monkeypatch.setattr(intensity, "_AT_ONCE", 500)
+    for path, expected in zip(paths, whole):
+        np.testing.assert_array_equal(shown(path), expected)
+    # A larger one is averaged over squares first, here of two by two pixels.
+    monkeypatch.setattr(module, "_STRIP", 1024)
+    for path, expected in zip(paths, small):
+        assert np.abs(decode(path, "x", 16) - expected).mean() < 12
+
+
+def test_memory_of_a_large_dicom_is_bounded(tmp_path: Path) -> None:
+    import tracemalloc
+
+    pixels = np.tile(np.arange(4000, dtype=np.uint16), (4000, 1))
+    path = write(tmp_path / "a.dcm", pixels)
+    decode(path, "a", 64)
+    tracemalloc.start()
+    decode(path, "a", 64)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The file, its values twice, and the grey levels: ten bytes a pixel, where 32 would be taken at once.
+    assert peak < 14 * pixels.size
