@@ -24,7 +24,7 @@ from reidbench.cohorts.notes import say_notes
 from reidbench.defenses.base import Defense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
-from reidbench.files import being_written, write_file, write_json
+from reidbench.files import write_file, write_json
 from reidbench.images import BATCH
 from reidbench.progress import Progress
 from reidbench.records.schema import Record
@@ -33,6 +33,7 @@ from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import Release
 from reidbench.studies.dicom_writing import dicom_bytes, require_dicom_writing
 from reidbench.studies.release_certificate import CERTIFICATE, MANIFEST, Strongest, certificate_of
+from reidbench.studies.release_files import Journal, whole_images
 from reidbench.studies.release_key import IMAGES, Form, Key, file_name, read_key
 
 #: Of the training of a defense that trains, which is not secret.
@@ -64,7 +65,8 @@ def publish(
     """Writes what would be published into a folder, and the key beside it. Goes on where a killed release was.
 
     Images go through the defense in batches and are written one by one: memory grows with the table, not with the
-    pixels, except for a defense that needs the whole set. The key is written before the first image.
+    pixels, except for a defense that needs the whole set. The key is written before the first image. Images that are
+    there and are not what was written are made again.
 
     Args:
         out: gets ``images/``, ``manifest.csv``, ``certificate.json`` and, by the caller, its page.
@@ -123,8 +125,11 @@ def publish(
     }
     begun = key_path.exists()
     key = _open_key(key_path, out, wanted, cohort, chosen_rows)
+    if begun:
+        _close_to_others(key_path, progress)
+    journal = Journal(key_path)
     try:
-        _write_images(release_of, key, cohort, chosen_rows, out, device, progress)
+        _write_images(release_of, key, cohort, chosen_rows, out, journal, device, progress)
     except ReidbenchError:
         if not begun:
             _withdraw(key_path, out)
@@ -134,6 +139,7 @@ def publish(
     os.utime(out / MANIFEST, (_TIME, _TIME))
     certificate = certificate_of(release_of, key, frame, out, record, strongest, library)
     write_json(out / CERTIFICATE, certificate)
+    journal.remove()
     return certificate
 
 
@@ -166,6 +172,19 @@ def _open_key(path: Path, out: Path, wanted: dict[str, Any], cohort: Cohort, row
     return key
 
 
+def _close_to_others(key_path: Path, progress: Progress) -> None:
+    """A key that was copied or unpacked may be readable by others."""
+    mode = key_path.stat().st_mode & 0o777
+    if mode & 0o077:
+        try:
+            key_path.chmod(0o600)
+        except OSError as error:
+            raise ReidbenchError(
+                f"{key_path}: others may read it (mode {mode:04o}), and its mode cannot be changed: {error.strerror}"
+            ) from error
+        progress.say(f"{key_path}: others could read the key (mode {mode:04o}); it is 0600 again")
+
+
 def _pseudonyms(cohort: Cohort, rows: NDArray[np.int64], *, patients: bool) -> dict[str, tuple[str, str, str | None]]:
     """Random names, drawn by the system, that follow from nothing; in an order that follows from nothing either."""
     frame = cohort.frame.iloc[rows]
@@ -188,19 +207,20 @@ def _write_images(
     cohort: Cohort,
     rows: NDArray[np.int64],
     out: Path,
+    journal: Journal,
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Writes the images that are not there yet."""
+    """Writes the images that are not there yet, or not as they were written."""
     names = {image: pseudonym for pseudonym, (image, _, _) in key.images.items()}
     aliases = {pseudonym: alias for pseudonym, (_, _, alias) in key.images.items()}
     folder = out / IMAGES
     folder.mkdir(parents=True, exist_ok=True)
-    there = _released_before(key, folder)
+    there = whole_images(key, out, journal)
     images, patients = cohort.frame["image_id"], cohort.frame["patient"].to_numpy()
     originals = cohort.frame.get("path")
     mechanism = release_of.mechanism()
-    with progress.task(f"release {mechanism.name}", len(rows)) as advance:
+    with progress.task(f"release {mechanism.name}", len(rows)) as advance, journal.appending() as written:
         for batch in _batches(rows, whole=not isinstance(mechanism, Defense)):
             pseudonyms = [names[images.iloc[row]] for row in batch]
             missing = [number for number, name in enumerate(pseudonyms) if Path(file_name(key, name)).name not in there]
@@ -218,6 +238,7 @@ def _write_images(
                         content = dicom_bytes(pixels[number], original, image=name, patient=aliases[name] or name)
                     path = write_file(out / file_name(key, name), content, what="the image")
                     os.utime(path, (_TIME, _TIME))
+                    written(path.name, content)
             advance(len(batch))
 
 
@@ -226,26 +247,9 @@ def _withdraw(key_path: Path, out: Path) -> None:
     with contextlib.suppress(OSError):
         # Fails where an image is there: then the key is needed.
         (out / IMAGES).rmdir()
+        Journal(key_path).remove()
         key_path.unlink()
         out.rmdir()
-
-
-def _released_before(key: Key, folder: Path) -> set[str]:
-    """Names of the images that are there. What an interrupted write left is removed: it would be given away.
-
-    Raises:
-        ReidbenchError: the folder holds a file of another origin.
-    """
-    wanted = {Path(file_name(key, pseudonym)).name for pseudonym in key.images}
-    there = set()
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name in wanted:
-            there.add(entry.name)
-        elif being_written(entry.name):
-            Path(entry.path).unlink()
-        else:
-            raise ReidbenchError(f"{entry.path}: it is none of the images of this release; move it elsewhere")
-    return there
 
 
 def _batches(rows: NDArray[np.int64], *, whole: bool) -> Iterator[NDArray[np.int64]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.pixels.decode import decode
 from reidbench.errors import ReidbenchError, UnreadableImage
+from reidbench.files import content_digest
 from reidbench.harness.experiment import Experiment
 from reidbench.progress import Progress
 from reidbench.records.schema import Record
@@ -23,8 +23,9 @@ from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.releases import PUBLISHED, Release
 from reidbench.studies.release import FIT_SEED
-from reidbench.studies.release_certificate import CERTIFICATE
-from reidbench.studies.release_key import Key, file_name, files_digest, read_key
+from reidbench.studies.release_certificate import CERTIFICATE, MANIFEST
+from reidbench.studies.release_files import certified, require_nothing_else
+from reidbench.studies.release_key import IMAGES, Key, file_name, files_digest, read_key
 
 
 class ReleasedFiles(Release):
@@ -100,10 +101,7 @@ def audit_released(
             f"{key_path}: it is of other originals ({key.dataset}, revision {key.revision[:12]}) than {cohort.name}, "
             f"revision {cohort.revision[:12]}"
         )
-    digest = files_digest(key, folder)
-    certified = _certified(folder)
-    if certified != digest:
-        raise ReidbenchError(f"{folder}: its images are not those of its certificate")
+    digest = require_certified(key, folder)
     cohort = _released_part(cohort, key)
     experiment = Experiment(cohort, dataset_options(dataset), settings, progress)
     published = ReleasedFiles(
@@ -136,11 +134,25 @@ def _released_part(cohort: Cohort, key: Key) -> Cohort:
     return cohort
 
 
-def _certified(folder: Path) -> str | None:
-    try:
-        found = json.loads((folder / CERTIFICATE).read_text())
-        return str(found["images_sha256"])
-    except FileNotFoundError as error:
-        raise ReidbenchError(f"{folder}: it has no {CERTIFICATE}: is the release finished?") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReidbenchError(f"{folder / CERTIFICATE}: not the certificate of a release") from error
+def require_certified(key: Key, folder: Path) -> str:
+    """The digest of the images of a folder that holds what its certificate says, and nothing else.
+
+    Raises:
+        ReidbenchError: the release is not finished, a file is missing or changed, or one is there that is not of it.
+    """
+    if not (folder / CERTIFICATE).is_file():
+        raise ReidbenchError(f"{folder}: it has no {CERTIFICATE}: is the release finished?")
+    told = certified(folder)
+    if told is None:
+        raise ReidbenchError(f"{folder / CERTIFICATE}: not the certificate of a release")
+    if not (folder / IMAGES).is_dir():
+        raise ReidbenchError(f"{folder}: it has no folder {IMAGES}")
+    require_nothing_else(key, folder)
+    digest = files_digest(key, folder)
+    if told["images_sha256"] != digest:
+        raise ReidbenchError(f"{folder}: its images are not those of its certificate")
+    if not (folder / MANIFEST).is_file():
+        raise ReidbenchError(f"{folder / MANIFEST}: the manifest is missing")
+    if told["manifest_sha256"] != content_digest(folder / MANIFEST):
+        raise ReidbenchError(f"{folder / MANIFEST}: it is not the manifest of the certificate")
+    return digest

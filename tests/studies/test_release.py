@@ -27,7 +27,7 @@ from reidbench.steps.cache import StepCache
 from reidbench.studies import release as module
 from reidbench.studies.release import FIT_SEED, publish
 from reidbench.studies.release_key import files_digest, read_key
-from reidbench.studies.released import ReleasedFiles
+from reidbench.studies.released import ReleasedFiles, require_certified
 
 COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"
 
@@ -356,3 +356,87 @@ def test_the_certificate_has_the_figures_of_the_boards(tmp_path: Path, monkeypat
     assert told["worst_verification_auc"] == worst_verification(record).value < 1
     assert told["worst_retrieval_map_at_r"] == worst_retrieval(record).value
     assert f"AUC {worst_verification(record).value:.3f}" in (tmp_path / "out" / "certificate.html").read_text()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_damaged_images_are_made_again_and_never_certified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    dataset = folder(tmp_path / "ward")
+    if finished:
+        made(tmp_path, dataset)
+    else:
+        write, calls = module.write_file, []
+
+        def failing(path: Path, *args: Any, **options: Any) -> Path:
+            calls.append(path)
+            if len(calls) > 5:
+                raise KeyboardInterrupt
+            return write(path, *args, **options)
+
+        monkeypatch.setattr(module, "write_file", failing)
+        with pytest.raises(KeyboardInterrupt):
+            made(tmp_path, dataset)
+        monkeypatch.setattr(module, "write_file", write)
+        journal = tmp_path / "out.key.json.written"
+        assert stat.S_IMODE(journal.stat().st_mode) == 0o600
+        with journal.open("a") as stream:
+            stream.write("0123")  # the line of a killed process
+    there = sorted((tmp_path / "out" / "images").iterdir())
+    there[0].write_bytes(there[1].read_bytes())
+    there[2].write_bytes(b"")
+    kept = there[3].stat().st_ino
+    certificate = made(tmp_path, dataset)
+    key = read_key(tmp_path / "out.key.json")
+    wanted = expected(tmp_path, dataset, "gaussian_noise:sigma=0.1", key.seed)
+    for name, (image, _, _) in key.images.items():
+        np.testing.assert_array_equal(decode(tmp_path / "out" / "images" / f"{name}.png", "x", 16), wanted[image])
+    assert certificate["images_sha256"] == files_digest(key, tmp_path / "out")
+    assert finished or there[3].stat().st_ino == kept
+    assert not (tmp_path / "out.key.json.written").exists()
+
+
+def test_a_key_that_others_can_read_is_closed_again(tmp_path: Path) -> None:
+    dataset = folder(tmp_path / "ward")
+    made(tmp_path, dataset)
+    (tmp_path / "out.key.json").chmod(0o644)
+    made(tmp_path, dataset)
+    assert stat.S_IMODE((tmp_path / "out.key.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(lambda out: (out / "images" / "extra.png").write_bytes(b"x"), "none of the files", id="image"),
+        pytest.param(lambda out: (out / "notes.txt").write_text("x"), "none of the files", id="notes"),
+        pytest.param(lambda out: (out / "images" / "sub").mkdir(), "none of the files", id="folder"),
+        pytest.param(lambda out: (out / "manifest.csv").open("a").write("x"), "not the manifest of", id="manifest"),
+        pytest.param(lambda out: (out / "manifest.csv").unlink(), "the manifest is missing", id="no manifest"),
+        pytest.param(lambda out: next((out / "images").iterdir()).unlink(), "image is missing", id="no image"),
+        pytest.param(lambda out: (out / "certificate.json").unlink(), "is the release finished", id="no certificate"),
+        pytest.param(lambda out: (out / "certificate.json").write_text("{}"), "not the certificate", id="certificate"),
+        pytest.param(lambda out: _link(next((out / "images").iterdir())), "a link or a folder", id="link"),
+    ],
+)
+def test_an_audit_refuses_a_folder_that_is_not_the_certified_one(tmp_path: Path, change: Any, reason: str) -> None:
+    dataset = folder(tmp_path / "ward")
+    made(tmp_path, dataset)
+    key = read_key(tmp_path / "out.key.json")
+    assert require_certified(key, tmp_path / "out") == files_digest(key, tmp_path / "out")
+    change(tmp_path / "out")
+    with pytest.raises(ReidbenchError, match=reason):
+        require_certified(key, tmp_path / "out")
+
+
+def _link(path: Path) -> None:
+    path.rename(path.parents[2] / "elsewhere.png")
+    path.symlink_to(path.parents[2] / "elsewhere.png")
+
+
+@pytest.mark.parametrize("name", ["images/holiday.png", "notes.txt"])
+def test_a_release_goes_on_only_among_its_own_files(tmp_path: Path, name: str) -> None:
+    dataset = folder(tmp_path / "ward")
+    made(tmp_path, dataset)
+    (tmp_path / "out" / name).write_bytes(b"x")
+    with pytest.raises(ReidbenchError, match=f"{Path(name).name}: it is none of the files of this release"):
+        made(tmp_path, dataset)
