@@ -125,8 +125,9 @@ def test_retrieval(benchmark, images, patients, most):
     theirs, reference = timed(lambda: calculator.get_accuracy(torch.from_numpy(embeddings), labels))
     assert np.nanmean(ranks.average_precision) == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-4)
     benchmark.extra_info["times_faster_than_accuracy_calculator"] = reference / seconds
-    # One reading a side, so room for a busy machine; "no slower" is the extra information to look at.
-    assert reference / seconds > 0.5
+    # One reading a side, so room for a busy machine; the extra information is the figure to look at. A ranking of few
+    # images is made in tenths of a second, most of which goes into what is made once.
+    assert reference / seconds > (1.5 if images > 10_000 else 0.5)
 
 
 def test_macro_auc_bootstrap(benchmark):

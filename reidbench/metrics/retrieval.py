@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from reidbench.metrics.expected_ranks import TieGroups, expected
 from reidbench.metrics.parallel import over_threads, threads
@@ -24,6 +26,25 @@ ScoreBlock = Callable[[slice], NDArray[np.floating[Any]]]
 # Scores held at once when the caller names no block: 16 MiB in single precision, twice that with the sorted copy.
 # Larger blocks are no faster.
 BLOCK_SCORES = 2**22
+# A matrix product of fewer rows spends its time on rearranging the gallery.
+FILLED_ROWS = 64
+
+
+@runtime_checkable
+class FilledBlocks(Protocol):
+    """Scores that can be written where they are sorted: no array is made for a block, and threads share the blocks."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the scores: float32 or float64."""
+        ...
+
+    def fill(self, which: slice, out: NDArray[np.floating[Any]]) -> None:
+        """Writes scores of a slice of the queries into ``out`` (B, G); called from several threads at once.
+
+        They may differ from the scores of the block by a constant for each query, which changes no order.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,10 +219,10 @@ def rank_queries(
     rows_at_once = block if block is not None else max(1, BLOCK_SCORES // max(1, task.gallery))
     if rows_at_once < 1:
         raise ValueError(f"block must be at least 1, not {rows_at_once}")
-    parts: list[tuple[Indices, Indices, Indices]] = []
-    for start in range(0, task.queries, rows_at_once):
-        stop = min(start + rows_at_once, task.queries)
-        parts.append(_rank_block(score_block(slice(start, stop)), task, start, stop))
+    if isinstance(score_block, FilledBlocks):
+        parts = _rank_filled(score_block, task, rows_at_once if block else max(rows_at_once, FILLED_ROWS))
+    else:
+        parts = _rank_given(score_block, task, rows_at_once)
     query, above, not_below = (
         np.concatenate([part[i] for part in parts]) if parts else np.empty(0, dtype=np.intp) for i in range(3)
     )
@@ -249,31 +270,85 @@ def chance_of(ranks: QueryRanks) -> QueryRanks:
     )
 
 
-def _rank_block(
-    scores: NDArray[np.floating[Any]], task: _Task, start: int, stop: int
-) -> tuple[Indices, Indices, Indices]:
-    """Query, number of images above, and number not below, for every relevant image of a block's queries."""
-    # A copy: the caller's array is not ours to reorder.
-    ordered = np.array(scores, dtype=np.float32 if np.asarray(scores).dtype == np.float32 else np.float64)
-    if ordered.shape != (stop - start, task.gallery):
-        raise ValueError(f"score_block gave shape {ordered.shape}, expected {(stop - start, task.gallery)}")
-    # Infinite scores have a place in the order, but -inf is taken: it puts the query itself, and its copies, last.
-    # NaN comes through both extremes; asking every score costs more than sorting them does.
-    if ordered.size and not np.isfinite([ordered.min(), ordered.max()]).all():
-        raise ValueError(f"scores of queries {start}..{stop - 1} are not all finite")
-    (rows, columns), left_out = task.relevant_images(start, stop)
+# Query, number of images above, and number not below, for every relevant image of some queries.
+_Found = tuple[Indices, Indices, Indices]
+
+
+def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int) -> list[_Found]:
+    """Each thread scores and ranks blocks of its own, in one buffer."""
+    bounds = [*range(0, task.queries, rows_at_once), task.queries]
+    pieces = list(pairwise(bounds))
+
+    def work(mine: list[tuple[int, int]]) -> list[_Found]:
+        held = np.empty((min(rows_at_once, task.queries), task.gallery), dtype=blocks.dtype)
+        found = []
+        for start, stop in mine:
+            blocks.fill(slice(start, stop), held[: stop - start])
+            found.append(_rank_rows(held[: stop - start], task, start))
+        return found
+
+    count = min(threads(), len(pieces))
+    if count < 2:
+        return work(pieces)
+    # The threads of BLAS would wait for each other, and for a core, at each of many products.
+    with threadpool_limits(1, "blas"):
+        shares = over_threads(work, [pieces[number::count] for number in range(count)])
+    return [shares[number % count][number // count] for number in range(len(pieces))]
+
+
+def _rank_given(score_block: ScoreBlock, task: _Task, rows_at_once: int) -> list[_Found]:
+    """Blocks are scored one after the other, by a function that may have threads of its own, and ranked by threads."""
+    found: list[_Found] = []
+    held: NDArray[np.floating[Any]] | None = None
+    for start in range(0, task.queries, rows_at_once):
+        stop = min(start + rows_at_once, task.queries)
+        scores = np.asarray(score_block(slice(start, stop)))
+        if scores.shape != (stop - start, task.gallery):
+            raise ValueError(f"score_block gave shape {scores.shape}, expected {(stop - start, task.gallery)}")
+        dtype = np.float32 if scores.dtype == np.float32 else np.float64
+        if held is None or held.dtype != dtype:
+            held = np.empty(
+                (rows_at_once if start + rows_at_once < task.queries else stop - start, task.gallery), dtype
+            )
+
+        def rank(
+            rows: slice, scores: NDArray[Any] = scores, held: NDArray[np.floating[Any]] = held, start: int = start
+        ) -> _Found:
+            # A copy: the caller's array is not ours to reorder.
+            np.copyto(held[rows], scores[rows], casting="unsafe")
+            return _rank_rows(held[rows], task, start + rows.start)
+
+        cuts = np.linspace(0, stop - start, min(threads(), stop - start) + 1).astype(int).tolist()
+        found += over_threads(rank, [slice(low, high) for low, high in pairwise(cuts)])
+    return found
+
+
+def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int) -> _Found:
+    """Ranks of the queries from ``start`` on, one for each row of scores, which are put in order."""
+    count = len(ordered)
+    (rows, columns), left_out = task.relevant_images(start, start + count)
     values = ordered[rows, columns]
+    finite = bool(np.isfinite(ordered[left_out]).all())
+    # Puts the query itself, and its copies, last.
     ordered[left_out] = -np.inf
-    bounds = np.searchsorted(rows, np.arange(stop - start + 1))
+    lowest = np.bincount(left_out[0], minlength=count).tolist()
+    bounds = np.searchsorted(rows, np.arange(count + 1)).tolist()
     above, not_below = np.empty(len(rows), dtype=np.intp), np.empty(len(rows), dtype=np.intp)
-
-    def rank(part: Indices) -> None:
-        for row in part:
-            line, mine = ordered[row], slice(bounds[row], bounds[row + 1])
+    for row in range(count):
+        line, mine = ordered[row], slice(bounds[row], bounds[row + 1])
+        if mine.start < mine.stop:
             line.sort()
-            above[mine] = task.gallery - line.searchsorted(values[mine], side="right")
-            not_below[mine] = task.gallery - line.searchsorted(values[mine], side="left")
-
-    # Queries with nothing to find need no order.
-    over_threads(rank, np.array_split(np.unique(rows), threads()))
-    return rows + start, above, not_below
+            above[mine] = line.searchsorted(values[mine], side="right")
+            not_below[mine] = line.searchsorted(values[mine], side="left")
+            # Infinite scores have a place in the order, but -inf is taken. NaN comes last of all.
+            ends = line[lowest[row]], line[-1]
+        elif lowest[row] < task.gallery:
+            # A query with nothing to find needs no order.
+            line[left_out[1][left_out[0] == row]] = 0
+            ends = line.min(), line.max()
+        else:
+            continue
+        finite = finite and bool(np.isfinite(ends[0]) and np.isfinite(ends[1]))
+    if not finite:
+        raise ValueError(f"scores of queries {start}..{start + count - 1} are not all finite")
+    return rows + start, task.gallery - above, task.gallery - not_below

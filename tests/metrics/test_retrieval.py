@@ -143,6 +143,44 @@ def test_blocks_change_nothing(block):
         np.testing.assert_array_equal(getattr(ranks, figure), getattr(whole, figure))
 
 
+def grid(images: int, seed: int) -> np.ndarray:
+    """Vectors of small whole numbers with a mean of 0: their distances are exact in single precision, and many tie."""
+    half = np.random.default_rng(seed).integers(-2, 3, size=(images // 2, 6))
+    return np.concatenate([half, -half]).astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [None, 1, 7, 50])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_that_threads_fill_rank_as_the_whole_matrix_does(block, dtype):
+    vectors = grid(400, 12).astype(dtype)
+    patients = np.random.default_rng(13).integers(0, 90, size=400)
+    pictures = np.arange(400)
+    pictures[::9] = pictures[::9] - pictures[::9] % 2
+    patients[pictures] = patients
+    scores = -((vectors[:, None].astype(np.float64) - vectors[None]) ** 2).sum(axis=2)
+    ids = np.arange(400)
+    given = rank_queries(lambda which: scores[which], patients, patients, ids, ids, pictures=(pictures, pictures))
+    filled = rank_queries(
+        euclidean_scores(vectors, vectors), patients, patients, ids, ids, block=block, pictures=(pictures, pictures)
+    )
+    for figure in (*FIGURES, "relevant", "candidates"):
+        np.testing.assert_array_equal(getattr(filled, figure), getattr(given, figure))
+    # Counted one by one, where the ranking puts the mean rank.
+    query = int(np.argmax(filled.relevant))
+    others = (pictures != pictures[query]) & (ids != query)
+    mine = scores[query][others & (patients == patients[query])]
+    rest = scores[query][others]
+    by_count = [(rest > value).sum() + ((rest == value).sum() + 1) / 2 for value in mine]
+    assert filled.mean_rank[query] == pytest.approx(np.mean(by_count), abs=1e-9)
+
+
+def test_scores_that_overflow_are_refused_where_threads_fill_blocks():
+    vectors = np.full((150, 4), 1e30, dtype=np.float32) * np.arange(150, dtype=np.float32)[:, None]
+    patients, ids = np.arange(150) // 2, np.arange(150)
+    with pytest.raises(ValueError, match="not all finite"), np.errstate(all="ignore"):
+        rank_queries(euclidean_scores(vectors, vectors), patients, patients, ids, ids)
+
+
 def test_memory_is_bounded_by_the_block():
     patients, ids = np.repeat(np.arange(750), 4), np.arange(3_000)
     embeddings = np.random.default_rng(9).normal(size=(3_000, 8)).astype(np.float32)
