@@ -47,6 +47,11 @@ for a whole image, which is the object of a re-identification attack, is stated 
 meaningful; the bounds of several images of a patient add up. The figures below are for the default options and an image
 of {side}×{side} pixels.
 
+**Mechanisms with a key** have the option `key`. A secret key comes from the release seed and belongs to the owner, who
+can undo the release with it (`undo`). Attackers know the mechanism and run it with keys of their own, never with the
+secret one; a `public` key is fixed, and they have it. With `secret`, all images of a release have one key, and an
+attacker's batches have a key each; with `per_image`, every image has its own.
+
 A guarantee holds only for a release whose seed is secret. Benchmark runs can be repeated from their seed, which is in
 their record: anyone who has the record and the names of the images can compute the noise. To release real images, use
 [`reidbench release`](releasing.md), which draws a secret seed of 128 bits for each release and keeps it in the private

@@ -19,6 +19,7 @@ class BlackBox(Defense):
     """
 
     name = "black_box"
+    family = "processing"
     differentiable = True
     operating_points = {
         "mild": {"where": "corners", "size": 0.1},

@@ -12,6 +12,7 @@ class Blackout(Defense):
     """
 
     name = "blackout"
+    family = "control"
     value: float = Field(0.0, ge=0, le=1, description="grey level of every pixel, in units of the [0, 1] range")
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:

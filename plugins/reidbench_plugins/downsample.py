@@ -15,6 +15,7 @@ class Downsample(Defense):
     """
 
     name = "downsample"
+    family = "blur"
     differentiable = True
     operating_points = {
         "mild": {"size": 40},

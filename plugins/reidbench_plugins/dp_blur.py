@@ -15,6 +15,7 @@ class DPBlur(DPPix):
     """
 
     name = "dp_blur"
+    family = "formal"
     operating_points = {
         "mild": {"b": 4, "epsilon": 1.0, "sigma": 2.0},
         "moderate": {"b": 4, "epsilon": 0.5, "sigma": 4.0},

@@ -16,6 +16,7 @@ class DPPix(Defense):
     """
 
     name = "dp_pix"
+    family = "formal"
     differentiable = True
     operating_points = {
         "mild": {"b": 8, "epsilon": 1.0},

@@ -19,6 +19,7 @@ class DPSamp(Defense):
     """
 
     name = "dp_samp"
+    family = "formal"
     differentiable = True
     operating_points = {
         "mild": {"cell": 2, "epsilon": 20.0},

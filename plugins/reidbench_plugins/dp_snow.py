@@ -14,6 +14,7 @@ class DPSnow(Defense):
     """
 
     name = "dp_snow"
+    family = "formal"
     differentiable = True
     operating_points = {
         "mild": {"share": 0.25},

@@ -42,6 +42,7 @@ class DpTraining(ModelDefense):
     """
 
     name = "dp_training"
+    family = "model"
     operating_points = {
         "mild": {"epsilon": 8.0},
         "moderate": {"epsilon": 4.0},

@@ -38,6 +38,7 @@ class Federated(ModelDefense):
     # A loop of our own: Flower's simulation needs Ray, and Flower itself an older typer than the command line's. What
     # is left of it without both would be the mean of the weights, which is a line.
     name = "federated"
+    family = "model"
     operating_points = {
         "mild": {"sites": 2},
         "moderate": {"sites": 4},

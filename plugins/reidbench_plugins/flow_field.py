@@ -37,6 +37,7 @@ class FlowField(AdversarialDefense):
     """
 
     name = "flow_field"
+    family = "adversarial"
     operating_points = {
         "mild": {"mu": 0.005},
         "moderate": {"mu": 0.01},

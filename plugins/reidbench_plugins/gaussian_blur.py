@@ -15,6 +15,7 @@ class GaussianBlur(Defense):
     """
 
     name = "gaussian_blur"
+    family = "blur"
     differentiable = True
     operating_points = {
         "mild": {"sigma": 1.0},

@@ -13,6 +13,7 @@ class GaussianNoise(Defense):
     """
 
     name = "gaussian_noise"
+    family = "noise"
     differentiable = True
     operating_points = {
         "mild": {"sigma": 0.05},

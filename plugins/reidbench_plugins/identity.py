@@ -12,6 +12,7 @@ class Identity(Defense):
     """
 
     name = "identity"
+    family = "control"
     differentiable = True
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:

@@ -18,6 +18,7 @@ class IntensityNormalize(Defense):
     """
 
     name = "intensity_normalize"
+    family = "processing"
     operating_points = {
         "mild": {"method": "percentile"},
         "moderate": {"method": "clahe"},

@@ -18,6 +18,7 @@ class Jpeg(Defense):
     """
 
     name = "jpeg"
+    family = "processing"
     operating_points = {
         "mild": {"quality": 50},
         "moderate": {"quality": 25},

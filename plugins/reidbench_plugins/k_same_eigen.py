@@ -32,6 +32,7 @@ class KSameEigen(CohortDefense):
     """
 
     name = "k_same_eigen"
+    family = "k-same"
     operating_points = {"mild": {"k": 2}, "moderate": {"k": 3}, "strong": {"k": 5}, "severe": {"k": 10}}
     k: int = Field(5, ge=2, le=10_000, description="smallest number of patients in a cluster; 1 would hide nobody")
     components: int = Field(

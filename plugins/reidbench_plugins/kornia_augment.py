@@ -28,6 +28,7 @@ class KorniaAugment(Defense):
     """
 
     name = "kornia_augment"
+    family = "processing"
     operating_points = {
         "mild": {"augmentation": "RandomElasticTransform", "arguments": {"alpha": [2, 2]}},
         "moderate": {"augmentation": "RandomThinPlateSpline", "arguments": {"scale": 0.1}},

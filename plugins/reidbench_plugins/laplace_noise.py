@@ -14,6 +14,7 @@ class LaplaceNoise(Defense):
     """
 
     name = "laplace_noise"
+    family = "formal"
     differentiable = True
     operating_points = {
         "mild": {"scale": 0.05},

@@ -19,6 +19,7 @@ class MedianBlur(Defense):
     """
 
     name = "median_blur"
+    family = "blur"
     differentiable = True
     operating_points = {
         "mild": {"kernel": 3},

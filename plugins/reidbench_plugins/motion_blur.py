@@ -17,6 +17,7 @@ class MotionBlur(Defense):
     """
 
     name = "motion_blur"
+    family = "blur"
     differentiable = True
     operating_points = {
         "mild": {"length": 3},

@@ -14,6 +14,7 @@ class Pixelate(Defense):
     """
 
     name = "pixelate"
+    family = "blur"
     differentiable = True
     operating_points = {
         "mild": {"cell": 2},

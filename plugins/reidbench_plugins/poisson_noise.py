@@ -13,6 +13,7 @@ class PoissonNoise(Defense):
     """
 
     name = "poisson_noise"
+    family = "noise"
     operating_points = {
         "mild": {"photons": 500},
         "moderate": {"photons": 100},

@@ -27,6 +27,7 @@ class PrivacyNet(AdversarialDefense):
     """
 
     name = "privacy_net"
+    family = "adversarial"
     operating_points = {
         "mild": {"verifier_weight": 0.1},
         "moderate": {"verifier_weight": 0.3},

@@ -13,6 +13,7 @@ class Quantize(Defense):
     """
 
     name = "quantize"
+    family = "processing"
     operating_points = {
         "mild": {"levels": 32},
         "moderate": {"levels": 16},

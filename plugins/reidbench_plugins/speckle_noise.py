@@ -13,6 +13,7 @@ class SpeckleNoise(Defense):
     """
 
     name = "speckle_noise"
+    family = "noise"
     differentiable = True
     operating_points = {
         "mild": {"sigma": 0.1},

@@ -19,7 +19,7 @@ Stream = np.random.Generator
 Shape = tuple[int, ...]
 
 # What a stream is for, so that no image's name can be that of another kind of stream.
-Purpose = Literal["image", "cohort", "fit"]
+Purpose = Literal["image", "cohort", "fit", "release"]
 HASH = b"reidbench-stream"
 
 
@@ -65,7 +65,8 @@ class ReleaseRandom(ABC):
             draw: 0 for what is published; other numbers for an attacker's own runs of the mechanism.
             defense: its name and options as one text, so that no two defenses share their noise.
         """
-        return ImageStreams([stream_of(stream_key(release_seed, draw, defense, name)) for name in image_ids])
+        streams = [stream_of(stream_key(release_seed, draw, defense, name)) for name in image_ids]
+        return ImageStreams(streams, stream_key(release_seed, draw, defense, purpose="release"))
 
     @abstractmethod
     def __len__(self) -> int:
@@ -91,6 +92,14 @@ class ReleaseRandom(ABC):
     def uniform(self, batch: int, *shape: int, device: torch.device | None = None) -> torch.Tensor:
         """Uniform numbers in [0, 1): (batch, *shape) float32, one row per image."""
         return self.uniform_like(torch.empty(batch, *shape, device=device))
+
+    @abstractmethod
+    def of_release(self) -> ReleaseRandom:
+        """The one stream that all images of a release share, as random numbers for a batch of one: for a common key.
+
+        It begins anew at each call, so that every batch of a release finds the same numbers. Another release seed or
+        draw has another stream: an attacker's own runs of the mechanism never find what is published with.
+        """
 
     @abstractmethod
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
@@ -148,13 +157,19 @@ class ImageStreams(ReleaseRandom):
 
     Args:
         streams: a generator an image.
+        release: the key of the stream that all images of the release share.
     """
 
-    def __init__(self, streams: Sequence[Stream]) -> None:
+    def __init__(self, streams: Sequence[Stream], release: bytes) -> None:
         self._streams = tuple(streams)
+        self._release = release
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def of_release(self) -> ReleaseRandom:
+        """A stream of the release's seed, draw and defense, whichever images there are."""
+        return ImageStreams([stream_of(self._release)], self._release)
 
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
         """An image at a time, on the CPU."""
@@ -206,6 +221,10 @@ class TrainingRandom(ReleaseRandom):
 
     def __len__(self) -> int:
         return self._batch
+
+    def of_release(self) -> ReleaseRandom:
+        """Numbers for this batch: each of an attacker's batches is as if it were a release of its own."""
+        return TrainingRandom(self._generator, 1)
 
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
         """On the whole batch at once and where the images are."""

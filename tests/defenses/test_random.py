@@ -15,7 +15,7 @@ from scipy import stats
 from reidbench import CohortDefense, Defense, Field, PluginError
 from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom, stream_key, stream_of
-from reidbench.defenses.release import release
+from reidbench.defenses.release import draw_batch, release
 
 IDS = [f"image{number}" for number in range(4)]
 
@@ -43,6 +43,15 @@ class Hail(CohortDefense):
 
     def transform_cohort(self, pixels, patients, *, rng):
         return torch.randint(256, pixels.shape, generator=rng).to(torch.uint8).numpy()
+
+
+class Frost(Snow):
+    """As Snow, from the stream that all images of a release share."""
+
+    name = "frost"
+
+    def transform(self, images, *, rng):
+        return rng.of_release().uniform(1, *images.shape[1:]).expand_as(images).clone()
 
 
 class Unwritable(Snow):
@@ -99,6 +108,26 @@ def test_a_set_has_a_stream_by_the_same_rules() -> None:
     assert alike(first, published(Hail())) == 1
     for other, keywords in ((Hail(level=0.1), {}), (Hail(), {"seed": 8}), (Hail(), {"draw": 1})):
         assert alike(first, published(other, **keywords)) < 0.01
+
+
+def test_the_images_of_a_release_share_one_stream_whatever_the_batches() -> None:
+    first = published(Frost())
+    assert (first == first[:1]).all()
+    assert alike(first, published(Frost(), ids=["others"])) == 1
+    pixels = np.zeros((4, 32, 48), dtype=np.uint8)
+    np.testing.assert_array_equal(release(Frost(), pixels, IDS, np.arange(4), seed=7, batch_size=1), first)
+    for other, keywords in ((Frost(level=0.1), {}), (Frost(), {"seed": 8}), (Frost(), {"draw": 1})):
+        assert alike(first, published(other, **keywords)) < 0.01
+    # No image's own stream is that of the release, whatever the image is called.
+    assert alike(first, published(Snow(), ids=["", "release", "cohort", "0"])) < 0.01
+
+
+def test_an_attackers_batches_have_a_common_stream_each() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.zeros(3, 1, 8, 8)
+    first, second = (draw_batch(Frost(), images, generator) for _ in range(2))
+    assert torch.equal(first[0], first[2])
+    assert not torch.equal(first, second)
 
 
 def test_options_that_have_no_json_form_are_refused_by_name() -> None:

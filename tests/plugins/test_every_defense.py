@@ -18,7 +18,7 @@ import torch
 from reidbench import CohortDefense, Defense, FittedDefense, ReidbenchError
 from reidbench.conformance.fitting import small_set
 from reidbench.conformance.gradient import check_gradient
-from reidbench.defenses.base import BaseDefense
+from reidbench.defenses.base import FAMILIES, BaseDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import draw_batch, release
 from reidbench.errors import PluginError
@@ -117,6 +117,11 @@ def test_name_docstring_and_options_say_what_they_are(name: str) -> None:
     for option, field in cls.model_fields.items():
         assert field.description, f"{option} has no description"
         assert not field.is_required(), f"{option} has no default"
+
+
+@every
+def test_it_declares_a_family_of_the_list(name: str) -> None:
+    assert CLASSES[name].family in FAMILIES
 
 
 @every
@@ -232,9 +237,13 @@ def test_an_attacker_can_draw_training_batches(name: str, pixels) -> None:
     defense = ready(name)
     first = draw_batch(defense, images, torch.Generator().manual_seed(1))
     assert torch.equal(first, draw_batch(defense, images, torch.Generator().manual_seed(1)))
-    # Same images in one batch get draws of their own, exactly where two releases differ.
+    # Same images in one batch get draws of their own, exactly where two releases differ: but for a key of all images.
     twice = draw_batch(defense, images[:1].repeat(8, 1, 1, 1), torch.Generator().manual_seed(1))
     random = not np.array_equal(publish(defense, pixels(9)), publish(defense, pixels(9), seed=2))
+    if getattr(defense, "key", None) == "secret":
+        other = draw_batch(defense, images[:1].repeat(8, 1, 1, 1), torch.Generator().manual_seed(2))
+        assert torch.equal(twice[0], twice[1])
+        twice[1] = other[1]
     assert random == (not torch.equal(twice[0], twice[1]))
 
 
