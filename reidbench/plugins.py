@@ -20,8 +20,26 @@ import pluggy
 
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 from reidbench.files import RULE, names_files
+from reidbench.plugin_source import declared_text
 
 PROJECT = "reidbench"
+
+#: Families of defenses, in the order of lists; authors may add their own.
+FAMILIES = (
+    "control",
+    "processing",
+    "noise",
+    "blur",
+    "formal",
+    "k-same",
+    "keyed",
+    "adversarial",
+    "learned",
+    "synthetic",
+    "model",
+)
+#: The family of a defense that declares none.
+OTHER = "other"
 
 Class = TypeVar("Class")
 
@@ -141,6 +159,15 @@ class Registry:
                 path = Path(str(module.__file__))
                 rows.append(Found(k, n, str(path), path.name, _digest(path)))
         return sorted(rows, key=lambda row: (list(GROUPS).index(row.kind), row.name))
+
+    def family(self, row: Found) -> str:
+        """The family that a defense's class declares, ``other`` where none can be seen; imports no installed plugin.
+
+        An installed plugin's is read from the source of the class itself; a family that it inherits is not found.
+        """
+        if (row.kind, row.name) in self._loose:
+            return str(getattr(self._loose[row.kind, row.name][1], "family", OTHER))
+        return declared_text(row.where, "family") or OTHER
 
     @overload
     def get(self, kind: str, name: str) -> type: ...

@@ -20,9 +20,9 @@ def list_plugins(
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
 ) -> None:
-    """List defenses, datasets and attackers. Installed ones are not imported; files in --plugins-dir are run."""
+    """List defenses (by family), datasets, attackers. Installed ones are not imported; --plugins-dir files are run."""
     from reidbench.errors import ReidbenchError, did_you_mean
-    from reidbench.plugins import GROUPS, Registry
+    from reidbench.plugins import FAMILIES, GROUPS, OTHER, Registry
 
     if kind is not None:
         singular = kind.removesuffix("s")
@@ -31,11 +31,16 @@ def list_plugins(
         kind = singular
     registry = Registry(plugins_dir or ())
     rows = registry.found(kind)
+    families = {row.name: registry.family(row) for row in rows if row.kind == "defense"}
     if as_json:
-        typer.echo(json.dumps({"plugins": [vars(row) for row in rows], "broken": registry.broken}, indent=1))
+        found = [vars(row) | ({"family": families[row.name]} if row.kind == "defense" else {}) for row in rows]
+        typer.echo(json.dumps({"plugins": found, "broken": registry.broken}, indent=1))
         return
+    order = list(dict.fromkeys([*FAMILIES, *sorted(set(families.values()) - {OTHER}), OTHER]))
+    rows.sort(key=lambda row: order.index(families[row.name]) if row.kind == "defense" else len(order))
     for row in rows:
-        typer.echo(f"{row.kind:<9} {row.name:<22} {row.distribution} {row.version}")
+        family = f"{families[row.name]:<12} " if row.kind == "defense" else ""
+        typer.echo(f"{row.kind:<9} {row.name:<22} {family}{row.distribution} {row.version}")
     for message in registry.broken.values():
         typer.echo(f"broken    {message}", err=True)
 

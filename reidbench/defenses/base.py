@@ -13,21 +13,6 @@ from pydantic import BaseModel, ConfigDict
 
 from reidbench.defenses.random import ReleaseRandom
 
-#: Families of mechanisms, in the order of lists.
-FAMILIES = (
-    "control",
-    "processing",
-    "noise",
-    "blur",
-    "formal",
-    "k-same",
-    "keyed",
-    "adversarial",
-    "learned",
-    "synthetic",
-    "model",
-)
-
 
 @dataclass(frozen=True)
 class Privacy:
@@ -80,7 +65,7 @@ class BaseDefense(BaseModel, ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str]
-    #: What lists group it under: one of :data:`FAMILIES`, or a name of the author's own.
+    #: What lists group it under: one of ``reidbench.plugins.FAMILIES``, or a name of the author's own.
     family: ClassVar[str] = "other"
     #: Named operating points, mild to severe: options by name. ``--defense NAME:all`` runs them all, but for one named
     #: ``published``: a training at its authors' own settings, which may need a GPU and days.

@@ -14,6 +14,7 @@ from PIL import Image
 from reidbench import ReidbenchError
 from reidbench.cli.arguments import require_folder
 from reidbench.cli.command_text import without_paths
+from reidbench.plugins import FAMILIES
 
 BAD_DEFENSE = """
 import torch
@@ -215,6 +216,13 @@ def test_list_names_everything_and_describe_explains_it(call):
     for name in ("gaussian_noise", "identity", "blackout", "phantom", "chestxray14", "retrieval", "verification"):
         assert name in listed
     assert {row["kind"] for row in json.loads(call("list", "defenses", "--json").stdout)["plugins"]} == {"defense"}
+    # Defenses stand by family, in the order of FAMILIES; what declares none comes last.
+    defenses = [line.split() for line in listed.splitlines() if line.startswith("defense ")]
+    families = [row[2] for row in defenses]
+    assert {"gaussian_noise": "noise", "dp_pix": "formal", "identity": "control"}.items() <= {
+        row[1]: row[2] for row in defenses
+    }.items()
+    assert families == sorted(families, key=FAMILIES.index)
     described = call("describe", "gaussian_noise").stdout
     line = next(line for line in described.splitlines() if line.strip().startswith("sigma: "))
     assert all(fact in line for fact in ("in units of the [0, 1]", "default 0.1", "≥ 0", "≤ 10"))

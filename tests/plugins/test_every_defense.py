@@ -18,11 +18,13 @@ import torch
 from reidbench import CohortDefense, Defense, FittedDefense, ReidbenchError
 from reidbench.conformance.fitting import small_set
 from reidbench.conformance.gradient import check_gradient
-from reidbench.defenses.base import FAMILIES, BaseDefense
+from reidbench.defenses.base import BaseDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import draw_batch, release
 from reidbench.errors import PluginError
 from reidbench.images import to_unit
+from reidbench.plugin_source import declared_text
+from reidbench.plugins import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 LISTED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["reidbench"]
@@ -122,6 +124,7 @@ def test_name_docstring_and_options_say_what_they_are(name: str) -> None:
 @every
 def test_it_declares_a_family_of_the_list(name: str) -> None:
     assert CLASSES[name].family in FAMILIES
+    assert declared_text(LISTED[name], "family") == CLASSES[name].family, "as lists read it, without an import"
 
 
 @every
