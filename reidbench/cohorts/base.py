@@ -58,8 +58,9 @@ class Source:
     Attributes:
         frame: one row per image. Always ``image_id`` (str, unique), ``patient_id`` (any hashable), ``split`` (one of
             ``SPLITS``); where known ``sex`` (M or F), ``age`` (years), ``view`` (PA or AP), ``follow_up`` (index),
-            ``days`` or ``years`` since the patient's first image, ``foreign_material`` (0 or 1), and the findings as
-            0/1 columns named in ``labels``. File datasets add ``path`` (str, absolute). Unknown values are NaN.
+            ``study`` (number of the examination), ``days`` or ``years`` since the patient's first image,
+            ``foreign_material`` (0 or 1), and the findings as 0/1 columns named in ``labels``. File datasets add
+            ``path`` (str, absolute). Unknown values are NaN.
         labels: the columns of ``frame`` that are findings.
         notes: what a person must know of it (left out, moved between splits), a line each. Records keep them: they must
             contain counts, not the names of files or patients.

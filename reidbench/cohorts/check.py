@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import Cohort, Dataset, Understood
-from reidbench.cohorts.copies import copied_pairs, mark_copies, picture_numbers, same_visit_pairs
+from reidbench.cohorts.copies import find_copies, mark_copies, same_visit_pairs
 from reidbench.cohorts.load import prepared, read_pixels, read_source
 from reidbench.cohorts.notes import with_names
 from reidbench.cohorts.pixels.contact_sheet import draw_contact_sheet
@@ -68,6 +68,7 @@ class CheckReport:
         unreadable: image names and why.
         duplicates: groups of equal images.
         copied_pairs: how many genuine pairs are the same picture under two names.
+        similar_pairs: how many further ones are nearly the same picture.
         same_visit_pairs: how many genuine pairs are of one visit; None where the table says nothing of visits.
         notes: what a person must know, a line each.
     """
@@ -83,6 +84,7 @@ class CheckReport:
     unreadable: dict[str, str]
     duplicates: tuple[Duplicate, ...]
     copied_pairs: int
+    similar_pairs: int
     same_visit_pairs: int | None
     notes: tuple[str, ...]
 
@@ -97,6 +99,7 @@ class CheckReport:
             "images_per_patient": {str(count): patients for count, patients in self.images_per_patient.items()},
             "follow_up": self.follow_up,
             "copied_pairs": self.copied_pairs,
+            "similar_pairs": self.similar_pairs,
             "same_visit_pairs": self.same_visit_pairs,
             "labels": self.labels,
             "columns": {
@@ -146,6 +149,7 @@ class CheckReport:
             )
         several_pairs = sum(n["positive_pairs"] for n in self.run_splits.values())
         lines.append(f"genuine pairs that are the same picture: {self.copied_pairs:,} of {several_pairs:,}")
+        lines.append(f"genuine pairs that are nearly the same picture: {self.similar_pairs:,} of {several_pairs:,}")
         if self.same_visit_pairs is not None:
             lines.append(f"genuine pairs of one visit: {self.same_visit_pairs:,} of {several_pairs:,}")
         for column in self.understood:
@@ -187,8 +191,8 @@ def check_dataset(
     whole = own if given.whole is None else checked_table(given.whole, given.labels, dataset.name)
     source = prepared(given, dataset.name)
     cohort, unreadable = read_pixels(dataset, source, size=size, cache=cache, workers=workers, progress=progress)
-    cohort = mark_copies(cohort, dataset)
-    pictures = picture_numbers(cohort.frame["patient"].to_numpy(dtype=np.int64), cohort.pixels)
+    copies = find_copies(cohort)
+    cohort = mark_copies(cohort, dataset, copies)
     return CheckReport(
         cohort=cohort,
         splits=counts(own),
@@ -200,7 +204,8 @@ def check_dataset(
         understood=given.understood,
         unreadable=unreadable,
         duplicates=tuple(find_duplicates(cohort)),
-        copied_pairs=copied_pairs(pictures),
+        copied_pairs=copies.pairs,
+        similar_pairs=copies.similar_pairs,
         same_visit_pairs=same_visit_pairs(cohort.frame),
         notes=cohort.notes,
     )

@@ -19,11 +19,15 @@ _NUMBERS = ("age", "follow_up", "days", "years")
 
 _NAMED = 3
 _POINT_ZERO, _ZEROS = re.compile(r"\.0+$"), re.compile(r"(?<!\d)0+(?=\d)")
+# Marks between words and numbers, which people write or leave away; between two numbers they count.
+_MARKS, _BETWEEN = re.compile(r"[\s_./-]+"), re.compile(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])")
+_SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
 # Of fewer images most may well be of one patient.
 _MANY = 6
 
 # Where a file lies on this machine is not a property of the cohort; `patient` is made from `patient_id`.
-_LEFT_OUT_OF_DIGEST = ("path", "patient")
+# Studies only tell which pairs are of one visit.
+_LEFT_OUT_OF_DIGEST = ("path", "patient", "study")
 
 
 def checked_table(frame: pd.DataFrame, labels: tuple[str, ...], name: str) -> pd.DataFrame:
@@ -71,13 +75,20 @@ def checked_table(frame: pd.DataFrame, labels: tuple[str, ...], name: str) -> pd
 def doubtful_patients(frame: pd.DataFrame) -> list[str]:
     """Notes on identifiers that may be wrong: one patient under two, or several patients under one.
 
-    Two identifiers that differ only in case, in zeros before a number or in a ``.0`` are often one patient whose images
-    then lie in several splits. One that holds both sexes, or most of the images, is often a word for nobody.
+    Two identifiers that differ only in case, in zeros before a number, in a ``.0`` or in the marks between words are
+    often one patient whose images then lie in several splits. One in scientific notation has lost its last digits. One
+    that holds both sexes, or most of the images, is often a word for nobody.
     """
     notes: list[str] = []
     people = frame["patient_id"].drop_duplicates()
     if not pd.api.types.is_numeric_dtype(people):
         text = people.astype(str)
+        rounded = text[text.str.fullmatch(_SCIENTIFIC)]
+        if len(rounded):
+            told = (
+                f"{len(rounded):,} identifiers are rounded numbers (1.2E+09), and each may stand for several patients"
+            )
+            notes.append(Note(told, _few(list(map(repr, rounded)))))
         plain = text.map(_plain)
         alike = text[plain.duplicated(keep=False)].groupby(plain).agg(list)
         if len(alike):
@@ -98,7 +109,8 @@ def doubtful_patients(frame: pd.DataFrame) -> list[str]:
 
 def _plain(identifier: str) -> str:
     """An identifier without what people write in one place and leave away in another."""
-    return _ZEROS.sub("", _POINT_ZERO.sub("", identifier.casefold()))
+    plain = _BETWEEN.sub("", _MARKS.sub("-", _POINT_ZERO.sub("", identifier.casefold().strip())))
+    return _ZEROS.sub("", plain)
 
 
 def _few(names: list[str]) -> str:

@@ -170,3 +170,91 @@ def test_copies_of_the_real_sample_lie_in_its_training_part(real_data: Path, tmp
     cohort = load_cohort(ChestXray14(root=tmp_path), size=64, cache=tmp_path / "cache")
     assert cohort.frame["picture"].nunique() == 2
     assert set(cohort.frame["split"]) == {"train"}
+
+
+def saved_again(path: Path, kind: str) -> Path:
+    """One more file of a picture, as people save it again."""
+    image = Image.open(path)
+    target = path.with_name(f"{path.stem}-{kind}.{'jpg' if 'jpeg' in kind else 'png'}")
+    if kind.startswith("jpeg"):
+        image.save(target, quality=int(kind.removeprefix("jpeg")))
+    elif kind == "half":
+        image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS).save(target)
+    elif kind == "16 bits":
+        Image.fromarray(np.asarray(image).astype(np.uint16) * 128 + 1000).save(target)
+    elif kind == "inverted":
+        Image.fromarray(255 - np.asarray(image)).save(target)
+    elif kind == "brighter":
+        Image.fromarray((np.asarray(image) * 0.6 + 60).astype(np.uint8)).save(target)
+    elif kind == "compression":
+        image.save(target, compress_level=0)
+    elif kind == "colour":
+        image.convert("RGBA").save(target)
+    return target
+
+
+EQUAL = ("compression", "colour")
+NEAR = ("jpeg75", "jpeg30", "half", "16 bits", "inverted", "brighter")
+
+
+@pytest.fixture(scope="module")
+def thoraces() -> tuple[pd.DataFrame, np.ndarray]:
+    from reidbench.cohorts.sources.phantom import Phantom
+
+    phantom = Phantom(patients=10)
+    frame = phantom.source().frame[:16]
+    return frame, phantom.read(frame, 256)
+
+
+@pytest.mark.parametrize("size", [16, 100])
+@pytest.mark.parametrize("kind", [*EQUAL, *NEAR])
+def test_a_picture_that_was_saved_again_is_a_copy(
+    tmp_path: Path, thoraces: tuple[pd.DataFrame, np.ndarray], kind: str, size: int
+) -> None:
+    frame, pixels = thoraces
+    lines = ["path,patient_id,split"]
+    for row, (image, patient) in enumerate(zip(frame["image_id"], frame["patient_id"])):
+        Image.fromarray(pixels[row]).save(tmp_path / f"{image}.png")
+        lines.append(f"{image}.png,{patient},test")
+    again = saved_again(tmp_path / f"{frame['image_id'][0]}.png", kind)
+    lines.append(f"{again.name},{frame['patient_id'][0]},test")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    report = check_dataset(Folder(root=tmp_path), size=size, cache=tmp_path / "cache")
+    assert (report.copied_pairs, report.similar_pairs) == ((1, 0) if kind in EQUAL else (0, 1))
+    pairs = build_pairs(report.cohort.part("test").frame, negatives="random", seed=0)
+    sizes = frame.groupby("patient_id").size()
+    of_first = sizes[frame["patient_id"][0]]
+    # Each other image of the patient makes a pair with both of them.
+    assert pairs.same.sum() == (sizes * (sizes - 1) // 2).sum() + of_first - 1
+    if kind in NEAR:
+        [note] = [note for note in report.notes if "nearly the same picture" in note]
+        assert note.endswith("(correlation at least 0.995) and are left out of pairs and rankings")
+        assert with_names(note).endswith(f": {frame['image_id'][0]}.png and {again.name}")
+        kept = load_cohort(Folder(root=tmp_path, copies="leave_out"), size=size, cache=tmp_path / "cache")
+        assert "picture" not in kept.frame
+        assert any(note.endswith("count as others (copies=leave_out_similar: not)") for note in kept.notes)
+
+
+def test_similar_pictures_of_two_patients_are_no_copies_and_chains_are_joined() -> None:
+    from reidbench.cohorts.copies import similar_numbers
+
+    rng = np.random.default_rng(0)
+    first, last = rng.integers(0, 200, (2, 32, 32)).astype(float)
+    steps = [first + share * (last - first) for share in (0, 0.07, 0.14)]
+    pixels = np.stack([*steps, first, last, np.zeros((32, 32)), np.full((32, 32), 9)]).astype(np.uint8)
+    patients = np.array([0, 0, 0, 1, 0, 0, 0])
+    pictures = picture_numbers(patients, pixels)
+    assert np.corrcoef(pixels[0].ravel(), pixels[2].ravel())[0, 1] < 0.995
+    assert similar_numbers(patients, pixels, pictures).tolist() == [0, 0, 0, 3, 4, 5, 6]
+
+
+def test_no_two_exposures_of_the_real_sample_are_similar(real_data: Path, tmp_path: Path) -> None:
+    from reidbench.cohorts.copies import find_copies
+    from reidbench.cohorts.sources.covid19 import Covid19
+
+    cohort = load_cohort(Covid19(root=real_data / "covid19"), size=64, cache=tmp_path / "cache")
+    copies = find_copies(cohort)
+    # One exposure, published twice with other margins.
+    names = cohort.frame["image_id"].groupby(copies.similar).agg(list)
+    assert names[names.map(len) > 1].tolist() == [["AR-1.jpg", "AR-2.jpg"]]
+    assert "picture" not in cohort.frame

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding
-from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources import days
+from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding, finding_understood
+from reidbench.cohorts.sources.csv_table import csv_columns, read_csv
+from reidbench.cohorts.sources.missing import identifiers, missing, studies
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
@@ -41,17 +42,26 @@ class Brax(WordedDataset):
             raise ReidbenchError(f"{self.name}: {root} lacks the table {_TABLES[0]}")
         where = "PngPath" if self.files == "png" else "DicomPath"
         wanted = (where, *_COLUMNS, "StudyDate", DEVICES, *FINDINGS)
-        frame = read_csv(table, wanted, where=self.name).rename(columns={**_COLUMNS, where: "image_id"})
+        study = [name for name in ("AccessionNumber",) if name in csv_columns(table, where=self.name)]
+        frame = read_csv(table, (*wanted, *study), where=self.name).rename(columns={**_COLUMNS, where: "image_id"})
+        if study:
+            frame["study"] = studies(frame.pop("AccessionNumber"))
         notes = []
+        frame["patient_id"] = identifiers(frame["patient_id"])
         for column, what in (("image_id", "file"), ("patient_id", "patient")):
-            gone = columns.missing(frame[column])
+            gone = missing(frame[column])
             if gone.any():
                 notes.append(f"{int(gone.sum()):,} rows name no {what} and are left out")
                 frame = frame[~gone].reset_index(drop=True)
+        found = []
         for title, label in [*FINDINGS.items(), (DEVICES, "foreign_material")]:
-            frame[label] = finding(frame.pop(title), self.uncertain)
+            text = frame.pop(title)
+            frame[label] = finding(text, self.uncertain)
+            found += finding_understood(title, text)
         frame["age"] = frame["age"].str.replace(_OLD, r"\1", regex=True)
-        frame["days"] = columns.since_first(columns.dates(frame.pop("StudyDate")), frame["patient_id"])
+        day, read = days.dates(frame.pop("StudyDate"))
+        frame["days"] = days.since_first(day, frame["patient_id"])
+        found.append(read)
         frame["split"] = self.assign(frame["patient_id"])
         frame["path"] = [str(root / image) if (root / image).is_file() else None for image in frame["image_id"]]
-        return self.finished(frame, tuple(FINDINGS.values()), notes, f"images that {table.name} names", root)
+        return self.finished(frame, tuple(FINDINGS.values()), notes, f"images that {table.name} names", root, found)

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
+from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source, Understood
 from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources.days import since_first
 from reidbench.cohorts.sources.file_dataset import FileDataset, index_files
 from reidbench.cohorts.splits import require_disjoint
 from reidbench.errors import ReidbenchError
@@ -43,7 +44,7 @@ class ChestXray14(FileDataset):
     def source(self) -> Source:
         """Reads the table, the lists, and which files are there."""
         root = self.require_root()
-        whole = self._table(root)
+        whole, understood = self._table(root)
         whole["split"] = self._splits(root, whole["image_id"])
         listed = whole["split"].notna()
         notes = []
@@ -65,9 +66,11 @@ class ChestXray14(FileDataset):
                 f"a part of ChestX-ray14: {len(frame):,} of {len(whole):,} images are there, of "
                 f"{frame['patient_id'].nunique():,} of {whole['patient_id'].nunique():,} patients"
             )
-        return Source(frame, CHESTXRAY14_LABELS, tuple(notes), whole)
+        for column in understood:
+            notes += columns.not_understood(column)
+        return Source(frame, CHESTXRAY14_LABELS, tuple(notes), whole, tuple(understood))
 
-    def _table(self, root: Path) -> pd.DataFrame:
+    def _table(self, root: Path) -> tuple[pd.DataFrame, list[Understood]]:
         candidates = [root / f"{name}{ending}" for name in _TABLES for ending in ("", ".gz")]
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
@@ -81,14 +84,16 @@ class ChestXray14(FileDataset):
             raise ReidbenchError(f"{self.name}: {path} has the unknown finding {min(unknown)!r}")
         for label in CHESTXRAY14_LABELS:
             table[label] = np.array([float(label in findings) for findings in found])[codes]
-        table["sex"] = columns.sexes(table["sex"])
-        table["view"] = columns.views(table["view"])
+        understood = []
+        for role, read in (("sex", columns.sexes), ("age", columns.years), ("view", columns.views)):
+            words = table[role]
+            table[role] = read(words)
+            understood.append(columns.understood(role, words, table[role]))
         table["patient_id"] = self._numbers(table["patient_id"], "Patient ID", path).astype(np.int64)
         table["follow_up"] = self._numbers(table["follow_up"], "Follow-up #", path)
-        table["age"] = columns.years(table["age"])
         # The table dates nothing; ages in whole years are the nearest to it.
-        table["years"] = columns.since_first(table["age"], table["patient_id"])
-        return table
+        table["years"] = since_first(table["age"], table["patient_id"])
+        return table, understood
 
     def _numbers(self, column: pd.Series, title: str, path: Path) -> pd.Series:
         numbers = pd.to_numeric(column, errors="coerce")

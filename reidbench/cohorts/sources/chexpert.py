@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from reidbench.cohorts.base import Source
+from reidbench.cohorts.base import Source, Understood
 from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources.days import since_first
 from reidbench.cohorts.sources.file_dataset import HashSplit
+from reidbench.cohorts.sources.missing import missing
 from reidbench.errors import ReidbenchError
 
 #: The labeller's findings; where it means the same, with the names of ChestX-ray14 (so that classifiers compare).
@@ -63,7 +65,8 @@ class CheXpert(HashSplit):
                 "('CheXpert-v1.0 batch 1 (validate & csv)')"
             )
         table = pd.concat([read_csv(path, _COLUMNS, where=self.name) for path in tables], ignore_index=True)
-        frontal = table["Frontal/Lateral"] == "Frontal"
+        kind = columns.folded_words(table["Frontal/Lateral"])
+        frontal = kind == "frontal"
         whole = self._cohort(table[frontal].reset_index(drop=True))
         paths = _paths(root, parts, whole["image_id"])
         frame = (
@@ -76,10 +79,16 @@ class CheXpert(HashSplit):
                 f"{self.name}: {root} holds none of the images that its tables name, in train/, valid/ or "
                 "'CheXpert-v1.0 batch 2 (train 1)'/ to batch 4"
             )
-        notes = [f"{int((~frontal).sum()):,} lateral images are left out"] if not frontal.all() else []
+        lateral, strange = int((kind == "lateral").sum()), int((~kind.isin(("frontal", "lateral"))).sum())
+        notes = [f"{lateral:,} lateral images are left out"] if lateral else []
+        if strange:
+            notes.append(f"{strange:,} images are said to be neither frontal nor lateral and are left out")
         if len(frame) < len(whole):
             notes.append(f"a part of CheXpert: {len(frame):,} of {len(whole):,} frontal images are there")
-        return Source(frame, tuple(FINDINGS.values()), tuple(notes), whole)
+        read = self._understood(table[frontal])
+        for column in read:
+            notes += columns.not_understood(column)
+        return Source(frame, tuple(FINDINGS.values()), tuple(notes), whole, tuple(read))
 
     def _cohort(self, table: pd.DataFrame) -> pd.DataFrame:
         parts = table["Path"].str.extract(_PATH)
@@ -98,10 +107,17 @@ class CheXpert(HashSplit):
                 "foreign_material": self._finding(table[DEVICES]),
             }
         )
-        frame["years"] = columns.since_first(frame["age"], frame["patient_id"])
+        frame["years"] = since_first(frame["age"], frame["patient_id"])
         for title, label in FINDINGS.items():
             frame[label] = self._finding(table[title])
         return frame
+
+    def _understood(self, table: pd.DataFrame) -> list[Understood]:
+        words = (("sex", "Sex", columns.sexes), ("age", "Age", columns.years), ("view", "AP/PA", columns.views))
+        found = [columns.understood(role, table[title], read(table[title])) for role, title, read in words]
+        for title in (*FINDINGS, DEVICES):
+            found += finding_understood(title, table[title])
+        return found
 
     def _finding(self, text: pd.Series) -> pd.Series:
         """1 where said to be there, 0 where denied or not mentioned, and the uncertain as the option says."""
@@ -115,8 +131,13 @@ def finding(text: pd.Series, uncertain: str) -> pd.Series:
         text: (N,).
         uncertain: what -1 counts as: zeros, ones, unknown.
     """
-    values = pd.to_numeric(text, errors="coerce").fillna(0.0)
-    return values.replace(-1.0, {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}[uncertain])
+    return columns.findings(text, uncertain).where(~missing(text), 0.0)
+
+
+def finding_understood(title: str, text: pd.Series) -> list[Understood]:
+    """What was read of a finding where a value was not understood, and counts as unknown; nothing where all were."""
+    strange = columns.findings_not_understood(text)
+    return [columns.understood(title, text, (~strange).where(~strange & ~missing(text)))] if strange.any() else []
 
 
 def _paths(root: Path, parts: list[Path], images: pd.Series) -> list[str | None]:

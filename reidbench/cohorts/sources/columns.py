@@ -6,54 +6,18 @@ Nothing becomes unknown in silence: :func:`understood` counts what was read of a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import Understood
 from reidbench.cohorts.notes import Note
+from reidbench.cohorts.sources.missing import folded, missing
 from reidbench.errors import ReidbenchError
 
 # The first publication of ChestX-ray14 had ages up to 414, which are typing errors.
 _OLDEST = 120
-#: What tables write where a value is missing, in small letters.
-MISSING = frozenset(
-    [
-        "nan",
-        "na",
-        "n/a",
-        "#n/a",
-        "<na>",
-        "n.a.",
-        "none",
-        "null",
-        "nil",
-        "nat",
-        "?",
-        "??",
-        "???",
-        "-",
-        "--",
-        "---",
-        ".",
-        "unknown",
-        "unk",
-        "undefined",
-        "undetermined",
-        "missing",
-        "nd",
-        "n.d.",
-        "unbekannt",
-        "desconocido",
-        "inconnu",
-        "",
-        "not available",
-        "not known",
-        "not specified",
-    ]
-)
 _SEXES = {"m": "M", "male": "M", "f": "F", "female": "F"}
 # Said, and neither of the two: as unknown, and no value that was not understood.
 _OTHER_SEX = frozenset(("o", "other", "x", "u", "divers", "diverse"))
@@ -81,18 +45,53 @@ _AGE = re.compile(
     r"(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>(?P<y>y|yrs?|years?|yo|y/o|y\.o\.|years? old|jahre?|años?|anos?|ans?)|"
     r"(?P<m>m|mos?|months?)|(?P<w>w|wks?|weeks?)|(?P<d>d|days?))?\.?"
 )
-# A life in days: images further apart are not of one patient.
-_LIFE = 45_000
-# Days since year 1 are below a million; a number of eight digits is a date.
-_LARGEST_DAY = 1_000_000
-_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\.0+)?")
-_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ].*)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE)
+# What tables write for a finding that is there, is not, or may be.
+_FINDINGS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "present", "positive", "pos"), 1.0),
+    **dict.fromkeys(("false", "f", "no", "n", "absent", "negative", "neg"), 0.0),
+    **dict.fromkeys(("uncertain", "unsure", "equivocal", "possible", "maybe", "suspected", "indeterminate", "u"), -1.0),
+}
+#: The values of the option ``uncertain``.
+UNCERTAIN = {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}
 
 
-def missing(text: pd.Series) -> pd.Series:
-    """Where a column says nothing, or one of the usual words for nothing: (N,) bool."""
-    told: pd.Series = text.isna() | text.astype("string").str.strip().str.lower().isin(MISSING).fillna(False)
-    return told.astype(bool)
+def number(text: str) -> float:
+    """A finite number as people and programs write one; NaN for anything else, also for ``inf`` and ``1_000``."""
+    found = float(text) if _NUMBER.fullmatch(text) else np.nan
+    return found if np.isfinite(found) else np.nan
+
+
+def numbers(text: pd.Series) -> pd.Series:
+    """A column of numbers, (N,) float64, NaN where one is missing or is none."""
+    return _each(text, number)
+
+
+def findings(text: pd.Series, uncertain: str) -> pd.Series:
+    """A column of findings, (N,) float64: 0, 1, or another number as it stands; NaN where missing or not understood.
+
+    Args:
+        text: 1, 0 and -1 (uncertain), or words such as ``yes``, ``absent``, ``uncertain``.
+        uncertain: what an uncertain finding counts as: zeros, ones, unknown.
+    """
+
+    def read(value: str) -> float:
+        found = _FINDINGS.get(value.casefold(), number(value))
+        return UNCERTAIN[uncertain] if found == -1 else found
+
+    return _each(text, read)
+
+
+def findings_not_understood(text: pd.Series) -> pd.Series:
+    """Where a column of findings has a value that is neither missing nor understood: (N,) bool."""
+    return findings(text, "zeros").isna() & ~missing(text)
+
+
+def _each(text: pd.Series, read: Callable[[str], float]) -> pd.Series:
+    """A column read value by value, each value once: (N,) float64."""
+    codes, unique = pd.factorize(text)
+    table = np.array([*(read(folded(str(value))) for value in unique), np.nan], dtype=np.float64)
+    return pd.Series(table[codes], index=text.index, name=text.name)
 
 
 def years(text: pd.Series) -> pd.Series:
@@ -100,13 +99,11 @@ def years(text: pd.Series) -> pd.Series:
 
     Over 120 is unknown, as is a bound such as ``>89``.
     """
-    codes, unique = pd.factorize(text)
-    table = np.array([*(_years(str(value)) for value in unique), np.nan])
-    return pd.Series(table[codes], index=text.index, name=text.name)
+    return _each(text, _years)
 
 
 def _years(text: str) -> float:
-    found = _AGE.fullmatch(text.strip().lower())
+    found = _AGE.fullmatch(text.lower())
     if found is None:
         return np.nan
     age = float(found["number"].replace(",", "."))
@@ -118,8 +115,17 @@ def _years(text: str) -> float:
 
 
 def sexes(text: pd.Series) -> pd.Series:
-    """``M``, ``male``, ``F``, ``female`` in any case as M and F."""
-    return text.str.strip().str.lower().map(_SEXES)
+    """``M``, ``male``, ``F``, ``female`` in any case as M and F.
+
+    Beside ``H`` (hombre) or ``V`` (varón), and without an F, an ``M`` may be a woman (mujer): it is not understood.
+    """
+    codes, unique = pd.factorize(text)
+    words = [folded(str(value)).lower() for value in unique]
+    known = dict(_SEXES)
+    if not {"f", "female"} & set(words) and {"h", "v"} & set(words):
+        del known["m"]
+    table = np.array([*(known.get(word) for word in words), None], dtype=object)
+    return pd.Series(table[codes], index=text.index, name=text.name, dtype=object)
 
 
 def views(text: pd.Series) -> pd.Series:
@@ -135,15 +141,26 @@ def lateral(text: pd.Series) -> pd.Series:
 
 
 def _plain(text: pd.Series) -> pd.Series:
-    return text.astype("str").str.strip().str.lower().str.replace(r"[\s_.\-]+", " ", regex=True)
+    return _folded(text).str.lower().str.replace(r"[\s_.\-]+", " ", regex=True).str.strip()
+
+
+def _folded(text: pd.Series) -> pd.Series:
+    codes, unique = pd.factorize(text)
+    table = np.array([*(folded(str(value)) for value in unique), None], dtype=object)
+    return pd.Series(table[codes], index=text.index, name=text.name).astype("string")
+
+
+def folded_words(text: pd.Series) -> pd.Series:
+    """A column of words in small letters, empty where missing: (N,) str."""
+    return _folded(text).str.lower().fillna("").astype(object)
 
 
 def mapped(text: pd.Series, values: Mapping[str, str]) -> pd.Series:
     """A column with some of its values (whole, in any case) exchanged for others."""
     if not values:
         return text
-    lower = {key.strip().lower(): value for key, value in values.items()}
-    known = text.str.strip().str.lower()
+    lower = {folded(key).lower(): value for key, value in values.items()}
+    known = _folded(text).str.lower().astype(object)
     return text.where(~known.isin(lower), known.map(lower))
 
 
@@ -171,7 +188,7 @@ def understood(column: str, text: pd.Series, values: pd.Series) -> Understood:
         text: as the table has it, after mapping.
         values: what was made of it, NaN where unknown.
     """
-    plain = text.astype("string").str.strip()
+    plain = _folded(text)
     known, unknown = values.notna().to_numpy(dtype=bool), missing(text).to_numpy()
     other, called = np.zeros(len(text), dtype=bool), ""
     if column == "sex":
@@ -196,78 +213,3 @@ def not_understood(found: Understood, hint: str = "") -> list[str]:
     more = f" and {len(found.strange) - 8:,} more" if len(found.strange) > 8 else ""
     told = f"{found.column}: {sum(found.strange.values()):,} values are not understood and count as unknown{hint}"
     return [Note(told, f"{named}{more}")]
-
-
-def day_numbers(text: pd.Series, lines: list[int], where: str) -> pd.Series:
-    """Days as numbers, or dates as numbers of days: (N,) float64, NaN where missing.
-
-    Args:
-        text: days from whatever day, or dates as yyyy-mm-dd (a time behind it is not used) or yyyymmdd.
-        lines: the line of each row, for the error.
-        where: names the file and the column.
-
-    Raises:
-        ReidbenchError: a value is neither, or a column holds both.
-    """
-    told = ~missing(text)
-    kinds: dict[str, int] = {}
-    found = np.full(len(text), np.nan)
-    for row in np.flatnonzero(told):
-        value = str(text.iloc[row]).strip()
-        kind, day = _day(value)
-        if kind is None:
-            raise ReidbenchError(
-                f"{where}, line {lines[row]}: {text.name} {value!r} is not a number of days and no date "
-                "(yyyy-mm-dd or yyyymmdd)"
-            )
-        kinds.setdefault(kind, int(row))
-        found[row] = day
-    if len(kinds) > 1:
-        names, (one, other) = list(kinds), list(kinds.values())[:2]
-        raise ReidbenchError(
-            f"{where}, line {lines[other]}: {text.name} {str(text.iloc[other])!r} is a {names[1]} where line "
-            f"{lines[one]} has a {names[0]}: {str(text.iloc[one])!r}"
-        )
-    return pd.Series(found, index=text.index)
-
-
-def dates(text: pd.Series) -> pd.Series:
-    """Published dates (yyyy-mm-dd, yyyymmdd) as numbers of days: (N,) float64, NaN where one is missing or is none."""
-    codes, unique = pd.factorize(text)
-    found = [day if kind == "date" else np.nan for kind, day in map(_day, map(str, unique))]
-    return pd.Series(np.array([*found, np.nan])[codes], index=text.index)
-
-
-def _day(text: str) -> tuple[str | None, float]:
-    compact = _COMPACT.fullmatch(text)
-    parts = compact or _ISO.fullmatch(text)
-    if parts is not None:
-        try:
-            return "date", float(date(*(int(part) for part in parts.groups())).toordinal())
-        except ValueError:
-            return None, np.nan
-    try:
-        number = float(text)
-    except ValueError:
-        return None, np.nan
-    return ("number of days", number) if abs(number) <= _LARGEST_DAY else (None, np.nan)
-
-
-def since_first(values: pd.Series, patients: pd.Series) -> pd.Series:
-    """Numbers less the smallest of each patient."""
-    first: pd.Series = values.groupby(patients).transform("min")
-    return values - first
-
-
-def require_a_life(days: pd.Series, patients: pd.Series, name: str) -> None:
-    """Refuses days since the first image that no life is long enough for: they are not in days.
-
-    Raises:
-        ReidbenchError: naming the patient and the span.
-    """
-    if len(days) and days.max() > _LIFE:
-        row = int(np.nanargmax(days.to_numpy(dtype=np.float64)))
-        raise ReidbenchError(
-            f"{name}: images of patient {patients.iloc[row]!r} are {days.iloc[row]:,.0f} days apart, which no life is: "
-            "the column holds something else than days"
-        )

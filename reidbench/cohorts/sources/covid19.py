@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns
+from reidbench.cohorts.base import Source, Understood
+from reidbench.cohorts.sources import columns, days
 from reidbench.cohorts.sources.csv_table import read_csv
 from reidbench.cohorts.sources.file_dataset import HashSplit, index_files
+from reidbench.cohorts.sources.missing import identifiers
 from reidbench.errors import ReidbenchError
 
 _COLUMNS = ("patientid", "offset", "sex", "age", "finding", "view", "modality", "filename")
@@ -57,21 +58,23 @@ class Covid19(HashSplit):
                 f"{absent:,} of {len(table):,} rows of metadata.csv name files that are not there and are left out; "
                 f"{frontal_absent:,} of them would be frontal X-rays"
             )
-        return Source(frame, labels, tuple(notes), whole)
+        read = _understood(table, frontal)
+        for column in read:
+            notes += columns.not_understood(column)
+        return Source(frame, labels, tuple(notes), whole, tuple(read))
 
     def _cohort(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         frame = pd.DataFrame(
             {
                 "image_id": table["filename"],
-                "patient_id": table["patientid"],
+                "patient_id": identifiers(table["patientid"]),
                 "sex": columns.sexes(table["sex"]),
                 "age": columns.years(table["age"]),
                 "view": columns.views(table["view"]),
             }
         )
         # Offsets count from the onset of symptoms or from admission; only differences within a patient mean something.
-        offset = pd.to_numeric(table["offset"], errors="coerce")
-        frame["days"] = columns.since_first(offset, frame["patient_id"])
+        frame["days"] = days.since_first(days.offsets(table["offset"])[0], frame["patient_id"])
         findings = table["finding"].fillna("todo").map(_findings)
         labels = tuple(sorted(set().union(*findings) - set(_NOT_A_FINDING)))
         unknown = findings.map(lambda found: not found.isdisjoint(("todo", "Unknown")))
@@ -80,6 +83,17 @@ class Covid19(HashSplit):
             frame[label] = present.where(~unknown, np.nan)
         frame["split"] = self.assign(frame["patient_id"])
         return frame, labels
+
+
+def _understood(table: pd.DataFrame, frontal: pd.Series) -> list[Understood]:
+    """What was read of the frontal X-rays' columns, and of the views of all X-rays."""
+    taken, xrays = table[frontal], table[table["modality"] == "X-ray"]
+    return [
+        columns.understood("sex", taken["sex"], columns.sexes(taken["sex"])),
+        columns.understood("age", taken["age"], columns.years(taken["age"])),
+        columns.understood("view", xrays["view"], columns.views(xrays["view"])),
+        days.offsets(taken["offset"])[1],
+    ]
 
 
 def _findings(text: str) -> set[str]:

@@ -23,6 +23,10 @@ from reidbench.errors import ReidbenchError
 #: Longest field in characters: a quote that is not closed must not swallow a whole file.
 _LONGEST = 1_000_000
 _NAMED = 3
+#: Between fields; of two that separate as many, the first.
+_MARKS = (",", ";", "\t", "|")
+_SEPARATOR = re.compile(r'[\ufeff\s]*"?sep=(?P<mark>[,;|\t])"?[,;\t ]*(?:\r\n|\r|\n)', re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*"')
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -56,7 +60,7 @@ def read_csv(path: Path, columns: Iterable[str], *, where: str) -> pd.DataFrame:
 
 
 def read_table(path: Path, columns: Iterable[str], *, where: str) -> CsvTable:
-    """The named columns of a CSV (plain or .gz, separated by commas, semicolons or tabs) as text.
+    """The named columns of a CSV (plain or .gz, separated by commas, semicolons, tabs or bars) as text.
 
     Args:
         path: the file, in UTF-8, or in UTF-16 with a mark.
@@ -98,9 +102,11 @@ class _Reader:
     def __init__(self, path: Path, where: str) -> None:
         self.path, self.where = path, where
         text = self._text()
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        others = [mark for mark in (";", "\t") if mark in first]
-        self.mark = "," if "," in first or not others else others[0]
+        # What spreadsheets write in front to say how the fields are separated; its line counts, its fields do not.
+        told = _SEPARATOR.match(text)
+        self._before = 1 if told else 0
+        text = text[told.end() :] if told else text
+        self.mark = told["mark"] if told else _separator(text)
         self._csv = csv.reader(io.StringIO(text, newline=""), delimiter=self.mark, strict=True)
         self._spanning: list[str] = []
         header = next((row for _, row in self._raw()), [])
@@ -123,7 +129,7 @@ class _Reader:
                     f"{self.where}: {self.path}, line {line} has {len(row)} fields where the header has {count}; a "
                     f"text with {'a comma' if self.mark == ',' else 'the separator'} in it must stand in quotes"
                 )
-            last = self._csv.line_num
+            last = self._before + self._csv.line_num
             if last > line:
                 self._check_span(row, line, last, used)
             yield line, row
@@ -154,7 +160,7 @@ class _Reader:
 
     def _raw(self) -> Iterator[tuple[int, list[str]]]:
         while True:
-            line = self._csv.line_num + 1
+            line = self._before + self._csv.line_num + 1
             try:
                 row = next(self._csv)
             except StopIteration:
@@ -185,6 +191,13 @@ class _Reader:
         if "\0" in text:
             raise ReidbenchError(f"{self.where}: {self.path} is not a readable CSV: it holds null characters")
         return text
+
+
+def _separator(text: str) -> str:
+    """The mark that separates the most columns of the first line; a comma where none does."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    outside = _QUOTED.sub("", first)
+    return max(_MARKS, key=outside.count)
 
 
 csv.field_size_limit(_LONGEST)

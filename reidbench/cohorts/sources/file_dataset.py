@@ -19,13 +19,24 @@ from reidbench.cohorts.pixels import decode
 from reidbench.cohorts.splits import by_patient
 from reidbench.errors import ReidbenchError, UnreadableImage
 
+# Folders beside hidden ones that systems and storage devices make: previews, deleted files, snapshots.
+_SYSTEM_FOLDERS = frozenset(
+    (
+        *("__macosx", "lost+found", "system volume information", "$recycle.bin", "recycler", "recycled", "trash"),
+        *("@eadir", "@recycle", "@__thumb", "@tmp", "@sharebin", "@snapshot", "@recently-snapshot", "#recycle"),
+        *("#snapshot", "thumbnails", "__pycache__", "found.000"),
+    )
+)
+
 
 class FileDataset(Dataset):
     """A folder of image files. A subclass gives the table, with ``path`` (str, absolute); the rest is here."""
 
     root: Path = Field(description="the dataset's folder")
-    copies: Literal["leave_out", "keep"] = Field(
-        "leave_out", description="whether two images of a patient with the same pixels make a pair"
+    copies: Literal["leave_out", "leave_out_similar", "keep"] = Field(
+        "leave_out",
+        description="which two images of a patient make no pair: those with the same pixels (leave_out), also those "
+        "with nearly the same, as of one picture saved twice (leave_out_similar), none (keep)",
     )
 
     def read(self, rows: pd.DataFrame, size: int) -> NDArray[np.uint8]:
@@ -104,9 +115,14 @@ def index_files(folders: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def walk_files(root: Path, *, follow: bool, left_out: list[str]) -> Iterator[Path]:
-    """All files below a folder, also behind links; links out of it are named in ``left_out`` unless followed."""
+def walk_files(root: Path, *, follow: bool, left_out: list[str], skipped: list[str] | None = None) -> Iterator[Path]:
+    """All files below a folder, also behind links; links out of it are named in ``left_out`` unless followed.
+
+    Hidden folders and those of a system, which hold previews or deleted files, are not entered. A link to a folder
+    below the root is not either where that folder is read under its own name. ``skipped`` gets the names of the first.
+    """
     real, seen = os.path.realpath(root), set()
+    named = [] if skipped is None else skipped
     for folder, below, names in os.walk(root, followlinks=True):
         here = os.path.realpath(folder)
         if here in seen:
@@ -116,7 +132,12 @@ def walk_files(root: Path, *, follow: bool, left_out: list[str]) -> Iterator[Pat
         inside = []
         for name in sorted(below):
             path = Path(folder, name)
-            if follow or not path.is_symlink() or is_below(os.path.realpath(path), real):
+            target = os.path.realpath(path) if path.is_symlink() else ""
+            if _of_a_system(name):
+                named.append(path.relative_to(root).as_posix())
+            elif target and _is_read_anyway(target, real):
+                continue
+            elif follow or not target or is_below(target, real):
                 inside.append(name)
             else:
                 left_out.append(path.relative_to(root).as_posix())
@@ -132,6 +153,16 @@ def walk_files(root: Path, *, follow: bool, left_out: list[str]) -> Iterator[Pat
                 left_out.append(path.relative_to(root).as_posix())
 
 
+def _of_a_system(name: str) -> bool:
+    """Whether a folder is hidden, or one that a system or a storage device makes beside the user's."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
+
+
+def _is_read_anyway(target: str, root: str) -> bool:
+    """Whether a folder lies below the root, and no folder on the way to it is left out."""
+    return is_below(target, root) and not any(map(_of_a_system, Path(os.path.relpath(target, root)).parts))
+
+
 def in_unicode(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """Names that are Unicode text, and those that are not: no table, record or page could hold them."""
     text: list[str] = []
@@ -139,6 +170,12 @@ def in_unicode(names: Iterable[str]) -> tuple[list[str], list[str]]:
     for name in names:
         (strange if any("\ud800" <= letter <= "\udfff" for letter in name) else text).append(name)
     return text, strange
+
+
+def not_entered(skipped: list[str]) -> list[Note]:
+    """What is said of folders that were not entered; nothing where all were."""
+    told = f"{len(skipped):,} hidden folders or folders of a system are left out"
+    return [Note(told, ", ".join(skipped[:3]))] if skipped else []
 
 
 def not_unicode(strange: list[str]) -> Note:

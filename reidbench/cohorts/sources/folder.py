@@ -5,25 +5,30 @@ from __future__ import annotations
 import os
 import string
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
-from reidbench.cohorts.notes import Note, with_names
-from reidbench.cohorts.pixels.decode import is_dicom
-from reidbench.cohorts.pixels.dicom import read_header
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.csv_table import CsvTable, clean, csv_columns, read_table
-from reidbench.cohorts.sources.file_dataset import in_unicode, is_below, not_unicode, walk_files
+from reidbench.cohorts.notes import with_names
+from reidbench.cohorts.sources import columns, days
+from reidbench.cohorts.sources.csv_table import CsvTable, csv_columns, read_table
+from reidbench.cohorts.sources.dicom_headers import dicom_table
+from reidbench.cohorts.sources.file_dataset import is_below
+from reidbench.cohorts.sources.missing import identifiers, missing, studies
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _ROLES = ("split", "sex", "age", "view", "follow_up", "days", "foreign_material")
-_COLUMN_OPTIONS = ("patient", *_ROLES)
+_COLUMN_OPTIONS = ("patient", "study", *_ROLES)
+# Other names of the column of examinations.
+_STUDIES = ("StudyInstanceUID", "StudyUID", "AccessionNumber", "StudyID", "study", "accession_number")
+
+
+_STUDY_TAGS = ("StudyInstanceUID", "AccessionNumber", "StudyID")
 
 
 class Folder(WordedDataset):
@@ -51,6 +56,11 @@ class Folder(WordedDataset):
     age: str = Field("age", description="manifest column: age in years, or as DICOM writes it; may be missing")
     view: str = Field("view", description="manifest column: PA, AP or lateral; may be missing")
     follow_up: str = Field("follow_up", description="manifest column: number of the visit; may be missing")
+    study: str = Field(
+        "study_id",
+        description="manifest column: the examination, which tells pairs of one visit; may be missing, or have a name "
+        "of DICOM's",
+    )
     days: str = Field(
         "days", description="manifest column: days, from whatever day, or dates (yyyy-mm-dd, yyyymmdd); may be missing"
     )
@@ -89,24 +99,29 @@ class Folder(WordedDataset):
         in_path = self._path_columns()
         self._require_named(there, manifest, in_path)
         known = {role: getattr(self, role) for role in _ROLES if getattr(self, role) in there}
-        table = read_table(manifest, dict.fromkeys([*in_path, self.patient, *known.values(), *labels]), where=self.name)
+        study = next((name for name in (self.study, *_STUDIES) if name in there), None)
+        read = [*in_path, self.patient, *known.values(), *labels, *([study] if study else [])]
+        table = read_table(manifest, dict.fromkeys(read), where=self.name)
         table, notes = self._with_patients(table, manifest, in_path)
         frame = pd.DataFrame(
-            {"image_id": self._paths(table, in_path, manifest), "patient_id": table.frame[self.patient]}
+            {"image_id": self._paths(table, in_path, manifest), "patient_id": identifiers(table.frame[self.patient])}
         )
         text, lines = table.frame, table.lines
         for role in ("sex", "age", "view"):
             if role in known:
                 frame[role] = columns.mapped(text[known[role]], self.meanings(role))
-        for role in ("follow_up", "foreign_material"):
-            if role in known:
-                frame[role] = self._numbers(text[known[role]], lines, manifest)
+        if "follow_up" in known:
+            frame["follow_up"] = self._numbers(text[known["follow_up"]], lines, manifest)
+        if "foreign_material" in known:
+            frame["foreign_material"] = self._findings(text[known["foreign_material"]], lines, manifest)
+        if study:
+            frame["study"] = studies(text[study])
         for label in labels:
-            frame[label] = self._uncertain(self._numbers(text[label], lines, manifest))
+            frame[label] = self._findings(text[label], lines, manifest)
         if "days" in known:
-            days = columns.day_numbers(text[known["days"]], lines, f"{self.name}: {manifest}")
-            frame["days"] = columns.since_first(days, frame["patient_id"])
-            columns.require_a_life(frame["days"], frame["patient_id"], f"{self.name}: {manifest}, {known['days']}")
+            day = days.day_numbers(text[known["days"]], lines, f"{self.name}: {manifest}")
+            frame["days"] = days.since_first(day, frame["patient_id"])
+            days.require_a_life(frame["days"], frame["patient_id"], f"{self.name}: {manifest}, {known['days']}")
         if "split" in known:
             frame["split"] = self._own_split(text[known["split"]], lines, manifest)
         else:
@@ -148,7 +163,7 @@ class Folder(WordedDataset):
             empty = np.flatnonzero(table.frame[column].isna())
             if len(empty):
                 raise ReidbenchError(f"{self.name}: {manifest}, line {table.lines[empty[0]]}: {column} is empty")
-        alone = columns.missing(table.frame[self.patient]).to_numpy()
+        alone = missing(table.frame[self.patient]).to_numpy()
         if not alone.any():
             return table, []
         first = int(np.flatnonzero(alone)[0])
@@ -178,7 +193,7 @@ class Folder(WordedDataset):
                     raise ReidbenchError(f"{self.name}: {manifest} has no column {name!r}, named by the option {role}")
 
     def _own_split(self, text: pd.Series, lines: list[int], manifest: Path) -> pd.Series:
-        split = text.str.strip().str.lower().map(_SPLITS)
+        split = columns.folded_words(text).map(_SPLITS)
         wrong = np.flatnonzero(split.isna())
         if len(wrong):
             value = text.iloc[wrong[0]]
@@ -188,95 +203,38 @@ class Folder(WordedDataset):
         return split
 
     def _numbers(self, text: pd.Series, lines: list[int], manifest: Path) -> pd.Series:
-        told = text.mask(columns.missing(text))
-        numbers = pd.to_numeric(told, errors="coerce")
-        wrong = np.flatnonzero(numbers.isna() & told.notna())
+        numbers = columns.numbers(text)
+        wrong = np.flatnonzero(numbers.isna() & ~missing(text))
         if len(wrong):
             raise ReidbenchError(
                 f"{self.name}: {manifest}, line {lines[wrong[0]]}: {text.name} {text.iloc[wrong[0]]!r} is not a number"
             )
         return numbers
 
-    def _uncertain(self, values: pd.Series) -> pd.Series:
-        """A finding whose -1 counts as the option says."""
-        meant = {"zeros": 0.0, "ones": 1.0, "unknown": np.nan}[self.uncertain]
-        return values.where(values != -1, meant)
+    def _findings(self, text: pd.Series, lines: list[int], manifest: Path) -> pd.Series:
+        """A finding; what is uncertain counts as the option says."""
+        wrong = np.flatnonzero(columns.findings_not_understood(text))
+        if len(wrong):
+            raise ReidbenchError(
+                f"{self.name}: {manifest}, line {lines[wrong[0]]}: {text.name} {text.iloc[wrong[0]]!r} is not a number "
+                "and no word for one (yes, no, uncertain)"
+            )
+        return columns.findings(text, self.uncertain)
 
     def _from_dicom(self, root: Path) -> Source:
-        rows, without_patient, others = [], 0, 0
-        left_out: list[str] = []
-        strange: list[str] = []
-        for path in sorted(walk_files(root, follow=self.links == "follow", left_out=left_out)):
-            name = path.relative_to(root).as_posix()
-            if in_unicode([name])[1]:
-                strange.append(name)
-                continue
-            if not path.exists() or not is_dicom(path):
-                others += 1
-                continue
-            header = _header(path)
-            if _is_no_image(header):
-                others += 1
-                continue
-            patient = clean(str(header.get("PatientID") or ""))
-            if not patient and "Rows" not in header:
-                # A damaged image: it stays in the table, so that the decoding names or refuses it like any other.
-                patient = f"unknown, of {name}"
-            if columns.missing(pd.Series([patient])).iloc[0]:
-                without_patient += 1
-                continue
-            fields = [str(header.get(tag) or "") for tag in ("PatientSex", "PatientAge", "ViewPosition", "StudyDate")]
-            rows.append((name, patient, *fields, str(path)))
-        notes: list[str] = []
-        if left_out:
-            shown = ", ".join(left_out[:3])
-            told = f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them"
-            notes.append(Note(told, shown))
-        if without_patient:
-            notes.append(f"{without_patient:,} DICOM images have no PatientID and are left out")
-        if strange:
-            notes.append(not_unicode(strange))
-        if others:
-            notes.append(f"{others:,} files are not DICOM images and are left out")
-        if not rows:
-            missing = f"; {'; '.join(map(with_names, notes))}" if left_out or without_patient else ""
+        frame, notes = dicom_table(root, follow=self.links == "follow")
+        if frame.empty:
+            told = f"; {'; '.join(map(with_names, notes))}" if notes else ""
             raise ReidbenchError(
-                f"{self.name}: {root} holds neither a {self.manifest} nor a DICOM image with a PatientID{missing}; "
+                f"{self.name}: {root} holds neither a {self.manifest} nor a DICOM image with a PatientID{told}; "
                 "images without a table are read by the dataset plain_folder"
             )
-        names = ["image_id", "patient_id", "sex", "age", "view", "days", "path"]
-        frame = pd.DataFrame(rows, columns=names)
         for role in ("sex", "age", "view"):
-            frame[role] = columns.mapped(frame[role].mask(frame[role] == ""), self.meanings(role))
-        dates = pd.to_datetime(frame["days"], format="%Y%m%d", errors="coerce")
-        frame["days"] = columns.since_first((dates - pd.Timestamp(0)).dt.days.astype(float), frame["patient_id"])
+            frame[role] = columns.mapped(frame[role], self.meanings(role))
         frame["split"] = self.assign(frame["patient_id"])
-        return self.finished(frame, (), notes, "DICOM images", root)
-
-
-def _header(path: Path) -> Any:
-    """What a DICOM file says before its pixels; nothing where it is too damaged to be parsed.
-
-    Raises:
-        ReidbenchError: pydicom is not installed.
-    """
-    try:
-        return read_header(path)
-    except ReidbenchError:
-        raise
-    except Exception:
-        # A parser meets hostile bytes and raises whatever it likes; all of it means the same.
-        return {}
-
-
-def _is_no_image(header: Any) -> bool:
-    """Whether a header is that of a report or a directory file: it has no rows, or says that it is not an image."""
-    meta = getattr(header, "file_meta", {})
-    # Of a file cut short the last value may be a part of one: what follows the kind has to be there too.
-    if "Rows" in header or "TransferSyntaxUID" not in meta:
-        return False
-    kind = meta.get("MediaStorageSOPClassUID")
-    return bool(kind) and "Image Storage" not in getattr(kind, "name", "")
+        day, read = days.dates(frame["days"])
+        frame["days"] = days.since_first(day, frame["patient_id"])
+        return self.finished(frame, (), notes, "DICOM images", root, [read])
 
 
 def _inside(text: str, where: str) -> PurePosixPath:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns
+from reidbench.cohorts.sources import columns, days
 from reidbench.cohorts.sources.csv_table import read_csv
 from reidbench.cohorts.sources.file_dataset import index_files
+from reidbench.cohorts.sources.missing import identifiers
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
@@ -38,15 +38,16 @@ class Hannover(WordedDataset):
         """Reads the table, and which files are there."""
         root = self.require_root()
         frame = read_csv(root / "data.csv", _COLUMNS, where=self.name).rename(columns=_COLUMNS)
-        alone = columns.missing(frame["patient_id"])
+        frame["patient_id"] = identifiers(frame["patient_id"])
+        alone = frame["patient_id"].isna()
         if alone.any():
             raise ReidbenchError(f"{self.name}: image {frame.loc[alone, 'image_id'].iloc[0]!r} has no patient")
         # The repository writes m and w, männlich and weiblich.
         frame["sex"] = columns.mapped(frame["sex"], {"w": "F"})
         # Offsets count back from the image to the admission: a later image has the smaller number.
-        offset = -pd.to_numeric(frame["days"], errors="coerce")
-        frame["days"] = columns.since_first(offset, frame["patient_id"])
+        offset, read = days.offsets(frame["days"])
+        frame["days"] = days.since_first(-offset, frame["patient_id"])
         frame["split"] = self.assign(frame["patient_id"])
         found = index_files([root / "png", root])
         frame["path"] = (frame["image_id"] + ".png").map(found)
-        return self.finished(frame, (), [], "images that data.csv names", root)
+        return self.finished(frame, (), [], "images that data.csv names", root, [read])

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding
+from reidbench.cohorts.base import Source, Understood
+from reidbench.cohorts.sources import columns, days
+from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding, finding_understood
 from reidbench.cohorts.sources.csv_table import read_csv
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
@@ -55,19 +55,22 @@ class MimicCxr(WordedDataset):
         else:
             frame["split"] = self.assign(frame["subject_id"])
         frame["patient_id"] = frame["subject_id"]
-        day = columns.dates(frame["StudyDate"])
-        frame["days"] = columns.since_first(day, frame["patient_id"])
+        day, read = days.dates(frame["StudyDate"])
+        frame["days"] = days.since_first(day, frame["patient_id"])
+        found = [read]
         frame["follow_up"] = _visits(frame.assign(day=day))
-        labels = self._labels(root, frame, keys, notes)
+        labels = self._labels(root, frame, keys, notes, found)
         self._persons(root, frame, day, notes)
         frame["image_id"] = frame["dicom_id"]
         parts = zip(frame["subject_id"], frame["study_id"], frame["dicom_id"])
         paths = (root / "files" / f"p{p[:2]}" / f"p{p}" / f"s{s}" / f"{image}.jpg" for p, s, image in parts)
         frame["path"] = [str(path) if path.is_file() else None for path in paths]
         frame = frame.drop(columns=["dicom_id", "StudyDate", *keys])
-        return self.finished(frame, labels, notes, "images of MIMIC-CXR-JPG that its table names", root)
+        return self.finished(frame, labels, notes, "images of MIMIC-CXR-JPG that its table names", root, found)
 
-    def _labels(self, root: Path, frame: pd.DataFrame, keys: list[str], notes: list[str]) -> tuple[str, ...]:
+    def _labels(
+        self, root: Path, frame: pd.DataFrame, keys: list[str], notes: list[str], found: list[Understood]
+    ) -> tuple[str, ...]:
         path = self._table(root, "chexpert")
         if path is None:
             notes.append("the table of labels (mimic-cxr-2.0.0-chexpert.csv.gz) is not there: no findings")
@@ -78,6 +81,7 @@ class MimicCxr(WordedDataset):
         for title, label in [*FINDINGS.items(), (DEVICES, "foreign_material")]:
             # A study without a line was not labelled; one with a line and an empty field does not mention the finding.
             frame[label] = finding(studies[title], self.uncertain).where(known).to_numpy()
+            found += finding_understood(title, studies[title])
         return tuple(FINDINGS.values())
 
     def _persons(self, root: Path, frame: pd.DataFrame, day: pd.Series, notes: list[str]) -> None:
@@ -94,7 +98,7 @@ class MimicCxr(WordedDataset):
         of = table.reindex(frame["subject_id"]).reset_index(drop=True)
         frame["sex"] = of["gender"]
         year = frame["StudyDate"].str[:4].where(day.notna())
-        number = [pd.to_numeric(column, errors="coerce") for column in (of["anchor_age"], of["anchor_year"], year)]
+        number = [columns.numbers(column) for column in (of["anchor_age"], of["anchor_year"], year)]
         # Ages over 89 are published as 91.
         age = number[0] + number[2] - number[1]
         frame["age"] = age.where(age >= 0).map(lambda value: f"{value:g}" if pd.notna(value) else None).astype("str")

@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources import columns, days
+from reidbench.cohorts.sources.csv_table import csv_columns, read_csv
 from reidbench.cohorts.sources.file_dataset import index_files
+from reidbench.cohorts.sources.missing import identifiers, missing, studies
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
@@ -64,10 +65,15 @@ class PadChest(WordedDataset):
         tables = sorted([*root.glob(_TABLE), *root.glob(_TABLE + ".gz")])
         if not tables:
             raise ReidbenchError(f"{self.name}: {root} lacks the table {_TABLE.replace('*', '_01.02.19')}")
-        frame = read_csv(tables[-1], _COLUMNS, where=self.name).rename(columns=_COLUMNS)
+        there = csv_columns(tables[-1], where=self.name)
+        study = [name for name in ("StudyID",) if name in there]
+        frame = read_csv(tables[-1], [*_COLUMNS, *study], where=self.name).rename(columns=_COLUMNS)
+        if study:
+            frame["study"] = studies(frame.pop("StudyID"))
         notes = []
+        frame["patient_id"] = identifiers(frame["patient_id"])
         for column, what in (("patient_id", "no patient"), ("image_id", "no image")):
-            gone = columns.missing(frame[column])
+            gone = missing(frame[column])
             if gone.any():
                 notes.append(f"{int(gone.sum()):,} rows name {what} and are left out")
                 frame = frame[~gone].reset_index(drop=True)
@@ -80,15 +86,18 @@ class PadChest(WordedDataset):
         for word, label in _FINDINGS.items():
             frame[label] = np.where(silent, np.nan, [float(word in words) for words in found])
         frame["split"] = self.assign(frame["patient_id"])
-        frame["days"] = columns.since_first(columns.dates(frame["date"]), frame["patient_id"])
+        day, read = days.dates(frame["date"])
+        frame["days"] = days.since_first(day, frame["patient_id"])
         # The month of birth is not published: the age is that at the end of the year of the study.
-        years = [pd.to_numeric(text.str[:4], errors="coerce") for text in (frame["date"], frame["birth"])]
+        years = [columns.numbers(text.str[:4]) for text in (frame["date"].where(day.notna()), frame["birth"])]
         age = years[0] - years[1]
         frame["age"] = age.where(age >= 0).map("{:g}".format).astype("str").where(age >= 0)
         frame["inverted"] = (frame["photometric"] == "MONOCHROME1").astype(np.float64)
         frame["path"] = self._paths(frame)
         frame = frame.drop(columns=["folder", "date", "birth", "photometric", "labels"])
-        return self.finished(frame, tuple(_FINDINGS.values()), notes, "images that PadChest's table names", root)
+        return self.finished(
+            frame, tuple(_FINDINGS.values()), notes, "images that PadChest's table names", root, [read]
+        )
 
     def _paths(self, frame: pd.DataFrame) -> list[str | None]:
         root = self.require_root()

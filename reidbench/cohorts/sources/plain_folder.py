@@ -12,8 +12,15 @@ from pydantic import Field
 
 from reidbench.cohorts.base import Source
 from reidbench.cohorts.notes import Note, with_names
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.file_dataset import HashSplit, in_unicode, not_unicode, walk_files
+from reidbench.cohorts.sources.file_dataset import (
+    FileDataset,
+    HashSplit,
+    in_unicode,
+    not_entered,
+    not_unicode,
+    walk_files,
+)
+from reidbench.cohorts.sources.missing import missing
 from reidbench.errors import ReidbenchError
 
 _ENDINGS = frozenset(
@@ -24,8 +31,8 @@ _ENDINGS = frozenset(
 class PlainFolder(HashSplit):
     """Image files without a table: ``PATIENT/IMAGE``, or a regular expression that finds the patient in the path.
 
-    Files of other kinds, and images in no patient's folder, are left out and counted. Patients are assigned to splits
-    by hash.
+    Files of other kinds, images in no patient's folder, hidden folders and those of a system (``@eaDir``) are left out
+    and counted. A link to a folder that is read anyway is no further patient. Patients are assigned to splits by hash.
     """
 
     name: ClassVar[str] = "plain_folder"
@@ -33,6 +40,9 @@ class PlainFolder(HashSplit):
     patient: str = Field(
         r"^([^/]+)/",
         description="regular expression with one group: the patient in an image's path below the folder",
+    )
+    copies: Literal["leave_out", "leave_out_similar", "keep"] = Field(
+        "leave_out_similar", description=FileDataset.model_fields["copies"].description
     )
     links: Literal["inside", "follow"] = Field(
         "inside", description="whether links that lead out of the folder are left out or followed"
@@ -51,22 +61,26 @@ class PlainFolder(HashSplit):
                 r"patient=^(\d+)_"
             )
         left_out: list[str] = []
-        walked = walk_files(root, follow=self.links == "follow", left_out=left_out)
+        skipped: list[str] = []
+        walked = walk_files(root, follow=self.links == "follow", left_out=left_out, skipped=skipped)
         names, strange = in_unicode(path.relative_to(root).as_posix() for path in walked)
         names.sort()
         images = [
-            name for name in names if Path(name).suffix.lower() in _ENDINGS and not Path(name).name.startswith(".")
+            name
+            for name in names
+            if Path(name).suffix.lower() in _ENDINGS and not Path(name).name.startswith((".", "~$", "Thumbs.db"))
         ]
         found = [pattern.search(name) for name in images]
         groups = pd.Series([match[1] if match and match[1] else None for match in found], dtype=object)
         # A folder `unknown` holds strangers, not one patient.
-        patients = groups.mask(columns.missing(groups), None).tolist()
+        patients = groups.mask(missing(groups), None).tolist()
         notes: list[str] = []
         if left_out:
             told = f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them"
             notes.append(Note(told, ", ".join(left_out[:3])))
         if strange:
             notes.append(not_unicode(strange))
+        notes += not_entered(skipped)
         if len(images) < len(names):
             notes.append(f"{len(names) - len(images):,} files are not images by their names and are left out")
         alone = sum(patient is None for patient in patients)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from reidbench.cohorts.base import Source
+from reidbench.cohorts.base import Source, Understood
 from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.file_dataset import HashSplit
+from reidbench.cohorts.sources.file_dataset import FileDataset, HashSplit
 from reidbench.errors import ReidbenchError
 
 _MEANINGS = {"sex": ("M", "F", "unknown"), "view": ("PA", "AP", "lateral", "unknown")}
@@ -20,6 +22,9 @@ _MEANINGS = {"sex": ("M", "F", "unknown"), "view": ("PA", "AP", "lateral", "unkn
 class WordedDataset(HashSplit):
     """A table of images whose sex, age and view are words. Lateral views are left out, unless ``views`` says else."""
 
+    copies: Literal["leave_out", "leave_out_similar", "keep"] = Field(
+        "leave_out_similar", description=FileDataset.model_fields["copies"].description
+    )
     views: str = Field(
         "frontal",
         description="views to take: frontal (all but lateral), all, or some of PA, AP, lateral, unknown joined by |",
@@ -29,7 +34,13 @@ class WordedDataset(HashSplit):
     age_values: str = Field("", description="ages for values that are not numbers, as in >89=90")
 
     def finished(
-        self, frame: pd.DataFrame, labels: tuple[str, ...], notes: list[str], named: str, root: Path
+        self,
+        frame: pd.DataFrame,
+        labels: tuple[str, ...],
+        notes: list[str],
+        named: str,
+        root: Path,
+        found: Sequence[Understood] = (),
     ) -> Source:
         """The source of a table whose sex, age and view are still words: these read, views and files chosen.
 
@@ -40,20 +51,23 @@ class WordedDataset(HashSplit):
             notes: what is to be said of it so far.
             named: what the rows are, for notes.
             root: the folder, for errors.
+            found: what was read of other columns.
 
         Raises:
             ReidbenchError: no image is left.
         """
-        found = []
+        read_of = [*found]
+        for column in read_of:
+            notes += columns.not_understood(column)
         keep = np.ones(len(frame), dtype=np.bool_)
         for role, read in (("sex", columns.sexes), ("age", columns.years), ("view", columns.views)):
             if role not in frame:
                 continue
             words = frame[role]
             frame[role] = read(words)
-            found.append(columns.understood(role, words, frame[role]))
+            read_of.append(columns.understood(role, words, frame[role]))
             hint = f"; {role}_values=VALUE=MEANING|… says what they mean"
-            notes += columns.not_understood(found[-1], hint)
+            notes += columns.not_understood(read_of[-1], hint)
             if role == "view":
                 keep = self._wanted_views(words, frame[role])
         if not keep.all():
@@ -73,7 +87,7 @@ class WordedDataset(HashSplit):
         if len(frame) < len(whole):
             absent = len(whole) - len(frame)
             notes.append(f"{absent:,} of {len(whole):,} {named} are not there and are left out")
-        return Source(frame, labels, tuple(notes), whole, tuple(found))
+        return Source(frame, labels, tuple(notes), whole, tuple(read_of))
 
     def _wanted_views(self, words: pd.Series, views: pd.Series) -> NDArray[np.bool_]:
         lateral = columns.lateral(words)

@@ -72,3 +72,30 @@ def test_a_text_of_several_lines_is_named_and_rows_keep_their_lines(tmp_path: Pa
     assert table.notes == ("1 fields of the table span several lines",)
     assert with_names(table.notes[0]).endswith(": 'note', lines 2 to 3")
     assert table.frame["c"].tolist() == ["3", "6"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("sep=;\npath;who\na;1\nb;2\n", id="told"),
+        pytest.param("\ufeffSEP=;\r\npath;who\r\na;1\r\nb;2\r\n", id="with a mark"),
+        pytest.param('"sep=;"\npath;who\na;1\nb;2\n', id="in quotes"),
+        pytest.param("sep=,\npath,who\na,1\nb,2\n", id="comma"),
+        pytest.param("sep=\t\npath\twho\na\t1\nb\t2\n", id="tab"),
+        pytest.param("path|who\na|1\nb|2\n", id="bars"),
+        pytest.param("path;who;size, in cm\na;1;\nb;2;\n", id="a comma in the header"),
+        pytest.param('path;"who";"a,b,c,d"\na;1;\nb;2;\n', id="commas in a quoted header"),
+    ],
+)
+def test_separators_are_told_or_seen(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    table = read_table(tmp_path / "a.csv", ("path", "who"), where="x")
+    assert table.frame.to_numpy().tolist() == [["a", "1"], ["b", "2"]]
+    first = 3 if "sep" in text.lower() else 2
+    assert table.lines == [first, first + 1]
+
+
+def test_a_line_behind_the_told_separator_keeps_its_number(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\npath;who\na;1\nb;2;3\n")
+    with pytest.raises(ReidbenchError, match="line 4 has 3 fields where the header has 2"):
+        read_table(tmp_path / "a.csv", ("path", "who"), where="x")

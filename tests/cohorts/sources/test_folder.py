@@ -121,7 +121,7 @@ def test_files_that_are_not_there_are_counted(root: Path) -> None:
         (("path,patient_id", ",p1"), {}, "line 2: path is empty"),
         (("path,patient_id,split", "a/1.png,p1,train", "a/2.png,p2,exam"), {}, "line 3: split 'exam' is none of"),
         (("path,patient_id,days", "a/1.png,p1,monday"), {}, "line 2: days 'monday' is not a number"),
-        (("path,patient_id,Mass", "a/1.png,p1,yes"), {}, "line 2: Mass 'yes' is not a number"),
+        (("path,patient_id,Mass", "a/1.png,p1,perhaps"), {}, "line 2: Mass 'perhaps' is not a number"),
         (("path,patient_id,Mass", "a/1.png,p1,3"), {}, "has Mass '3.0', which is none of"),
         (("path,patient_id", "a/1.png,p1", "./a/1.png,p2"), {}, "'a/1.png' comes more than once"),
         (("path,patient_id,split", "a/1.png,p1,train", "a/2.png,p1,test"), {}, "patient p1 is in train and test"),
@@ -182,11 +182,11 @@ def test_a_patient_of_both_sexes_or_of_most_images_is_named(
     root: Path, tmp_path: Path, write_png: Callable[..., Path]
 ) -> None:
     names = [write_png(root / f"c/{number}.png", seed=40 + number).name for number in range(5)]
-    lines = [f"c/{name},anonymous,{'MF'[number % 2]}" for number, name in enumerate(names)]
+    lines = [f"c/{name},guest,{'MF'[number % 2]}" for number, name in enumerate(names)]
     manifest(root, "path,patient_id,sex", *lines, "a/1.png,p1,M", "a/2.png,p2,F")
     notes = [with_names(note) for note in load_cohort(Folder(root=root), size=16, cache=tmp_path / "cache").notes]
-    assert "1 patients have images of both sexes: 'anonymous'" in notes
-    assert "one patient has 5 of 7 images, and may be a word for nobody: 'anonymous'" in notes
+    assert "1 patients have images of both sexes: 'guest'" in notes
+    assert "one patient has 5 of 7 images, and may be a word for nobody: 'guest'" in notes
     manifest(root, "path,patient_id,sex", "a/1.png,p10,M", "a/2.png,p100,F", "b/1.png,p1,F")
     assert not any("several" in note for note in load_cohort(Folder(root=root), size=16, cache=tmp_path / "c").notes)
 
