@@ -21,6 +21,8 @@ _NAMED = 3
 _POINT_ZERO, _ZEROS = re.compile(r"\.0+$"), re.compile(r"(?<!\d)0+(?=\d)")
 # Marks between words and numbers, which people write or leave away; between two numbers they count.
 _MARKS, _BETWEEN = re.compile(r"[\s_./-]+"), re.compile(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])")
+# Cyrillic and Greek capitals that look like Latin ones.
+_LOOK_LIKE_LATIN = str.maketrans("АВЕКМНОРСТУХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEKMHOPCTYXIJSABEZHIKMNOPTYX")
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
 # Of fewer images most may well be of one patient.
 _MANY = 6
@@ -109,7 +111,8 @@ def doubtful_patients(frame: pd.DataFrame) -> list[str]:
 
 def _plain(identifier: str) -> str:
     """An identifier without what people write in one place and leave away in another."""
-    plain = _BETWEEN.sub("", _MARKS.sub("-", _POINT_ZERO.sub("", identifier.casefold().strip())))
+    text = identifier.upper().translate(_LOOK_LIKE_LATIN).casefold().strip()
+    plain = _BETWEEN.sub("", _MARKS.sub("-", _POINT_ZERO.sub("", text)))
     return _ZEROS.sub("", plain)
 
 

@@ -27,6 +27,7 @@ VERSION = 4
 
 # Pixels that are converted at once: an image of 169 million took 6.7 GB.
 _STRIP = 2**24
+_LFS = b"version https://git-lfs.github.com/"
 
 
 def decode(path: Path, image_id: str, size: int) -> NDArray[np.uint8]:
@@ -89,7 +90,8 @@ def _open(path: Path) -> Image.Image:
             file = Image.open(path)
         except UnidentifiedImageError:
             with path.open("rb") as stream:
-                reason = tiff.why_not_read(stream)
+                pointer = stream.read(len(_LFS)) == _LFS
+                reason = "a Git LFS pointer: its content was not fetched" if pointer else tiff.why_not_read(stream)
             if reason is None:
                 raise
             raise ValueError(reason) from None

@@ -73,7 +73,7 @@ class Rendering:
             if seen.size:
                 low, high = min(low, float(seen.min())), max(high, float(seen.max()))
         if low > high:
-            raise ValueError("no finite pixel")
+            raise ValueError("no pixel beside the padding has a finite value")
         return low, high
 
     def _whole_numbers(self) -> bool:

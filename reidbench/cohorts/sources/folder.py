@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import string
+import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import ClassVar, Literal
 
@@ -197,9 +198,8 @@ class Folder(WordedDataset):
         wrong = np.flatnonzero(split.isna())
         if len(wrong):
             value = text.iloc[wrong[0]]
-            raise ReidbenchError(
-                f"{self.name}: {manifest}, line {lines[wrong[0]]}: split {value!r} is none of train, val, test"
-            )
+            says = "split is empty" if pd.isna(value) else f"split {value!r} is none of train, val, test"
+            raise ReidbenchError(f"{self.name}: {manifest}, line {lines[wrong[0]]}: {says}")
         return split
 
     def _numbers(self, text: pd.Series, lines: list[int], manifest: Path) -> pd.Series:
@@ -267,5 +267,7 @@ def _existing(root: Path, names: pd.Series, *, follow: bool = False) -> list[str
             raise ReidbenchError(
                 f"folder: {name!r} leads out of {root} by a link; give the real folder as --root, or links=follow"
             )
-        paths.append(path if os.path.isfile(path) else None)  # noqa: PTH113
+        # Some systems store names with accents as signs of their own.
+        spellings = (path,) if name.isascii() else (path, os.path.join(real, unicodedata.normalize("NFD", name)))  # noqa: PTH118
+        paths.append(next(filter(os.path.isfile, spellings), None))
     return paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from reidbench.cohorts.base import Source
 from reidbench.cohorts.notes import Note, with_names
+from reidbench.cohorts.pixels.decode import is_dicom
 from reidbench.cohorts.sources.file_dataset import (
     FileDataset,
     HashSplit,
@@ -20,12 +22,22 @@ from reidbench.cohorts.sources.file_dataset import (
     not_unicode,
     walk_files,
 )
-from reidbench.cohorts.sources.missing import missing
+from reidbench.cohorts.sources.missing import identifiers
 from reidbench.errors import ReidbenchError
 
 _ENDINGS = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom", ".jp2", ".pgm")
 )
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file is an image by its ending; DICOM files often have none, or the last number of an identifier."""
+    ending = path.suffix.lower()
+    if ending in _ENDINGS:
+        return True
+    with contextlib.suppress(OSError):
+        return (not ending or ending[1:].isdecimal()) and path.name.upper() != "DICOMDIR" and is_dicom(path)
+    return False
 
 
 class PlainFolder(HashSplit):
@@ -65,15 +77,11 @@ class PlainFolder(HashSplit):
         walked = walk_files(root, follow=self.links == "follow", left_out=left_out, skipped=skipped)
         names, strange = in_unicode(path.relative_to(root).as_posix() for path in walked)
         names.sort()
-        images = [
-            name
-            for name in names
-            if Path(name).suffix.lower() in _ENDINGS and not Path(name).name.startswith((".", "~$", "Thumbs.db"))
-        ]
+        images = [name for name in names if not Path(name).name.startswith((".", "~$")) and _is_image(root / name)]
         found = [pattern.search(name) for name in images]
         groups = pd.Series([match[1] if match and match[1] else None for match in found], dtype=object)
         # A folder `unknown` holds strangers, not one patient.
-        patients = groups.mask(missing(groups), None).tolist()
+        patients = [None if pd.isna(name) else name for name in identifiers(groups)]
         notes: list[str] = []
         if left_out:
             told = f"{len(left_out):,} links lead out of the folder and are left out; links=follow follows them"

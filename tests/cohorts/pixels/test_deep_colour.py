@@ -188,3 +188,9 @@ def test_other_formats_that_would_lose_bits_are_named(tmp_path: Path) -> None:
     # Grey ones keep theirs.
     path.write_bytes(b"P5 64 64 4095\n" + RAMP.astype(">u2").tobytes())
     np.testing.assert_allclose(decode(path, "a", 64)[0], SHOWN, atol=1)
+
+
+def test_a_pointer_to_content_that_was_not_fetched_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UnreadableImage, match="a Git LFS pointer: its content was not fetched"):
+        decode(tmp_path / "a.png", "a", 64)

@@ -209,3 +209,31 @@ def test_covid19_tells_what_it_did_not_understand(tmp_path: Path, write_png: Wri
         "days": {"inf": 1, "day 3": 1},
     }
     assert {note.split(":")[0] for note in source.notes if "not understood" in note} == set(told)
+
+
+def test_patients_of_folders_are_compared_as_those_of_tables(tmp_path: Path, write_png: Write) -> None:
+    for number, name in enumerate(("a", "a ", "a\u200b", "\u0410")):
+        write_png(tmp_path / name / f"{number}.png", seed=number)
+    source = PlainFolder(root=tmp_path).source()
+    assert sorted(source.frame["patient_id"]) == ["a", "a", "a", "\u0410"]
+    # The last is Cyrillic, and looks like a Latin A.
+    notes = load_cohort(PlainFolder(root=tmp_path), size=16, cache=tmp_path / "cache").notes
+    assert any(note.startswith("1 patients may have several identifiers") for note in notes)
+
+
+def test_dicom_files_without_an_ending_are_images_of_a_plain_folder(tmp_path: Path) -> None:
+    mark = bytes(128) + b"DICM"
+    for name in ("p/IM0001", "p/1.2.840.4711", "p/DICOMDIR"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(mark)
+    (tmp_path / "p" / "README").write_text("x")
+    assert sorted(PlainFolder(root=tmp_path).source().frame["image_id"]) == ["p/1.2.840.4711", "p/IM0001"]
+
+
+def test_accents_of_file_names_may_be_signs_of_their_own(tmp_path: Path, write_png: Write) -> None:
+    write_png(tmp_path / "e\u0301.png")
+    (tmp_path / "manifest.csv").write_text("path,patient_id,split\n\u00e9.png,p,train\n\u00e9.png2,q,\n")
+    with pytest.raises(ReidbenchError, match="line 3: split is empty"):
+        Folder(root=tmp_path).source()
+    (tmp_path / "manifest.csv").write_text("path,patient_id\n\u00e9.png,p\n")
+    assert len(Folder(root=tmp_path).source().frame) == 1
