@@ -63,8 +63,9 @@ dataset gets the same noise again, which can then be subtracted. The streams are
 cryptographic.
 
 Some random numbers come from torch's generators, which on a CPU use only 32 bits of a seed, so that all seeds can be
-tried: those of `kornia_augment`, the order of patients in `k_same_pixel` and `k_same_eigen`, and the trainings of
-`flow_field` and `privacy_net`, none of which claims a guarantee. The noise of `dp_training` and `federated`, which
+tried: those of `kornia_augment`, the order of patients in `k_same_pixel` and `k_same_eigen`, all draws of
+`neural_obfuscation`, the key of `keyed_encoding`, and the trainings of the other learned defenses, none of which claims
+a guarantee. The noise of `dp_training` and `federated`, which
 [claim one](model-track.md#dp_training), comes from them too.
 
 *Gradients* states whether a finite gradient passes from the release to the image for all options, as needed by an
@@ -126,7 +127,7 @@ def _text(cls: type[BaseDefense]) -> tuple[str, str]:
 
 def _privacy(cls: type[BaseDefense]) -> str:
     if cls.kind == "model":
-        return "of a training patient; its record states ε and δ"
+        return "of a training patient; its record states ε and δ" if "epsilon" in cls.model_fields else "none"
     privacy = cls().privacy(SIDE, SIDE)
     if privacy is None:
         return "none"

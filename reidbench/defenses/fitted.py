@@ -107,8 +107,9 @@ class FittedDefense(Defense):
 
     def save(self, path: Path) -> None:
         """Writes what was learned (safetensors)."""
-        # Clones, since the format holds no tensor that shares its memory.
-        save_file({name: tensor.cpu().clone() for name, tensor in self.network.state_dict().items()}, path)
+        # Clones, since the format holds no tensor that shares its memory, nor one with channels last.
+        weights = self.network.state_dict().items()
+        save_file({name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights}, path)
 
     def load(self, path: Path, *, device: torch.device) -> Self:
         """A copy of this defense with what :meth:`save` wrote, read strictly.

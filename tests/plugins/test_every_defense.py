@@ -34,10 +34,23 @@ CONTROLS = {"identity", "blackout"}
 SOME_OPTIONS_DIFFERENTIABLE = {"intensity_normalize", "kornia_augment"}
 # Bounds that a small cohort of small images cannot reach: to be refused with a reason, not published.
 # What is fitted is fitted as little as shows: its budget decides how good it is, and nothing that must hold here.
-LITTLE = {"epochs": 1, "warmup": 1, "features": 2, "verifier": "resnet_small_4", "classifier": "resnet_small_4"}
-BUDGET = {*LITTLE, "batch_size", "lr", "grid", "verifier_weight", "classifier_weight"}
+LITTLE = {
+    "epochs": 1,
+    "warmup": 1,
+    "features": 2,
+    "verifier": "resnet_small_4",
+    "classifier": "resnet_small_4",
+    "backbone": "resnet_small_4",
+    "steps": 2,
+    "targets": 4,
+    "side": 16,
+    "width": 4,
+}
+BUDGET = {*LITTLE, "batch_size", "lr", "grid", "verifier_weight", "classifier_weight", "keep", "side"}
 # Its points differ in what it is trained for, which shows after a whole training.
-SEVERITY_IN_TRAINING = {"privacy_net"}
+SEVERITY_IN_TRAINING = {"privacy_net", "neural_obfuscation", "latent_synthesis"}
+# Trains on what it publishes, as little as shows here.
+TRAINED_COHORT = {"neural_obfuscation"}
 REFUSED = {("downsample", "size", 4096), ("k_same_pixel", "k", 10_000), ("k_same_eigen", "k", 10_000)}
 
 
@@ -77,11 +90,14 @@ def _fit(name: str, options: str) -> FittedDefense:
 def ready(name: str, options: dict[str, object] | None = None) -> BaseDefense:
     """The defense with these options, fitted if it must be."""
     cls = CLASSES[name]
-    return _fit(name, json.dumps(LITTLE | (options or {}))) if issubclass(cls, FittedDefense) else cls(**options or {})
+    little = {option: value for option, value in LITTLE.items() if option in cls.model_fields}
+    if not issubclass(cls, FittedDefense):
+        return cls(**(little if name in TRAINED_COHORT else {}) | (options or {}))
+    return _fit(name, json.dumps(little | (options or {})))
 
 
 def fitted_alike(name: str, option: str) -> bool:
-    return issubclass(CLASSES[name], FittedDefense) and option in BUDGET
+    return (issubclass(CLASSES[name], FittedDefense) or name in TRAINED_COHORT) and option in BUDGET
 
 
 WALK = [
@@ -142,7 +158,8 @@ def test_operating_points_are_named_by_severity(name: str) -> None:
         assert not points
         return
     named = [point for point in points if point != "published"]
-    assert len(named) == len(points) or issubclass(CLASSES[name], FittedDefense), "the authors' own training"
+    trains = issubclass(CLASSES[name], FittedDefense) or name in TRAINED_COHORT
+    assert len(named) == len(points) or trains, "the authors' own training"
     assert 3 <= len(named) <= 5
     assert named == [severity for severity in SEVERITIES if severity in points]
     assert named[0] == "mild"
