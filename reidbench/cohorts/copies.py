@@ -27,6 +27,7 @@ _SMALL = 64
 # Of the middle lines alone: of a mapped file hardly any other page is read. Of 70,036 pairs 40 are looked at whole.
 _ALIKE_LINES = 0.98
 _AT_ONCE = 1024
+_KEPT = 512
 _NAMED = 3
 
 
@@ -97,6 +98,8 @@ def similar_numbers(
     shrunk: dict[int, NDArray[np.float32]] = {}
     firsts = pd.Series(np.arange(len(pictures))).groupby(pictures).first().to_numpy()
     for one, other in _alike_lines(patients[firsts], pixels, firsts):
+        if len(shrunk) > _KEPT:
+            shrunk.clear()  # Pairs come patient by patient, and memory must not grow with them.
         for row in (one, other):
             if row not in shrunk:
                 shrunk[row] = _standard(_shrunk(pixels[row][None]).reshape(1, -1))[0]

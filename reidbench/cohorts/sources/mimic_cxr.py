@@ -13,6 +13,7 @@ from reidbench.cohorts.base import Source, Understood
 from reidbench.cohorts.sources import columns, days
 from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding, finding_understood
 from reidbench.cohorts.sources.csv_table import read_csv
+from reidbench.cohorts.sources.missing import missing
 from reidbench.cohorts.sources.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
@@ -101,8 +102,10 @@ class MimicCxr(WordedDataset):
         number = [columns.numbers(column) for column in (of["anchor_age"], of["anchor_year"], year)]
         # Ages over 89 are published as 91.
         age = number[0] + number[2] - number[1]
-        frame["age"] = age.where(age >= 0).map(lambda value: f"{value:g}" if pd.notna(value) else None).astype("str")
-        frame["age"] = frame["age"].where(age.notna() & (age >= 0))
+        frame["age"] = age.map("{:g}".format).astype(object).where(age.notna(), None)
+        # An anchor that is no number is counted as a value that is not understood.
+        for text, value in ((of["anchor_age"], number[0]), (of["anchor_year"], number[1])):
+            frame["age"] = frame["age"].where(value.notna() | missing(text), text)
 
     def _required(self, root: Path, what: str) -> Path:
         found = self._table(root, what)

@@ -91,7 +91,9 @@ class PadChest(WordedDataset):
         # The month of birth is not published: the age is that at the end of the year of the study.
         years = [columns.numbers(text.str[:4]) for text in (frame["date"].where(day.notna()), frame["birth"])]
         age = years[0] - years[1]
-        frame["age"] = age.where(age >= 0).map("{:g}".format).astype("str").where(age >= 0)
+        # A year of birth that is none, or lies after the study, is counted as a value that is not understood.
+        words = age.map("{:g}".format).astype(object).where(age.notna(), None)
+        frame["age"] = words.where(years[1].notna() | missing(frame["birth"]), frame["birth"])
         frame["inverted"] = (frame["photometric"] == "MONOCHROME1").astype(np.float64)
         frame["path"] = self._paths(frame)
         frame = frame.drop(columns=["folder", "date", "birth", "photometric", "labels"])

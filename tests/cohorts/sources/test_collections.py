@@ -284,3 +284,37 @@ def test_chexpert_in_the_parts_of_its_own_download(tmp_path: Path, write_png: Wr
     assert list(source.frame["patient_id"]) == ["patient00001", "patient50000", "patient64541"]
     assert "a part of CheXpert: 3 of 4 frontal images are there" in source.notes
     assert len(load_cohort(CheXpert(root=tmp_path), size=32, cache=tmp_path / "cache")) == 3
+
+
+def test_years_of_birth_and_dates_that_are_none_are_counted(padchest: Path, mimic: Path, tmp_path: Path) -> None:
+    table = next(padchest.glob("*.csv"))
+    text = table.read_text().replace("20140915,s1,p1,1930", "2014.09.15,s1,p1,MCMXXX").replace("20150101,s3", "soon,s3")
+    table.write_text(text.replace("s4,p2,,M", "s4,p2,2031,M"))
+    source = PadChest(root=padchest).source()
+    told = {found.column: found.strange for found in source.understood}
+    assert told["age"] == {"MCMXXX": 1, "-16": 1}
+    assert told["days"] == {"soon": 1}
+    assert any(note.startswith("days: 1 values are not understood") for note in source.notes)
+    (mimic / "patients.csv").write_text(
+        "subject_id,gender,anchor_age,anchor_year\n10000032,F,old,2180\n10000764,M,86,2150\n10000980,M,50,2185\n"
+    )
+    metadata = mimic / "mimic-cxr-2.0.0-metadata.csv"
+    metadata.write_text(metadata.read_text().replace("21850101", "2185-13-01"))
+    source = MimicCxr(root=mimic).source()
+    told = {found.column: found.strange for found in source.understood}
+    assert told["age"] == {"old": 3}
+    assert told["days"] == {"2185-13-01": 1}
+    assert list(source.frame["age"].fillna(-1)) == [-1, -1, 68]
+
+
+def test_dates_of_brax_that_are_none_are_counted(tmp_path: Path, write_png: Write) -> None:
+    head = f"DicomPath,PngPath,PatientID,PatientSex,PatientAge,AccessionNumber,StudyDate,{FINDINGS},ViewPosition"
+    rows = []
+    for number, date in enumerate(("31050304", "3105.03.06", "04/03/3105", "")):
+        write_png(tmp_path / f"{number}.png", seed=number)
+        rows.append(f"x,{number}.png,1,F,60,{number // 2},{date},{',' * 13},PA")
+    (tmp_path / "master_spreadsheet_update.csv").write_text("\n".join([head, *rows]) + "\n")
+    report = check_dataset(Brax(root=tmp_path), size=16, cache=tmp_path / "cache")
+    assert "days: 2 known, 1 unknown, '04/03/3105' not understood: 1" in report.to_text()
+    np.testing.assert_array_equal(report.cohort.frame["days"], [0, 2, np.nan, np.nan])
+    assert report.same_visit_pairs == 2
