@@ -32,7 +32,7 @@ _WHERE = {
     "NetworkAttacker": "reidbench.attackers.network",
     "NormalizedDistance": "reidbench.attackers.heads",
     "Objective": "reidbench.attackers.lightning_module",
-    "PairAttacker": "reidbench.attackers.joint",
+    "PairAttacker": "reidbench.attackers.pairs",
     "PairHead": "reidbench.attackers.heads",
     "PairNetworkAttacker": "reidbench.attackers.joint",
     "PairsAndContrast": "reidbench.attackers.losses",
@@ -125,10 +125,11 @@ if TYPE_CHECKING:
 
     from reidbench.attackers.base import Attacker, Fixed, Scenario, Side, Training
     from reidbench.attackers.heads import NormalizedDistance, PairHead, ScaledDifference, SigmoidDifference
-    from reidbench.attackers.joint import PairAttacker, PairNetworkAttacker
+    from reidbench.attackers.joint import PairNetworkAttacker
     from reidbench.attackers.lightning_module import Batch, Objective, Siamese
     from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
     from reidbench.attackers.network import NetworkAttacker
+    from reidbench.attackers.pairs import PairAttacker
     from reidbench.attackers.siamese import SiameseAttacker
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -66,14 +69,37 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-@pytest.fixture(scope="session")
-def command():
-    """Runs the command line as a person would: in a process of its own."""
+class ForkServer:
+    """Starts Python in processes of their own that need not import torch and Lightning again: see ``forking.py``.
 
+    Attributes:
+        words: take the place of ``python`` in a command line.
+    """
+
+    SCRIPT = Path(__file__).parent / "forking.py"
+
+    def __init__(self, python: str, environment: dict[str, str]) -> None:
+        # Not below pytest's own folder, whose path may be longer than the name of a socket can be.
+        self._folder = Path(tempfile.mkdtemp(prefix="reidbench-"))
+        socket = str(self._folder / "socket")
+        self._process = subprocess.Popen(
+            [python, str(self.SCRIPT), "serve", socket], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+        # As little of Python as there is: this process waits for another, and imports nothing.
+        self.words = (python, "-S", "-E", str(self.SCRIPT), "call", socket)
+
+    def end(self) -> None:
+        self._process.communicate()
+        shutil.rmtree(self._folder)
+
+
+def _command(python: Sequence[str]):
     def call(*arguments: str, cwd: Path, cache: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "REIDBENCH_CACHE": str(cache), "NO_COLOR": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "reidbench", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+            [*python, "-m", "reidbench", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
         )
         if check is not None:
             assert done.returncode == check, done.stderr[-3000:]
@@ -83,11 +109,32 @@ def command():
 
 
 @pytest.fixture(scope="session")
-def small_run(command, tmp_path_factory):
+def command():
+    """Runs the command line as a person would: in a process of its own."""
+    return _command([sys.executable])
+
+
+@pytest.fixture(scope="session")
+def fork_server():
+    """Of this environment."""
+    server = ForkServer(sys.executable, dict(os.environ))
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def forked_command(fork_server):
+    """Runs the command line in a process of its own that has torch imported already: for what trains."""
+    return _command(fork_server.words)
+
+
+@pytest.fixture(scope="session")
+def small_run(forked_command, tmp_path_factory):
     """Records of identity, blackout and two noises on a small phantom; with the folder and the cache they lie in."""
     folder = tmp_path_factory.mktemp("small_run")
     defenses = ("identity", "blackout", "gaussian_noise:sigma=0.1", "gaussian_noise:sigma=1")
-    done = command("run", *(f"--defense={d}" for d in defenses), *SMALL, "--json", cwd=folder, cache=folder / "cache")
+    cache = folder / "cache"
+    done = forked_command("run", *(f"--defense={d}" for d in defenses), *SMALL, "--json", cwd=folder, cache=cache)
     return {"folder": folder, "records": json.loads(done.stdout), "stderr": done.stderr, "arguments": SMALL}
 
 
@@ -153,6 +200,7 @@ class Fresh:
         here = [path for path in sys.path if path.endswith("site-packages")]
         # addsitedir, not the bare path: this environment's own .pth files (an editable reidbench) count too.
         (site / "outer.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
+        self.server = ForkServer(str(self.python), self.environment())
 
     def install(self, package: Path) -> None:
         done = subprocess.run(
@@ -162,11 +210,15 @@ class Fresh:
         )
         assert not done.returncode, done.stderr
 
-    def run(self, *arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def environment(self) -> dict[str, str]:
+        """The variables of a process here."""
         environment = {**os.environ, "REIDBENCH_CACHE": str(self.folder / "cache"), "NO_COLOR": "1"}
         environment.pop("PYTHONPATH", None)
+        return environment
+
+    def run(self, *arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [str(self.python), "-m", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+            [*self.server.words, "-m", *arguments], capture_output=True, text=True, cwd=cwd, env=self.environment()
         )
         if check is not None:
             assert done.returncode == check, (done.stdout + done.stderr)[-3000:]
@@ -176,4 +228,6 @@ class Fresh:
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory):
     """A fresh environment to install third parties' packages into."""
-    return Fresh(tmp_path_factory.mktemp("fresh") / "venv")
+    made = Fresh(tmp_path_factory.mktemp("fresh") / "venv")
+    yield made
+    made.server.end()

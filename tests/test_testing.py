@@ -61,6 +61,8 @@ def test_nothing_heavy_is_loaded_for_others():
 
 def test_conforms(check_defense):
     check_defense("quantize", {"levels": 4})
+    # What trains takes seconds to import.
+    assert "lightning" not in sys.modules
 """
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]

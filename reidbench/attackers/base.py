@@ -70,7 +70,7 @@ class Attacker(BaseModel, ABC):
     """A re-identification attacker. Its hyperparameters are its typed fields, its presets named sets of them.
 
     After :meth:`fit` or :meth:`load` it maps an image to a vector once, and scores pairs from vectors. An attacker that
-    scores the two images of a pair jointly is a :class:`~reidbench.attackers.joint.PairAttacker`.
+    scores the two images of a pair jointly is a :class:`~reidbench.attackers.pairs.PairAttacker`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

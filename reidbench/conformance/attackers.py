@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
-from reidbench.attackers.joint import PairAttacker
+from reidbench.attackers.pairs import PairAttacker
 from reidbench.conformance.finding import Finding, each, failed, first_line, short
 from reidbench.conformance.generators import restored, scramble, states
 from reidbench.errors import ReidbenchError

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.attackers.joint import PairAttacker
+from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.neighbours import Rows, Searched
 from reidbench.records.ladder import FUSION

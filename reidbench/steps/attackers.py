@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
-from reidbench.attackers.joint import PairAttacker
+from reidbench.attackers.pairs import PairAttacker
 from reidbench.progress import Progress
 from reidbench.records.schema import Origin, TrainingInfo
 from reidbench.settings import Settings

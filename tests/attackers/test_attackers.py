@@ -44,7 +44,7 @@ def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, ti
     images, patients = world.blobs(12, 3, seed=1)
     scenario = world.scenario(images, patients)
     # A memory of an odd length is filled and overwritten in the middle of an epoch.
-    short = {**tiny, "batch_size": 16, "min_steps": 75, "memory": 37, **options}
+    short = {**tiny, "backbone": "resnet_small_4", "batch_size": 16, "min_steps": 75, "memory": 37, **options}
 
     class Killed(Exception):
         pass

@@ -219,7 +219,7 @@ def test_the_default_is_for_quick_runs_on_real_patients():
     assert choose_bundle(NONE, generated=False, preset="quick") is None
 
 
-def test_the_commands_take_a_bundle(bundle_folder, command, tmp_path):
+def test_the_commands_take_a_bundle(bundle_folder, forked_command, tmp_path):
     images = tmp_path / "images"
     rows = ["path,patient_id"]
     cohort = load_cohort(choose_dataset(Registry(), "phantom:patients=10,seed=9", None), size=64, cache=tmp_path / "c")
@@ -230,14 +230,14 @@ def test_the_commands_take_a_bundle(bundle_folder, command, tmp_path):
     (images / "manifest.csv").write_text("\n".join(rows) + "\n")
     given = ["--dataset", "folder", "--root", str(images), "--attackers", str(bundle_folder), "-q", "--json"]
     here = {"cwd": tmp_path, "cache": tmp_path / "cache"}
-    done = command("audit", *given, "--set", "bootstrap_runs=50", "--out", "audit", **here)
+    done = forked_command("audit", *given, "--set", "bootstrap_runs=50", "--out", "audit", **here)
     assert json.loads(done.stdout)
-    refused = command("audit", *given, "--size", "64", "--out", "other", **here, check=2)
+    refused = forked_command("audit", *given, "--size", "64", "--out", "other", **here, check=2)
     assert refused.stdout == ""
     assert len(refused.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "other").exists()
-    listed = command("attacker", "list", str(bundle_folder), **here)
+    listed = forked_command("attacker", "list", str(bundle_folder), **here)
     assert "small" in listed.stdout
     assert "phantom" in listed.stdout
-    described = command("attacker", "describe", str(bundle_folder), **here)
+    described = forked_command("attacker", "describe", str(bundle_folder), **here)
     assert "test part" in described.stdout

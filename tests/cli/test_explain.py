@@ -25,6 +25,7 @@ TINY = (
         "batch_size=32", "epochs=1", "min_steps=4", "max_steps=4", "warm_epochs=1", "warm_min_steps=2",
         "warm_max_steps=2",
     )),
+    *(f"--set=restorer.{o}" for o in ("width=8", "epochs=1", "min_steps=4", "max_steps=4")),
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -25,8 +26,13 @@ def test_no_output_is_committed():
 
 
 @pytest.mark.slow
-def test_it_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+def test_it_runs(fork_server, tmp_path, monkeypatch):
+    reidbench = tmp_path / "bin" / "reidbench"
+    reidbench.parent.mkdir()
+    installed = Path(sys.executable).with_name("reidbench")
+    reidbench.write_text(f'#!/bin/bash\nexec {shlex.join(fork_server.words)} {installed} "$@"\n')
+    reidbench.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(reidbench.parent), os.environ["PATH"]]))
     monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "plugins").mkdir()
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,32 +50,28 @@ def shell(fresh):
     fresh.install(EXAMPLE)
     bin_ = fresh.folder / "shims"
     bin_.mkdir(exist_ok=True)
+    python = shlex.join(fresh.server.words)
+    # Beside them, as a command that is installed: not with -m, which would find packages in the folder it is run in.
+    (bin_ / "command.py").write_text("from reidbench.cli import main\n\nmain()\n")
+    cases = "".join(f'  {name}) set -- "$@" {shlex.join(given)};;\n' for name, given in SMALL.items())
     scripts = {
-        "reidbench": (
-            f"#!{fresh.python}\nimport sys\nfrom reidbench.cli import main\nsmall = {SMALL!r}\n"
-            "sys.argv += small.get((sys.argv + [''])[1], ())\nmain()\n"
-        ),
+        "reidbench": f'#!/bin/bash\ncase $1 in\n{cases}esac\nexec {python} {bin_}/command.py "$@"\n',
         # Flags that this line gives itself are taken from what is typed: uv allows none twice.
         "pip": (
             "#!/bin/bash\nfor typed; do shift; case $typed in --no-deps|--force-reinstall) ;; "
             '*) set -- "$@" "$typed";; esac; done\n'
             f'exec uv pip "$@" -q --no-deps --reinstall --python {fresh.python}\n'
         ),
-        "pytest": f'#!/bin/bash\nexec {fresh.python} -m pytest -p no:cacheprovider "$@"\n',
+        "python": f'#!/bin/bash\nexec {python} "$@"\n',
+        "pytest": f'#!/bin/bash\nexec {python} -m pytest -p no:cacheprovider "$@"\n',
     }
     for name, script in scripts.items():
         (bin_ / name).write_text(script)
         (bin_ / name).chmod(0o755)
 
     def run(text: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            **os.environ,
-            "PATH": f"{bin_}:{fresh.folder / 'bin'}:{os.environ['PATH']}",
-            "REIDBENCH_CACHE": str(fresh.folder / "cache"),
-            "NO_COLOR": "1",
-            **variables,
-        }
-        environment.pop("PYTHONPATH", None)
+        path = f"{bin_}:{fresh.folder / 'bin'}:{os.environ['PATH']}"
+        environment = {**fresh.environment(), "PATH": path, **variables}
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text], cwd=cwd, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

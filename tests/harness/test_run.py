@@ -157,10 +157,12 @@ def test_the_written_record_is_the_printed_one_and_is_never_overwritten(small_ru
         assert path.read_bytes() == before
 
 
-def test_a_second_run_takes_every_step_from_the_cache(small_run, command):
+def test_a_second_run_takes_every_step_from_the_cache(small_run, forked_command):
     folder = small_run["folder"]
     before = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
-    again = command("run", "--defense=blackout", *small_run["arguments"], "--json", cwd=folder, cache=folder / "cache")
+    again = forked_command(
+        "run", "--defense=blackout", *small_run["arguments"], "--json", cwd=folder, cache=folder / "cache"
+    )
     after = {path: path.stat().st_mtime_ns for path in (folder / "cache" / "steps").rglob("step.json")}
     assert after == before
     known = {record["id"]: record for record in small_run["records"]}
@@ -168,7 +170,7 @@ def test_a_second_run_takes_every_step_from_the_cache(small_run, command):
         assert record["attacks"] == known[record["id"]]["attacks"]
 
 
-def test_a_second_defense_trains_nothing_on_originals_again(small_run, command):
+def test_a_second_defense_trains_nothing_on_originals_again(small_run, forked_command):
     folder = small_run["folder"]
 
     def trained() -> set[Path]:
@@ -177,7 +179,7 @@ def test_a_second_defense_trains_nothing_on_originals_again(small_run, command):
         }
 
     before = trained()
-    command(
+    forked_command(
         "run", "--defense=gaussian_noise:sigma=0.3", "--rung=ignorant", *small_run["arguments"],
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
@@ -185,9 +187,9 @@ def test_a_second_defense_trains_nothing_on_originals_again(small_run, command):
     assert [path.parent.name for path in new] == ["classifier"], "only the classifier of the release is new"
 
 
-def test_a_limited_ladder_is_said_and_marked(small_run, command):
+def test_a_limited_ladder_is_said_and_marked(small_run, forked_command):
     folder = small_run["folder"]
-    done = command(
+    done = forked_command(
         "run", "--defense=blackout", "--rung=ignorant/released-released", *small_run["arguments"], "--out=limited",
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
@@ -197,7 +199,7 @@ def test_a_limited_ladder_is_said_and_marked(small_run, command):
     assert {(a.knowledge, a.linkage) for a in record.attacks} == {("ignorant", "released-released")}
 
 
-def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, command):
+def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, forked_command):
     folder = small_run["folder"]
     test = Phantom(patients=90).source().frame.query("split == 'test'")
     linked = test.groupby("patient_id").filter(lambda images: len(images) > 1)
@@ -207,7 +209,7 @@ def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, command):
     impostors = [(a, b) for a, b in impostors if a.split("_")[0] != b.split("_")[0]]
     lines = [f"{a}\t{b}\t1" for a, b in genuine] + [f"{a}\t{b}\t0" for a, b in impostors] + ["gone\tp00000_000\t0"]
     (folder / "pairs.txt").write_text("\n".join(lines))
-    command(
+    forked_command(
         "run", "--defense=identity", "--rung=ignorant/original-released", "--pairs=pairs.txt", "--out=listed",
         *small_run["arguments"], cwd=folder, cache=folder / "cache",
     )  # fmt: skip
@@ -219,9 +221,9 @@ def test_a_list_of_pairs_takes_the_place_of_built_ones(small_run, command):
     assert set(record.overrides) >= {"pairs"}
 
 
-def test_the_final_table_fits_a_hundred_columns(small_run, command):
+def test_the_final_table_fits_a_hundred_columns(small_run, forked_command):
     folder = small_run["folder"]
-    done = command(
+    done = forked_command(
         "run", "--defense=blackout", "--defense=gaussian_noise:sigma=0.1", *small_run["arguments"], "--strata",
         cwd=folder, cache=folder / "cache",
     )  # fmt: skip
