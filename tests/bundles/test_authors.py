@@ -67,13 +67,19 @@ def retrieval(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def read(verification, retrieval):
+    """The attackers of both files."""
+    return {"verification": read_authors(verification[0]), "retrieval": read_authors(retrieval[0])}
+
+
+@pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(3).integers(0, 256, (2, 256, 256), dtype=np.uint8)
 
 
-def test_verification_scores_as_its_own_forward_pass(verification, images):
-    path, network, last = verification
-    attacker = read_authors(path)
+def test_verification_scores_as_its_own_forward_pass(verification, read, images):
+    _, network, last = verification
+    attacker = read["verification"]
     vectors = attacker.embed(images, device=CPU)
     with torch.no_grad():
         features = torch.sigmoid(network(normalized(images)))
@@ -84,9 +90,9 @@ def test_verification_scores_as_its_own_forward_pass(verification, images):
     np.testing.assert_allclose(attacker.probability(scores), 1 / (1 + np.exp(-expected)), atol=1e-4)
 
 
-def test_retrieval_embeds_as_its_own_forward_pass(retrieval, images):
-    path, (extractor, narrow, first, second) = retrieval
-    attacker = read_authors(path)
+def test_retrieval_embeds_as_its_own_forward_pass(retrieval, read, images):
+    _, (extractor, narrow, first, second) = retrieval
+    attacker = read["retrieval"]
     vectors = attacker.embed(images, device=CPU)
     with torch.no_grad():
         features = extractor(normalized(images))
@@ -100,17 +106,17 @@ def test_retrieval_embeds_as_its_own_forward_pass(retrieval, images):
     assert attacker.score_block(vectors[:1], vectors[1:2])[0, 0] == pytest.approx(-distance, abs=1e-3)
 
 
-def test_both_make_one_bundle_that_is_read_back(verification, retrieval, images, tmp_path):
+def test_both_make_one_bundle_that_is_read_back(verification, retrieval, read, images, tmp_path):
     out = tmp_path / "authors"
     import_authors([verification[0], retrieval[0]], out, name="authors", size=None, command="reidbench attacker import")
     bundle = read_bundle(out)
     # What is compared is weights: small images do.
     image = np.ascontiguousarray(images[:1, :96, :96])
     assert (bundle.card.size, set(bundle.card.attackers)) == (1024, {"verification", "retrieval"})
-    for name, path in (("verification", verification[0]), ("retrieval", retrieval[0])):
+    for name in ("verification", "retrieval"):
         stored = bundle.attacker(Registry(), name)
         stored.load(bundle.weights(name), device=CPU)
-        np.testing.assert_array_equal(stored.embed(image, device=CPU), read_authors(path).embed(image, device=CPU))
+        np.testing.assert_array_equal(stored.embed(image, device=CPU), read[name].embed(image, device=CPU))
 
 
 def changed(path, out, change):

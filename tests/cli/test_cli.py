@@ -77,7 +77,8 @@ def test_a_plugin_that_breaks_a_promise_is_named_and_nothing_is_recorded(call, t
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "bad.py").write_text(BAD_DEFENSE.format(name="bad_one", body=body))
     done = call(
-        "run", "--defense=bad_one", "--plugins-dir=plugins", "--dataset=phantom:patients=40", "--rung=ignorant",
+        "run", "--defense=bad_one", "--plugins-dir=plugins", "--dataset=phantom:patients=40", "--size=32",
+        "--rung=ignorant",
         *(f"--set={a}.{o}" for a in ("verification", "retrieval") for o in ("epochs=1", "min_steps=2", "max_steps=2")),
         *(f"--set=classifier.{o}" for o in ("epochs=1", "min_steps=2", "max_steps=2")), "--set=bootstrap_runs=10",
         check=2,
@@ -174,9 +175,9 @@ def test_trying_an_output_folder_leaves_nothing_and_takes_nothing_away(tmp_path)
     assert list(tmp_path.rglob("*")) == [tmp_path / "old"]
 
 
-def test_a_cache_that_cannot_be_a_folder_is_one_line(command, tmp_path):
+def test_a_cache_that_cannot_be_a_folder_is_one_line(forked_command, tmp_path):
     arguments = ("run", "--defense=identity", "--dataset=phantom:patients=40", "--quiet")
-    done = command(*arguments, cwd=tmp_path, cache="/dev/null", check=2)
+    done = forked_command(*arguments, cwd=tmp_path, cache="/dev/null", check=2)
     assert done.stderr.splitlines() == [done.stderr.strip()]
     assert done.stderr.startswith("reidbench: error: /dev/null")
 

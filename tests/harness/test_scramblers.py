@@ -41,7 +41,7 @@ def aucs(tmp_path_factory):
         ladder=(Rung("ignorant", "original-released"), Rung("informed", "original-released")),
     )
     records = run(
-        choose_dataset(registry, "phantom:patients=400", None),
+        choose_dataset(registry, "phantom:patients=250", None),
         choose_defenses(registry, SCRAMBLERS),
         settings,
         seeds=[0],
