@@ -18,16 +18,17 @@ import reidbench
 
 # Before it is stopped, the process is asked where it is: a C handler answers even out of a loop that never yields.
 _ASK = getattr(signal, "SIGUSR1", None)
-# The clock starts when torch is imported, which takes seconds on a busy machine, for any plugin.
+# The clock starts when torch is imported, for a run Lightning too: that takes seconds on a busy machine, whatever the
+# plugin.
 _READY = "reidbench: ready"
 _CHILD = f"""
-import faulthandler, sys
+import faulthandler, importlib, sys
 from reidbench.processes import end_with_parent
 end_with_parent(int(sys.argv.pop(1)))
 from reidbench.cli import main
 {f"faulthandler.register({int(_ASK)}, all_threads=False)" if _ASK else ""}
 if sys.argv.pop(1) == "timed":
-    import reidbench.harness.run
+    importlib.import_module("reidbench.harness.run" if sys.argv[1] == "run" else "reidbench.conformance")
     print({_READY!r}, file=sys.stderr, flush=True)
 main()
 """

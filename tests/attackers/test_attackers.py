@@ -79,7 +79,7 @@ def test_a_killed_training_resumes_to_the_same_weights(attacker_class, world, ti
 
 def test_a_checkpoint_of_other_rounds_is_refused(attacker_class, world, tiny, tmp_path, monkeypatch):
     scenario = world.scenario(*world.blobs(12, 3, seed=1))
-    short = {**tiny, "batch_size": 16, "min_steps": 75}
+    short = {**tiny, "backbone": "resnet_small_4", "batch_size": 16, "min_steps": 75}
     attacker_class(**short).fit(scenario, None, seed=3, device=CPU, work_dir=tmp_path)
     monkeypatch.setattr(siamese, "MOST_ROUNDS", 2)
     with pytest.raises(ReidbenchError, match=r"another training \(batches, rounds differ\)"):
