@@ -106,14 +106,19 @@ def test_the_map_has_the_order_of_the_layers():
     assert found == [layer for layer in layers if layer in found]
 
 
-def test_tests_that_share_a_fixture_go_to_one_worker():
+def test_tests_that_share_a_fixture_go_to_one_worker(tmp_path):
     # Otherwise each worker makes what is dear again, and the suite takes half as long again: nothing else would tell.
-    arguments = ["-n", "2", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "-k", "pandas or loop"]
-    tests = "tests/metrics/test_strata.py"
+    (tmp_path / "test_shared.py").write_text(
+        "import pytest\n\n"
+        "@pytest.fixture(scope='module')\ndef dear():\n    return 1\n\n"
+        "@pytest.mark.parametrize('number', range(4))\ndef test_it(dear, number):\n    pass\n"
+    )
+    arguments = ["-n", "2", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "-p", "tests.conftest"]
+    arguments += ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, tests], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     passed = [line for line in done.stdout.splitlines() if "PASSED" in line]
-    assert len(passed) >= 2, done.stdout[-2000:]
-    assert all(line.rstrip().endswith(f"@{tests}") for line in passed)
+    assert len(passed) == 4, done.stdout[-2000:]
+    assert all(line.rstrip().endswith("@test_shared.py") for line in passed)
     assert len({line.split()[0] for line in passed}) == 1
