@@ -239,7 +239,8 @@ class Folder(WordedDataset):
 
 def _inside(text: str, where: str) -> PurePosixPath:
     """A path below the root as the manifest writes it; one that is absolute or climbs is refused."""
-    path = PurePosixPath(text.strip())
+    # As Windows writes it; hardly any name has this sign in it elsewhere.
+    path = PurePosixPath(text.strip() if "/" in text else text.strip().replace("\\", "/"))
     if path.is_absolute() or PureWindowsPath(text).anchor or ".." in path.parts:
         raise ReidbenchError(
             f"folder: {where}: the path {text!r} leaves the dataset's folder; paths must stay below --root"

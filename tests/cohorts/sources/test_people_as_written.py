@@ -237,3 +237,13 @@ def test_accents_of_file_names_may_be_signs_of_their_own(tmp_path: Path, write_p
         Folder(root=tmp_path).source()
     (tmp_path / "manifest.csv").write_text("path,patient_id\n\u00e9.png,p\n")
     assert len(Folder(root=tmp_path).source().frame) == 1
+
+
+def test_paths_as_windows_writes_them(tmp_path: Path, write_png: Write) -> None:
+    write_png(tmp_path / "ward" / "a.png")
+    (tmp_path / "manifest.csv").write_text("path,patient_id\nward\\a.png,p\n")
+    assert Folder(root=tmp_path).source().frame["image_id"].tolist() == ["ward/a.png"]
+    for path in ("ward\\..\\..\\a.png", "\\ward\\a.png", "C:\\ward\\a.png", "\\\\disk\\ward\\a.png"):
+        (tmp_path / "manifest.csv").write_text(f"path,patient_id\n{path},p\n")
+        with pytest.raises(ReidbenchError, match="leaves the dataset's folder"):
+            Folder(root=tmp_path).source()
