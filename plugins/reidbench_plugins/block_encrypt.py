@@ -9,7 +9,7 @@ from reidbench_plugins._keys import Key, KeyedDefense, inverse, permutation
 
 
 class BlockEncrypt(KeyedDefense):
-    """Encrypts an image block by block, so that networks can still learn from it: LE, ELE or EtC.
+    """Encrypts an image block by block (LE, ELE or EtC); its published break, by jigsaws, is no attacker's here.
 
     The three schemes of privacy-preserving networks, for grey images, with facts from Chuman and Kiya, "A jigsaw puzzle
     solver-based attack on image encryption using vision transformer for privacy-preserving DNNs" (2023):
@@ -24,8 +24,8 @@ class BlockEncrypt(KeyedDefense):
 
     It needs 8-bit images and gives such. ``undo`` with the key gives the image back to the last bit. No formal
     guarantee: LE and ELE were broken by networks that restore images from pairs, and EtC and ELE by a solver of jigsaw
-    puzzles that needs a single image and no key. No attacker here solves puzzles: with a key for each image, what
-    attackers find here is less than what is known to be possible.
+    puzzles that needs a single image and no key. No attacker here solves puzzles: with a secret key, figures are below
+    what is known to be possible, and no measure of this scheme (docs/attackers.md states them).
     """
 
     name = "block_encrypt"

@@ -48,10 +48,15 @@ LITTLE = {
 }
 BUDGET = {*LITTLE, "batch_size", "lr", "grid", "verifier_weight", "classifier_weight", "keep", "side"}
 # Its points differ in what it is trained for, which shows after a whole training.
-SEVERITY_IN_TRAINING = {"privacy_net", "neural_obfuscation", "latent_synthesis"}
+SEVERITY_IN_TRAINING = {"privacy_net", "neural_obfuscation", "latent_synthesis", "latent_k_same"}
 # Trains on what it publishes, as little as shows here.
-TRAINED_COHORT = {"neural_obfuscation"}
-REFUSED = {("downsample", "size", 4096), ("k_same_pixel", "k", 10_000), ("k_same_eigen", "k", 10_000)}
+TRAINED_COHORT = {"neural_obfuscation", "latent_k_same"}
+REFUSED = {
+    ("downsample", "size", 4096),
+    ("k_same_pixel", "k", 10_000),
+    ("k_same_eigen", "k", 10_000),
+    ("latent_k_same", "k", 10_000),
+}
 
 
 def load(name: str) -> type[BaseDefense]:
