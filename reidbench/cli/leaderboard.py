@@ -26,8 +26,8 @@ def leaderboard(
 ) -> None:
     """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
+    from reidbench.report.figures.board_input import read_for_boards
     from reidbench.report.figures.drops import paired_drops
-    from reidbench.report.figures.matching import read_kept
     from reidbench.report.text.leaderboard import leftover, render, write
 
     places = records or [Path("leaderboards/records")]
@@ -39,7 +39,7 @@ def leaderboard(
             raise ReidbenchError("--site and --check exclude each other: a site cannot be checked")
         _write_site(places, site, plugins_dir or [], quiet=quiet)
         return
-    kept = read_kept(places)
+    kept = read_for_boards(places)
     links = {one.record.id: Path(os.path.relpath(one.path, out)).as_posix() for one in kept}
     pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)), links)
     if not pages:
@@ -64,13 +64,13 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     from reidbench.errors import ReidbenchError
     from reidbench.files import cache_folder
     from reidbench.plugins import Registry
-    from reidbench.report.figures.matching import read_kept
+    from reidbench.report.figures.board_input import read_for_boards
     from reidbench.report.site import write_site
     from reidbench.studies.example_images import ExampleSource
 
     if site.exists() and not site.is_dir():
         raise ReidbenchError(f"--site {site}: a file of this name exists")
-    kept = read_kept(places)
+    kept = read_for_boards(places)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     progress = progress_bar(quiet)

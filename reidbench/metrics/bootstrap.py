@@ -14,25 +14,31 @@ impostor pairs each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from reidbench.metrics.intervals import (
+    MOST_KEPT,
     NUMBERS_AT_ONCE,
     Interval,
     checked,
     effective_number,
     guarded_share,
     over_patients,
+    over_patients_in_columns,
     patient_pairs,
     percentile_interval,
     resample,
 )
+from reidbench.metrics.parallel import over_threads
 from reidbench.metrics.roc import Curve, Ranking
+from reidbench.metrics.roc_columns import MOST_PAIRS, Columns, Counts, Sums, running_sums
+from reidbench.metrics.roc_columns import NUMBERS_AT_ONCE as COLUMN_NUMBERS
 from reidbench.metrics.validation import Floats, Indices, scored_pairs
 from reidbench.metrics.verification import checked_rate
 
@@ -145,15 +151,38 @@ def bootstrap_auc_pairs(
 
     def draw(rng: np.random.Generator, count: int) -> Floats:
         areas = []
-        at_once = max(1, NUMBERS_AT_ONCE // pairs)
-        for start in range(0, count, at_once):
-            stack = min(at_once, count - start)
-            drawn = rng.integers(0, pairs, (stack, pairs)) + np.arange(stack)[:, None] * pairs
-            times = np.bincount(drawn.ravel(), minlength=stack * pairs).reshape(stack, pairs)
+        for times in _drawn_pairs(rng, pairs, count):
             areas.append(Curve(ranking, times[:, :genuine], times[:, genuine:]).auc())
         return np.concatenate(areas)[:, None]
 
+    if pairs <= MOST_PAIRS and pairs * runs <= MOST_KEPT:
+        times, impostor_sums = _kept_pairs(genuine, pairs, runs, seed)
+        at_once = _columns(pairs)
+        parts = [slice(start, start + at_once) for start in range(0, runs, at_once)]
+        areas = over_threads(lambda part: Columns(ranking, times[:, part], impostor_sums[:, part]).auc(), parts)
+        return percentile_interval(value, np.concatenate(areas), level)
     return percentile_interval(value, resample(draw, runs, seed)[:, 0], level)
+
+
+def _drawn_pairs(rng: np.random.Generator, pairs: int, count: int) -> Iterator[Indices]:
+    """How often each of P pairs is drawn when P are drawn with replacement, (R, P) for some of ``count`` resamples."""
+    at_once = max(1, NUMBERS_AT_ONCE // pairs)
+    for start in range(0, count, at_once):
+        stack = min(at_once, count - start)
+        drawn = rng.integers(0, pairs, (stack, pairs)) + np.arange(stack)[:, None] * pairs
+        yield np.bincount(drawn.ravel(), minlength=stack * pairs).reshape(stack, pairs)
+
+
+# Every attack on as many pairs of each kind asks for the same resamples: their places are drawn, not the pairs.
+@lru_cache(maxsize=4)
+def _kept_pairs(genuine: int, pairs: int, runs: int, seed: int) -> tuple[Counts, Sums]:
+    """Weights of the genuine pairs (n, runs), and running sums of those of the impostor pairs (m + 1, runs)."""
+
+    def draw(rng: np.random.Generator, count: int) -> Counts:
+        return np.concatenate([times.astype(np.uint16) for times in _drawn_pairs(rng, pairs, count)])
+
+    times: Counts = np.ascontiguousarray(resample(draw, runs, seed).T)
+    return times[:genuine].copy(), running_sums(times[genuine:])
 
 
 def bootstrap_auc_patients(
@@ -294,6 +323,10 @@ class _Sample:
     impostor_b: Indices
     patients: int
 
+    @property
+    def pairs(self) -> int:
+        return len(self.genuine_patient) + len(self.impostor_a)
+
     @classmethod
     def of(cls, scores: ArrayLike, same: ArrayLike, patient_a: ArrayLike, patient_b: ArrayLike) -> _Sample:
         _, flags = scored_pairs(scores, same)
@@ -307,6 +340,12 @@ class _Sample:
         impostor *= counts.take(self.impostor_b, axis=-1)
         return Curve(self.ranking, counts.take(self.genuine_patient, axis=-1), impostor)
 
+    def columns(self, counts: Counts) -> Columns:
+        """The same with every patient counted so many times (K, R), less than 256 times each."""
+        impostor = counts.take(self.impostor_a, axis=0)
+        impostor *= counts.take(self.impostor_b, axis=0)
+        return Columns(self.ranking, counts.take(self.genuine_patient, axis=0), running_sums(impostor))
+
 
 def _over_patients(
     samples: Sequence[_Sample], figures: Callable[[Sequence[Curve]], list[Floats]], runs: int, seed: int
@@ -316,8 +355,29 @@ def _over_patients(
     if np.isnan(values).any():
         return values, np.full((runs, len(values)), np.nan)
 
+    first = samples[0]
+    if first.pairs <= MOST_PAIRS and first.patients * runs <= MOST_KEPT:
+        return values, over_patients_in_columns(
+            lambda counts: np.stack(figures([_weighed(sample, counts) for sample in samples]), axis=1),
+            first.patients,
+            runs,
+            seed,
+            columns=_columns(first.pairs),
+        )
+
     def resampled(counts: Floats) -> Floats:
         return np.stack(figures([sample.curve(counts) for sample in samples]), axis=1)
 
-    pairs = len(samples[0].genuine_patient) + len(samples[0].impostor_a)
-    return values, over_patients(resampled, samples[0].patients, runs, seed, width=pairs)
+    return values, over_patients(resampled, first.patients, runs, seed, width=first.pairs)
+
+
+def _weighed(sample: _Sample, counts: Counts) -> Curve:
+    # The product of two counts below 256 fits into 16 bits; nobody will see a patient drawn more often.
+    if int(counts.max(initial=0)) < 256:
+        return sample.columns(counts)
+    return sample.curve(np.ascontiguousarray(counts.T, dtype=np.float64))
+
+
+def _columns(pairs: int) -> int:
+    """How many resamples are made at once."""
+    return max(1, COLUMN_NUMBERS // max(pairs, 1))

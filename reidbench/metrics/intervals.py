@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from reidbench.metrics.parallel import over_threads
 from reidbench.metrics.validation import Floats, Indices, codes
 
-# Given a random generator and a number of runs, that many resampled figures: (runs, figures).
-Draw = Callable[[np.random.Generator, int], Floats]
+# Resampled figures, or what is drawn for them: (runs, figures).
+Drawn = TypeVar("Drawn", bound=NDArray[Any])
 
 # Given how often each of K patients was drawn in R resamples, (R, K), their figures (R, F).
 Figures = Callable[[Floats], Floats]
@@ -31,7 +31,7 @@ RUNS_PER_STREAM = 50
 # Numbers that a thread works on at once: few enough for a core's own cache, enough to make a call worth its while.
 NUMBERS_AT_ONCE = 2**16
 # Resamples are kept for the next attack up to so many counts of two bytes.
-_KEPT = 2**24
+MOST_KEPT = 2**24
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def percentile_interval(value: float, draws: Floats, level: float) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def resample(draw: Draw, runs: int, seed: int) -> Floats:
+def resample(draw: Callable[[np.random.Generator, int], Drawn], runs: int, seed: int) -> Drawn:
     """All resampled figures (runs, figures), from as many threads as there are cores, the same for any number of them.
 
     Args:
@@ -210,7 +210,8 @@ def resample(draw: Draw, runs: int, seed: int) -> Floats:
         ValueError: ``runs`` is below 1.
     """
     checked(runs, 0.5)
-    return np.concatenate(over_threads(lambda part: draw(*part), _streams(runs, seed)))
+    drawn: Any = np.concatenate(over_threads(lambda part: draw(*part), _streams(runs, seed)))
+    return cast(Drawn, drawn)
 
 
 def _streams(runs: int, seed: int) -> list[tuple[np.random.Generator, int]]:
@@ -234,9 +235,10 @@ def over_patients(figures: Figures, patients: int, runs: int, seed: int, *, widt
         width: how many numbers ``figures`` works on in one resample; with fewer of them it gets more at once.
     """
     at_once = max(1, NUMBERS_AT_ONCE // max(width, 1))
-    if patients * runs <= _KEPT:
+    if patients * runs <= MOST_KEPT:
         counts = _kept_counts(patients, runs, seed)
-        return np.concatenate(over_threads(lambda part: _in_parts(figures, part, at_once), counts))
+        parts = [counts[start : start + at_once] for start in range(0, runs, at_once)]
+        return np.concatenate(over_threads(lambda part: figures(part.astype(np.float64)), parts))
     return resample(lambda rng, count: _in_parts(figures, _counts(rng, patients, count), at_once), runs, seed)
 
 
@@ -245,10 +247,33 @@ def _in_parts(figures: Figures, counts: NDArray[np.uint16], at_once: int) -> Flo
     return np.concatenate([figures(counts[start : start + at_once].astype(np.float64)) for start in starts])
 
 
+def over_patients_in_columns(
+    figures: Callable[[NDArray[np.uint16]], Floats], patients: int, runs: int, seed: int, *, columns: int
+) -> Floats:
+    """The same figures on the same resamples, which are given a column each.
+
+    Args:
+        figures: from how often each patient was drawn in R resamples, (K, R), to R rows of figures (R, F); called from
+            several threads at once.
+        patients: K.
+        runs: how many resamples in all; times K no more than :data:`MOST_KEPT`.
+        seed: of the drawing.
+        columns: R, of the last call fewer.
+    """
+    counts = _kept_columns(patients, runs, seed)
+    parts = [counts[:, start : start + columns] for start in range(0, runs, columns)]
+    return np.concatenate(over_threads(figures, parts))
+
+
+@lru_cache(maxsize=2)
+def _kept_columns(patients: int, runs: int, seed: int) -> NDArray[np.uint16]:
+    return np.ascontiguousarray(_kept_counts(patients, runs, seed).T)
+
+
 # Every attack on the same images asks for the same resamples.
 @lru_cache(maxsize=2)
-def _kept_counts(patients: int, runs: int, seed: int) -> list[NDArray[np.uint16]]:
-    return over_threads(lambda part: _counts(part[0], patients, part[1]), _streams(runs, seed))
+def _kept_counts(patients: int, runs: int, seed: int) -> NDArray[np.uint16]:
+    return np.concatenate(over_threads(lambda part: _counts(part[0], patients, part[1]), _streams(runs, seed)))
 
 
 def _counts(rng: np.random.Generator, patients: int, count: int) -> NDArray[np.uint16]:

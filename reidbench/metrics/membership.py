@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from reidbench.metrics.bootstrap import bounded_tpr
 from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
@@ -109,8 +109,6 @@ def likelihood_ratios(target: ArrayLike, shadows: ArrayLike, included: ArrayLike
     Raises:
         ValueError: shapes differ, a confidence is NaN, or there is no shadow.
     """
-    from scipy import stats  # Slow to import, and needed for published models alone.
-
     values = score_vector(target, "target")
     seen = np.asarray(shadows, dtype=np.float64)
     flags = binary(included, "included")
@@ -126,7 +124,7 @@ def likelihood_ratios(target: ArrayLike, shadows: ArrayLike, included: ArrayLike
     inside = np.where(np.isnan(inside), outside + shift, inside)
     outside = np.where(np.isnan(outside), inside - shift, outside)
     spread_in, spread_out = _spread(seen, flags, inside), _spread(seen, ~flags, outside)
-    here = stats.norm.logpdf(values, inside, spread_in) - stats.norm.logpdf(values, outside, spread_out)
+    here = _normal_log_density(values, inside, spread_in) - _normal_log_density(values, outside, spread_out)
     return np.asarray(here, dtype=np.float64)
 
 
@@ -172,18 +170,16 @@ def one_run_p_value(correct: int, guesses: int, candidates: int, epsilon: float,
     Raises:
         ValueError: a number out of its range.
     """
-    from scipy import stats
-
     if not 0 <= correct <= guesses <= candidates:
         raise ValueError(f"{correct} correct of {guesses} guesses of {candidates} candidates")
     if not (epsilon >= 0 and 0 <= delta <= 1):
         raise ValueError(f"epsilon={epsilon:g}, delta={delta:g}: epsilon is from 0 on, and delta in [0, 1]")
     chance = 1 / (1 + np.exp(-epsilon))
-    tail = float(stats.binom.sf(correct - 1, guesses, chance))
+    tail = _binomial_tail(correct, guesses, chance)
     if not correct or not delta:
         return min(1.0, tail)
     # P[correct - i <= W < correct] / i at its highest: what mass delta can lift over the threshold.
-    below = np.cumsum(stats.binom.pmf(np.arange(correct - 1, -1, -1), guesses, chance))
+    below = np.cumsum(_binomial(np.arange(correct - 1, -1, -1), guesses, chance))
     lifted = float((below / np.arange(1, correct + 1)).max())
     return min(1.0, tail + 2 * candidates * delta * lifted)
 
@@ -231,3 +227,23 @@ def _spread(values: Floats, flags: Bools, means: Floats) -> float:
     residuals = ((values - means) ** 2)[flags]
     freedom = max(1, len(residuals) - int(flags.any(axis=0).sum()))
     return float(max(np.sqrt(residuals.sum() / freedom), 1e-6))
+
+
+# What scipy.stats has of these takes longer to import than everything else that a leaderboard needs.
+def _normal_log_density(values: Floats, mean: Floats, deviation: float) -> Floats:
+    return np.asarray(-(((values - mean) / deviation) ** 2) / 2 - np.log(deviation) - np.log(2 * np.pi) / 2)
+
+
+def _binomial(counts: NDArray[np.intp], draws: int, chance: float) -> Floats:
+    """P[W = count] of a binomial W."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    orders = gammaln(draws + 1) - gammaln(counts + 1) - gammaln(draws - counts + 1)
+    return np.exp(orders + xlogy(counts, chance) + xlog1py(draws - counts, -chance))
+
+
+def _binomial_tail(least: int, draws: int, chance: float) -> float:
+    """P[W >= least] of a binomial W."""
+    from scipy.special import betainc
+
+    return 1.0 if least <= 0 else float(betainc(least, draws - least + 1, chance))

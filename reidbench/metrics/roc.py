@@ -99,34 +99,62 @@ class Curve:
         """
         self._ranking = ranking
         self._single = genuine.ndim == 1
-        self._genuine = np.atleast_2d(genuine)
-        self._impostor_sums = _sums(np.atleast_2d(impostor))
+        self._genuine: NDArray[Any] = np.atleast_2d(genuine)
+        self._impostor_sums: NDArray[Any] = _sums(np.atleast_2d(impostor))
 
     @cached_property
-    def _genuine_sums(self) -> Floats:
+    def _genuine_sums(self) -> NDArray[Any]:
         return _sums(self._genuine)
+
+    @property
+    def _impostor_total(self) -> NDArray[Any]:
+        return self._impostor_sums[:, -1]
+
+    @cached_property
+    def _genuine_total(self) -> NDArray[Any]:
+        return self._genuine_sums[:, -1]
 
     @cached_property
     def _defined(self) -> Bools:
-        return np.asarray((self._impostor_sums[:, -1] > 0) & (self._genuine_sums[:, -1] > 0))
+        return np.asarray((self._impostor_total > 0) & (self._genuine_total > 0))
 
-    def auc(self) -> Floats:
-        """Area under the curve: how often a genuine pair scores above an impostor pair, a tie being half a time."""
+    def _beaten_by(self) -> Floats:
+        """Weights of genuine pairs times twice the weight of the impostor pairs above them, summed (R,)."""
         ranking, sums = self._ranking, self._impostor_sums
         beaten_by = sums.take(ranking.above, axis=1)
         beaten_by += sums.take(ranking.not_below, axis=1) if ranking.tied else beaten_by
         # Not a dot product: BLAS brings threads of its own, which in the bootstrap's threads get into each other's way.
         beaten_by *= self._genuine
-        total = 2.0 * self._genuine.sum(axis=1) * sums[:, -1]
+        total: Floats = beaten_by.sum(axis=1)
+        return total
+
+    def _shares(self, sums: NDArray[Any], places: Indices) -> Floats:
+        """Each curve's running sum at a place (R,), as a share of its last; NaN of nothing."""
+        reached = sums.ravel().take(places + np.arange(0, sums.size, sums.shape[1]))
         with np.errstate(invalid="ignore"):
-            return self._figure(1.0 - beaten_by.sum(axis=1) / total)
+            shares: Floats = reached / sums[:, -1]
+        return shares
+
+    def _most_within(self, budgets: Floats) -> Indices:
+        """How many of the highest impostor pairs weigh at most each curve's budget (R,)."""
+        sums = self._impostor_sums
+        return np.array([row.searchsorted(budget, side="right") for row, budget in zip(sums, budgets)]) - 1
+
+    def auc(self) -> Floats:
+        """Area under the curve: how often a genuine pair scores above an impostor pair, a tie being half a time."""
+        total = 2.0 * self._genuine.sum(axis=self._pairs_axis) * self._impostor_total
+        with np.errstate(invalid="ignore"):
+            return self._figure(1.0 - self._beaten_by() / total)
+
+    #: The axis of weights that counts pairs; the other one counts curves.
+    _pairs_axis = 1
 
     def eer(self) -> Floats:
         """Equal error rate: where the curve, straight between its points, has as many false negatives as positives."""
         if not self._defined.any():
-            return self._figure(np.full(len(self._genuine), np.nan))
-        low = np.full(len(self._genuine), -1)
-        high = np.full(len(self._genuine), len(self._ranking.thresholds) - 1)
+            return self._figure(np.full(len(self._defined), np.nan))
+        low = np.full(len(self._defined), -1)
+        high = np.full(len(self._defined), len(self._ranking.thresholds) - 1)
         while (high - low > 1).any():
             # A curve whose search is over keeps its ends: its middle is its low end, where the sum lies below 1.
             middle = (low + high) // 2
@@ -141,7 +169,7 @@ class Curve:
     def tpr_at(self, fpr: float) -> Floats:
         """True positive rate within a budget of false positives; see `verification.tpr_at_fpr`."""
         if not self._defined.any():
-            return self._figure(np.full(len(self._genuine), np.nan))
+            return self._figure(np.full(len(self._defined), np.nan))
         group = self._last_within(fpr)
         reached_fpr, reached_tpr = self._rates(group)
         next_fpr, next_tpr = self._rates(np.minimum(group + 1, len(self._ranking.thresholds) - 1))
@@ -156,18 +184,16 @@ class Curve:
         return found[0] if self._single else found
 
     def _last_within(self, fpr: float) -> Indices:
-        sums = self._impostor_sums
-        budgets = fpr * sums[:, -1] * ROUNDING
         # Binary search over groups through two monotone tables: few steps, no array of the groups' size.
-        most = np.array([row.searchsorted(budget, side="right") for row, budget in zip(sums, budgets)]) - 1
+        most = self._most_within(fpr * self._impostor_total * ROUNDING)
         return np.asarray(np.searchsorted(self._ranking.impostor_within, most, side="right") - 1, dtype=np.intp)
 
     def _rates(self, group: Indices) -> tuple[Floats, Floats]:
         """False and true positive rates with all pairs of the ``group`` + 1 highest scores accepted (R,); 0 for -1."""
         none = group < 0
         ranking = self._ranking
-        fpr = _shares(self._impostor_sums, ranking.impostor_within[group])
-        tpr = _shares(self._genuine_sums, ranking.genuine_within[group])
+        fpr = self._shares(self._impostor_sums, ranking.impostor_within[group])
+        tpr = self._shares(self._genuine_sums, ranking.genuine_within[group])
         if none.any():
             fpr[none & self._defined] = tpr[none & self._defined] = 0.0
         return fpr, tpr
@@ -181,11 +207,3 @@ def _sums(weights: Weights) -> Floats:
     sums = np.zeros((len(weights), weights.shape[1] + 1))
     np.cumsum(weights, axis=1, out=sums[:, 1:])
     return sums
-
-
-def _shares(sums: Floats, places: Indices) -> Floats:
-    """Each row's running sum at a place (R,), as a share of its last; NaN of nothing."""
-    reached = sums.ravel().take(places + np.arange(0, sums.size, sums.shape[1]))
-    with np.errstate(invalid="ignore"):
-        shares: Floats = reached / sums[:, -1]
-    return shares

@@ -6,6 +6,7 @@ A backbone takes (B, 1, H, W) images in [0, 1] and gives a feature map (B, chann
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -181,13 +182,25 @@ def _read(network: nn.Module, path: Path, name: str) -> None:
     if not path.is_file():
         raise ReidbenchError(f"backbone {name}: no weights file {path}")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _state(path)
+    except Exception as error:
+        # What torch says of damage is a number, nothing, or advice to load it with the code that it may contain.
+        raise ReidbenchError(
+            f"backbone {name}: {path} does not hold its weights: it is damaged, or holds more than tensors"
+        ) from error
+    try:
         network.load_state_dict(state, strict=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ReidbenchError(f"backbone {name}: {path} does not hold its weights: {reason}") from error
+
+
+def _state(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    with warnings.catch_warnings():
+        # Of a pickle that is not torch's own; it is refused, or loads as well as any.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest, write_file
 from reidbench.metrics import QueryRanks
 from reidbench.records.quantize import pack, unpack
-from reidbench.records.scores_archive import UNREADABLE, require_consistent, require_small
+from reidbench.records.scores_archive import UNREADABLE, read_arrays, require_consistent
 
 SUFFIX = ".scores.npz"
 # Before the name of what is kept as levels: both ends of its range.
@@ -152,40 +153,35 @@ def read_scores(path: Path, sha256: str) -> RunScores:
         raise ReidbenchError(f"{path}: the record's scores are missing; keep them beside the record")
     if content_digest(path) != sha256:
         raise ReidbenchError(f"{path}: these are not the scores that the record was made with")
-    require_small(path)
     try:
-        scores = _read(path)
+        scores = _of_arrays(read_arrays(path))
         require_consistent(path, scores)
-    except (*UNREADABLE, IndexError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, NotImplementedError, IndexError, TypeError, AttributeError) as error:
         raise ReidbenchError(f"{path}: cannot be read: {error}") from error
     return scores
 
 
-def _read(path: Path) -> RunScores:
-    with np.load(path, allow_pickle=False) as stored:
-        grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
-        for name in stored.files:
-            kind, _, rest = name.partition(" ")
-            if kind == ENDS or not rest:
-                continue
-            ends = f"{ENDS} {name}"
-            grouped[kind][rest] = unpack(stored[name], stored[ends]) if ends in stored.files else stored[name]
-        bits = {name: np.unpackbits(value).astype(np.bool_) for name, value in grouped["accepted"].items()}
-        return RunScores(
-            patients=stored["patients"].astype(np.int64),
-            pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
-            verification=grouped["verification"],
-            average_precision=grouped["average_precision"],
-            ranks=grouped["ranks"],
-            accepted={name: value[: len(grouped["verification"].get(name, ()))] for name, value in bits.items()},
-            validation=grouped["validation"],
-            validation_same=stored["validation_same"] if "validation_same" in stored.files else np.empty(0, np.bool_),
-            predictions=grouped["predictions"],
-            undefended=grouped["undefended"],
-            pictures=stored["pictures"].astype(np.int64) if "pictures" in stored.files else None,
-            **(
-                {"findings": stored["findings"], "labels": tuple(stored["labels"].tolist())}
-                if "findings" in stored.files
-                else {}
-            ),
-        )
+def _of_arrays(stored: Mapping[str, NDArray[Any]]) -> RunScores:
+    grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
+    for name in stored:
+        kind, _, rest = name.partition(" ")
+        if kind == ENDS or not rest:
+            continue
+        ends = f"{ENDS} {name}"
+        grouped[kind][rest] = unpack(stored[name], stored[ends]) if ends in stored else stored[name]
+    bits = {name: np.unpackbits(value).astype(np.bool_) for name, value in grouped["accepted"].items()}
+    return RunScores(
+        patients=stored["patients"].astype(np.int64),
+        pairs={name: value.astype(np.int64) for name, value in grouped["pairs"].items()},
+        verification=grouped["verification"],
+        average_precision=grouped["average_precision"],
+        ranks=grouped["ranks"],
+        accepted={name: value[: len(grouped["verification"].get(name, ()))] for name, value in bits.items()},
+        validation=grouped["validation"],
+        validation_same=stored["validation_same"] if "validation_same" in stored else np.empty(0, np.bool_),
+        predictions=grouped["predictions"],
+        undefended=grouped["undefended"],
+        pictures=stored["pictures"].astype(np.int64) if "pictures" in stored else None,
+        findings=stored["findings"] if "findings" in stored else np.empty((0, 0), dtype=np.int8),
+        labels=tuple(stored["labels"].tolist()) if "findings" in stored else (),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 import zlib
@@ -20,39 +21,43 @@ UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, MemoryError
 #: The most bytes that an archive of scores may declare. A run of 100,000 pairs on all rungs has about 20 MB.
 MAX_BYTES = 200_000_000
 _MAX_ARRAYS = 2_000
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # Numbers of patients and pictures are counted in an array as long as the largest.
 _MAX_NUMBER = 10_000_000
 
 
-def require_small(path: Path) -> None:
-    """Refuses an archive whose arrays would not fit into memory, by what it declares, before anything is unpacked.
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive by name; one that would not fit into memory is refused by what it declares, unread.
 
     Raises:
-        ReidbenchError: it declares too much, an array is not as large as its header says, or it is not an archive.
+        ReidbenchError: it declares too much, or an array is not as large as its header says.
+        UNREADABLE: it is not an archive of arrays, or damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            declared = sum(member.file_size for member in members)
-            if len(members) > _MAX_ARRAYS or declared > MAX_BYTES:
-                raise ReidbenchError(
-                    f"{path}: scores have at most {_MAX_ARRAYS:,} arrays of {MAX_BYTES:,} bytes together, not "
-                    f"{len(members):,} of {declared:,}"
-                )
-            for member in members:
-                with archive.open(member) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(stream)
-                    if math.prod(shape) * dtype.itemsize + stream.tell() != member.file_size:
-                        raise ReidbenchError(f"{path}: {member.filename} is not as large as its header says")
-    except (*UNREADABLE, NotImplementedError) as error:
-        raise ReidbenchError(f"{path}: cannot be read: {error}") from error
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        declared = sum(member.file_size for member in members)
+        if len(members) > _MAX_ARRAYS or declared > MAX_BYTES:
+            raise ReidbenchError(
+                f"{path}: scores have at most {_MAX_ARRAYS:,} arrays of {MAX_BYTES:,} bytes together, not "
+                f"{len(members):,} of {declared:,}"
+            )
+        # No more is unpacked of a member than it declares.
+        return {member.filename.removesuffix(".npy"): _array(path, archive, member) for member in members}
+
+
+def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    content = archive.read(member)
+    stream = io.BytesIO(content)
+    read = _HEADERS.get(np.lib.format.read_magic(stream), np.lib.format.read_array_header_2_0)
+    shape, by_columns, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds objects, not numbers")
+    if math.prod(shape) * dtype.itemsize + stream.tell() != len(content):
+        raise ReidbenchError(f"{path}: {member.filename} is not as large as its header says")
+    flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if by_columns else "C").copy()
+
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0}
 
 
 def require_consistent(path: Path, scores: Any) -> None:

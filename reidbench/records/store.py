@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from pydantic_core import from_json
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
+from reidbench.records.brief import make_brief
+from reidbench.records.native_reading import read_natively
 from reidbench.records.schema import SCHEMA_VERSION, Decision, Record, TrainingInfo
 from reidbench.records.upgrade import upgrade
 
@@ -59,7 +61,18 @@ def read_record(path: Path) -> Record:
     Raises:
         ReidbenchError: the file is missing, no JSON, of a later version, not a record, or to be made again.
     """
-    return _record(path, _read_json(path))
+    content = _content(path)
+    # The newest form takes the short way; whatever that refuses is judged by the other.
+    return read_natively(content) or judge_content(path, content)
+
+
+def judge_content(path: Path, content: bytes) -> Record:
+    """The record in a file's content, of whatever version, with a reason where there is none.
+
+    Raises:
+        ReidbenchError: as of :func:`read_record`.
+    """
+    return _record(path, _json_of(path, content))
 
 
 def read_named(path: Path) -> Record:
@@ -76,6 +89,20 @@ def read_named(path: Path) -> Record:
     return record
 
 
+def read_brief(path: Path, whole: Callable[[Record], bool]) -> Record:
+    """As :func:`read_named`, without what tables don't show; see :func:`reidbench.records.brief.make_brief`.
+
+    Args:
+        path: of the record.
+        whole: says of which records nothing may be left out.
+
+    Raises:
+        ReidbenchError: as of :func:`read_named`.
+    """
+    record = read_named(path)
+    return record if whole(record) else make_brief(record)
+
+
 def read_records(places: list[Path]) -> list[Record]:
     """Reads records from files and from folders (``*.json`` directly in them), without duplicates, by path.
 
@@ -85,21 +112,26 @@ def read_records(places: list[Path]) -> list[Record]:
     return [record for record, _ in read_distinct(record_paths(places))]
 
 
-def read_distinct(paths: Iterable[Path]) -> list[tuple[Record, Path]]:
+def read_distinct(paths: Iterable[Path], read: Callable[[Path], Record] = read_named) -> list[tuple[Record, Path]]:
     """The records in these files with their paths, each record once.
+
+    Args:
+        paths: of the files.
+        read: reads one of them.
 
     Raises:
         ReidbenchError: as of :func:`read_named`, or two different records have one id.
     """
     found: dict[str, tuple[Record, Path]] = {}
-    for record, path in _without_collection(dict.fromkeys(paths)):
+    for record, path in _without_collection(dict.fromkeys(paths), read):
         other, before = found.setdefault(record.id, (record, path))
-        if other is not record and other != record:
+        # Compared as they are in the files: parts may have been left out of what was read.
+        if other is not record and read_named(before) != read_named(path):
             raise ReidbenchError(f"{before} and {path}: two different records have the id {record.id}")
     return list(found.values())
 
 
-def _without_collection(paths: Iterable[Path]) -> Iterator[tuple[Record, Path]]:
+def _without_collection(paths: Iterable[Path], read: Callable[[Path], Record]) -> Iterator[tuple[Record, Path]]:
     """Reads records without garbage collection between them.
 
     Thousands of records are millions of objects of which none is garbage; looking through them again and again would
@@ -108,7 +140,7 @@ def _without_collection(paths: Iterable[Path]) -> Iterator[tuple[Record, Path]]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        yield from ((read_named(path), path) for path in paths)
+        yield from ((read(path), path) for path in paths)
     finally:
         if collects:
             gc.enable()
@@ -131,7 +163,7 @@ def upgrade_record(path: Path) -> bool:
     Raises:
         ReidbenchError: as of :func:`read_record`, or the file cannot be written.
     """
-    data = _read_json(path)
+    data = _json_of(path, _content(path))
     record = _record(path, data)
     if data["schema_version"] == SCHEMA_VERSION:
         return False
@@ -143,7 +175,7 @@ def _write(path: Path, record: Record) -> None:
     write_file(path, record_text(record), what="the record", durable=True)
 
 
-def _read_json(path: Path) -> Any:
+def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -151,6 +183,10 @@ def _read_json(path: Path) -> Any:
         raise ReidbenchError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:
         raise ReidbenchError(f"{path}: no reidbench record: larger than {MAX_BYTES:,} bytes")
+    return content
+
+
+def _json_of(path: Path, content: bytes) -> Any:
     try:
         # Refuses what is nested too deeply, and texts that have no UTF-8 form.
         return from_json(content)

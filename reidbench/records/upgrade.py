@@ -27,13 +27,23 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
     return _named_stand_in(made)
 
 
+def published_epochs(name: str, distribution: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What ``published`` of a defense should hold in a record that lacks it: two built-in ones were trained for less.
+
+    Raises:
+        TypeError: the option is no number.
+    """
+    epochs = _PUBLISHED_EPOCHS.get(name) if distribution == "reidbench" else None
+    return None if epochs is None or options.get("epochs", epochs) >= epochs else {"epochs": epochs}
+
+
 def _named_stand_in(data: dict[str, Any]) -> dict[str, Any]:
-    """Records from before this was recorded: two built-in defenses, trained for less than their authors say."""
+    """Records from before stand-ins were recorded say so now."""
     defense = data["defense"]
-    epochs = _PUBLISHED_EPOCHS.get(defense["name"]) if defense["distribution"] == "reidbench" else None
-    if epochs is None or "published" in defense or defense["options"].get("epochs", epochs) >= epochs:
+    published = published_epochs(defense["name"], defense["distribution"], defense["options"])
+    if published is None or "published" in defense:
         return data
-    return {**data, "defense": {**defense, "published": {"epochs": epochs}}}
+    return {**data, "defense": {**defense, "published": published}}
 
 
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:

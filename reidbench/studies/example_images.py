@@ -49,7 +49,7 @@ class ExampleSource:
 
     def __init__(self, registry: Registry, cache: Path, progress: Progress) -> None:
         self.registry = registry
-        self._cache = cache
+        self.cache = cache
         self._progress = progress
         self._cohorts: dict[tuple[str, str, int], Cohort | str] = {}
 
@@ -87,7 +87,7 @@ class ExampleSource:
             return ExampleImages(before, before, "nothing was changed")
         from reidbench.studies.remake import remake  # It imports torch, which a page of kept images does without.
 
-        made = remake(record, cohort, rows, self.registry, self._cache, self._progress)
+        made = remake(record, cohort, rows, self.registry, self.cache, self._progress)
         if isinstance(made, str):
             return made
         after, found = made
@@ -120,7 +120,7 @@ class ExampleSource:
             most = dataset.most_images()
             if (most or 0) > MOST_IMAGES or (most is None and dataset != build("dataset", type(dataset), {})):
                 return f"only a dataset that is known to have at most {MOST_IMAGES:,} images is made for a page"
-            cohort = load_cohort(dataset, size=data.size, cache=self._cache, progress=self._progress)
+            cohort = load_cohort(dataset, size=data.size, cache=self.cache, progress=self._progress)
         except ReidbenchError as error:
             return f"the dataset could not be made again: {error}"
         if cohort.revision != data.revision:

@@ -111,6 +111,34 @@ process.join()
     wait_for(lambda: not alive(number))
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends processes with their parent")
+def test_processes_that_decode_end_with_a_run_that_is_killed(tmp_path):
+    code = f"""
+import os, time
+from pathlib import Path
+import joblib
+from reidbench.cohorts.pixels import worker_pool
+
+class Slow:
+    # In place of a job's rows: the first thing that a job asks for.
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        Path({str(tmp_path)!r}, f"worker{{os.getpid()}}").touch()
+        time.sleep(60)
+
+pool = joblib.Parallel(n_jobs=2, batch_size=1, return_as="generator_unordered")
+list(pool(joblib.delayed(worker_pool._decode_apart)(Slow(), os.getpid()) for _ in range(2)))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    wait_for(lambda: len(list(tmp_path.glob("worker*"))) == 2)
+    numbers = [int(path.name.removeprefix("worker")) for path in tmp_path.glob("worker*")]
+    assert all(map(alive, numbers))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: not any(map(alive, numbers)))
+
+
 def alive(number: int) -> bool:
     try:
         state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import pickle
+
 import pytest
 import timm
 import torch
@@ -89,6 +92,42 @@ def test_a_name_far_from_all_is_answered_in_a_line():
 def test_what_cannot_be_had_is_said(name, weights, message):
     with pytest.raises(ReidbenchError, match=message):
         build_backbone(name, weights)
+
+
+class Malicious:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_damaged_weights_and_code_in_their_place_are_one_clear_line(tmp_path, recwarn):
+    network = models.resnet18()
+    torch.save(network.state_dict(), tmp_path / "good.pth")
+    save_file(network.state_dict(), tmp_path / "good.safetensors")
+    torch.save(Malicious(tmp_path / "made"), tmp_path / "code.pth")
+    (tmp_path / "pickle.pth").write_bytes(pickle.dumps(Malicious(tmp_path / "made")))
+    for ending in ("pth", "safetensors"):
+        good = (tmp_path / f"good.{ending}").read_bytes()
+        half = len(good) // 2
+        for name, content in {
+            "cut": good[:half], "zeros": good[:half] + bytes(half), "empty": b"", "text": b"weights", "head": good[:30],
+            "turned": bytes([good[0] ^ 1]) + good[1:],
+        }.items():  # fmt: skip
+            (tmp_path / f"{name}.{ending}").write_bytes(content)
+        (tmp_path / f"folder.{ending}").mkdir()
+    bad = [
+        path for path in sorted(tmp_path.iterdir()) if path.stem not in ("good", "zeros") or path.name == "zeros.pth"
+    ]
+    assert len(bad) == 15
+    for path in bad:
+        told = "no weights file" if path.is_dir() else "does not hold its weights: it is damaged, or holds more than"
+        with pytest.raises(ReidbenchError, match=told) as refused:
+            build_backbone("resnet18", str(path))
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "made").exists()
+    assert not recwarn.list
 
 
 def test_imagenet_weights_without_a_network_are_a_clear_error(monkeypatch, tmp_path):

@@ -456,3 +456,12 @@ def test_the_data_are_valid_json_with_null_for_the_undefined(make):
 def test_a_record_without_an_interval_is_never_a_regression_for_sure(make):
     change = Change("AUC", 0.5, 0.9, ("", ""), 0.4, float("nan"), float("nan"), False, 0.02)
     assert change.verdict == "unclear"
+
+
+def test_a_record_under_another_name_is_not_compared(make):
+    base, new = make("base", 0.3), make("new", 0.5)
+    renamed = new.rename(new.with_name("release.json"))
+    with pytest.raises(ReidbenchError, match=rf"this is the record {new.name}; give it this name"):
+        compare(base, renamed)
+    with pytest.raises(ReidbenchError, match="give it this name"):
+        compare(base.parent, renamed.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Dataset
 from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
+from reidbench.processes import end_with_parent
 
 # With less than this to do, the start of worker processes costs more than they save.
 _WORTH_PROCESSES_SECONDS = 15.0
@@ -64,7 +66,14 @@ def run_jobs(jobs: Iterator[Job], count: int, dataset: Dataset, workers: int | N
     import joblib  # Importing it takes longer than decoding a small dataset.
 
     pool = joblib.Parallel(n_jobs=min(workers, count), batch_size=1, return_as="generator_unordered")
-    yield from pool(joblib.delayed(decode_job)(job) for job in jobs)
+    parent = os.getpid()
+    yield from pool(joblib.delayed(_decode_apart)(job, parent) for job in jobs)
+
+
+def _decode_apart(job: Job, parent: int) -> Result:
+    # Before each job: joblib starts its processes itself, and may replace one.
+    end_with_parent(parent)
+    return decode_job(job)
 
 
 def _cores() -> int:

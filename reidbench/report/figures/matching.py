@@ -6,12 +6,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from reidbench.errors import ReidbenchError
 from reidbench.records.schema import Attack, Record
 from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
-from reidbench.records.store import read_distinct, read_named, read_record, record_paths
+from reidbench.records.store import read_distinct, read_named, record_paths
 from reidbench.report.figures.summary import defense_label
 
 # Settings that change intervals only, and no figure.
@@ -36,7 +37,19 @@ class Kept:
         path = self.path.with_name(f"{self.record.stem}{SUFFIX}")
         if self.record.scores_sha256 is None or not path.is_file():
             return None
-        return read_scores(path, self.record.scores_sha256)
+        found = path.stat()
+        return _scores(path, self.record.scores_sha256, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+    def whole(self) -> Kept:
+        """The same, read again with all that reading for boards leaves out.
+
+        Raises:
+            ReidbenchError: the file is not that record any more.
+        """
+        record = read_named(self.path)
+        if record.id != self.record.id:
+            raise ReidbenchError(f"{self.path}: it was replaced by the record {record.id}")
+        return Kept(record, self.path)
 
     def baseline(self) -> Record | None:
         """The undefended run that the record names, if it lies beside it."""
@@ -47,6 +60,18 @@ class Kept:
         """The same with its path."""
         found = sorted(self.path.parent.glob(f"*-{self.record.baseline_id}.json"))
         return Kept(read_named(found[0]), found[0]) if found else None
+
+
+@lru_cache(maxsize=4)
+def _scores(path: Path, sha256: str, file: tuple[int, int, int]) -> RunScores:
+    """The scores of a file, which several figures of a page ask for, and the undefended run's for every page.
+
+    Args:
+        path: of the file.
+        sha256: what its record says of it.
+        file: changes where the file does.
+    """
+    return read_scores(path, sha256)
 
 
 def read_kept(places: Iterable[Path]) -> list[Kept]:
@@ -145,8 +170,8 @@ def key_of(attack: Attack) -> str:
 
 def _read(place: Path) -> list[Kept]:
     if not place.is_dir():
-        return [Kept(read_record(place), place)]
-    kept = [Kept(read_record(path), path) for path in sorted(place.glob("*.json"))]
+        return [Kept(read_named(place), place)]
+    kept = [Kept(read_named(path), path) for path in sorted(place.glob("*.json"))]
     defended = [one for one in kept if one.record.defense.kind != "none"]
     if not defended:
         raise ReidbenchError(f"{place}: no record of a defense in this folder")

@@ -14,8 +14,6 @@ import jinja2
 from PIL import Image
 
 from reidbench import __version__
-from reidbench.errors import ReidbenchError
-from reidbench.files import write_file
 from reidbench.image_grid import GridRow, draw_grid
 from reidbench.progress import Progress, Silent
 from reidbench.records.schema import Record
@@ -26,17 +24,16 @@ from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.origins import origins
 from reidbench.report.figures.titles import Titles
 from reidbench.report.site.board import TRACKS, Board, boards
+from reidbench.report.site.page_workers import make_pages
 from reidbench.report.site.record_page import record_context
+from reidbench.report.site.staging import ASSETS, Staged, staging
 from reidbench.studies.example_images import ExampleImages, ExampleSource
 
 STATIC = ("style.css", "table.js", "charts.js")
 PLOTLY = "plotly.min.js"
-ASSETS = "static"
 # Files that `reidbench explain` may have written beside a record.
 ATTENTION = (".attention.webp", ".attention.png")
 _GAP = 4
-# Stands at the beginning of every page, so that no other file is replaced.
-GENERATOR = b'<meta name="generator" content="reidbench'
 
 
 def write_site(
@@ -58,21 +55,29 @@ def write_site(
     progress, titles = progress or Silent(), Titles(examples.registry)
     made = boards([one.record for one in kept], paired_drops(kept, progress))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
-    pages = _Pages(folder, "", {})
     index = {"boards": made, "tracks": TRACKS, "headlines": HEADLINES, "undefended": _undefended}
-    written = [pages.write("index.html", "index.html", **index)]
-    pages.assets(folder / ASSETS)
-    for board in made:
+    with staging() as staged:
+        pages = _Pages(folder, "", staged)
+        written = [pages.write("index.html", "index.html", **index)]
+        pages.assets(folder / ASSETS)
         below = pages.below("boards")
-        written.append(
-            below.write(f"{board.slug}.html", "board.html", board=board, columns=board.columns, tracks=TRACKS)
-        )
-    with progress.task("pages of records", len(kept)) as advance:
-        for one in kept:
-            below = pages.below("records")
-            written.append(_record_page(one, kept, below, examples, titles.of(one.record), board_of[one.record.id]))
-            advance(1)
-    pages.save()
+        for board in made:
+            written.append(
+                below.write(f"{board.slug}.html", "board.html", board=board, columns=board.columns, tracks=TRACKS)
+            )
+        # Here and not in each process that makes pages: looking at a defense's defaults imports it, and torch with it.
+        named = {one.record.id: titles.of(one.record) for one in kept}
+
+        def make(one: Kept, into: Staged, source: ExampleSource) -> Path:
+            record = one.record
+            own = _Pages(folder, "", into).below("records")
+            return _record_page(one.whole(), kept, own, source, named[record.id], board_of[record.id])
+
+        with progress.task("pages of records", len(kept)) as advance:
+            for page in make_pages(kept, staged, examples, make):
+                written.append(page)
+                advance(1)
+        staged.save()
     return written
 
 
@@ -81,15 +86,17 @@ def write_pages(kept: Sequence[Kept], folder: Path | None, examples: ExampleSour
 
     Returns:
         The pages.
+
+    Raises:
+        ReidbenchError: as of :func:`write_site`.
     """
     written, titles = [], Titles(examples.registry)
-    made: dict[Path, bytes] = {}
-    for one in kept:
-        pages = _Pages(folder or one.path.parent, "", made)
-        pages.assets(pages.folder / ASSETS)
-        written.append(_record_page(one, kept, pages, examples, titles.of(one.record), None))
-    if kept:
-        pages.save()
+    with staging() as staged:
+        for one in kept:
+            pages = _Pages(folder or one.path.parent, "", staged)
+            pages.assets(pages.folder / ASSETS)
+            written.append(_record_page(one, kept, pages, examples, titles.of(one.record), None))
+        staged.save()
     return written
 
 
@@ -138,21 +145,21 @@ def _record_page(
 
 
 class _Pages:
-    """Templates to files of one folder. Everything is made before :meth:`save` writes the first file.
+    """Templates to files of one folder, which wait until all are made.
 
     Args:
         folder: where the pages go.
         root: relative path from there to the root of the site, which contains the files that all pages share.
     """
 
-    def __init__(self, folder: Path, root: str, made: dict[Path, bytes]) -> None:
+    def __init__(self, folder: Path, root: str, staged: Staged) -> None:
         self.folder = folder
         self._root = root
-        self._made = made
+        self._staged = staged
 
     def below(self, name: str) -> _Pages:
         """The pages of a subfolder, which are saved with these."""
-        return _Pages(self.folder / name, "../", self._made)
+        return _Pages(self.folder / name, "../", self._staged)
 
     def write(self, name: str, template: str, **context: Any) -> Path:
         """Makes a page."""
@@ -163,10 +170,12 @@ class _Pages:
 
     def put(self, path: Path, content: bytes) -> None:
         """Makes a file."""
-        self._made[path] = content
+        self._staged.put(path, content)
 
     def assets(self, folder: Path) -> None:
-        """Makes style and scripts; plotly.js is copied from the plotly package, once for all pages."""
+        """Makes style and scripts, once for all pages; plotly.js is copied from the plotly package."""
+        if folder / STATIC[0] in self._staged.files:
+            return
         here = resources.files("reidbench.report.site") / "static"
         for name in STATIC:
             self.put(folder / name, (here / name).read_bytes())
@@ -175,23 +184,6 @@ class _Pages:
         with resources.as_file(source) as path:
             if not target.is_file() or target.stat().st_size != path.stat().st_size:
                 self.put(target, path.read_bytes())
-
-    def save(self) -> None:
-        """Writes all files, each whole or not at all.
-
-        Raises:
-            ReidbenchError: one cannot be written, or a page would replace a file that is none; then none is written.
-        """
-        for path in self._made:
-            if path.suffix == ".html" and path.exists() and GENERATOR not in _beginning(path):
-                raise ReidbenchError(f"{path}: a file that is not a page of reidbench has this name; choose another")
-        for path, content in self._made.items():
-            write_file(path, content)
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(1_000)
 
 
 @cache

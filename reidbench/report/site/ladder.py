@@ -127,7 +127,7 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
         traces,
         height=180 + 38 * len(names),
         xaxis={"title": {"text": "AUC, mAP@R"}, "range": [0, 1.02]},
-        yaxis={"autorange": "reversed", "automargin": True, "type": "category", "tickfont": {"size": 11}},
+        yaxis={"tickfont": {"size": 11}, "autorange": "reversed", "automargin": True, "type": "category"},
     )
     return Chart(
         "ladder",
