@@ -30,7 +30,7 @@ from reidbench.records.native_reading import read_natively
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import judge_content, read_record, record_text
 from reidbench.report.text.leaderboard import render
-from reidbench.studies.sweep import read_plan
+from reidbench.studies.sweep_plan import read_plan
 
 RECORDS = Path(__file__).parents[1] / "leaderboards" / "records"
 EXAMPLES = int(os.environ.get("REIDBENCH_FUZZ", "1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,6 +135,13 @@ def require_folder(out: Path) -> None:
         if out.exists() and not out.is_dir():
             raise ReidbenchError(f"--out {out}: a file of this name exists")
         missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+        _try_folder(out, missing)
+    except OSError as error:
+        raise ReidbenchError(f"--out {out}: cannot be written: {error.strerror}") from error
+
+
+def _try_folder(out: Path, missing: list[Path], again: int = 20) -> None:
+    try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, prefix=".reidbench-"):
             pass
@@ -141,8 +149,12 @@ def require_folder(out: Path) -> None:
             # Another run may have written into it in the meantime.
             for folder in missing:
                 folder.rmdir()
-    except OSError as error:
-        raise ReidbenchError(f"--out {out}: cannot be written: {error.strerror}") from error
+    except FileNotFoundError:
+        # The jobs of an array start together, and another one has just removed the folder of its trial.
+        if not again:
+            raise
+        time.sleep(0.05)
+        _try_folder(out, missing, again - 1)
 
 
 def overrides(texts: list[str]) -> dict[str, str]:

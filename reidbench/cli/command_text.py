@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Collection
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,13 @@ class RecordedCommand(TyperCommand):
             _running.reset(token)
 
 
-def typed_command() -> str:
+def typed_command(without: Collection[str] = ()) -> str:
     """The command that is running, for a record: only options that were typed, without any path.
 
     A record is made to be published, and names of folders and files can identify an institution or a patient.
+
+    Args:
+        without: parameters that no record depends on.
     """
     context = _running.get()
     if context is None:
@@ -65,7 +69,7 @@ def typed_command() -> str:
     for parameter in context.command.params:
         name = str(parameter.name)
         source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE":
+        if source is None or source.name != "COMMANDLINE" or name in without:
             continue
         given = context.params[name]
         for value in given if isinstance(given, list | tuple) else [given]:

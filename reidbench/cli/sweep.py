@@ -1,8 +1,9 @@
-"""`reidbench sweep`: many runs one after the other."""
+"""`reidbench sweep`: many runs, one after the other or divided among jobs."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,17 @@ def sweep(
         float | None,
         typer.Option(help="Time limit of each defense's run in seconds, without shared steps."),
     ] = None,
+    list_cells: Annotated[bool, typer.Option("--list-cells", help="List the runs by number; run none.")] = False,
+    cell: Annotated[
+        int | None, typer.Option(min=1, help="Run only this number of --list-cells: one job of a job array.")
+    ] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where cells run: local, ray, or ray://HOST:PORT for a cluster elsewhere.")
+    ] = "local",
+    gpus_per_run: Annotated[float | None, typer.Option(min=0, help="GPUs of each task on Ray; 0 if left out.")] = None,
+    cpus_per_run: Annotated[
+        float | None, typer.Option(min=0, help="CPU cores of each task on Ray; 1 if left out.")
+    ] = None,
     device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
     strict: Strict = False,
@@ -59,10 +71,18 @@ def sweep(
     from reidbench.errors import ReidbenchError
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
-    from reidbench.studies.sweep import Place, make_plan, read_plan
+    from reidbench.studies.cluster.connection import is_ray
+    from reidbench.studies.sweep import Place
     from reidbench.studies.sweep import sweep as sweep_all
+    from reidbench.studies.sweep_plan import make_plan, prepare, read_plan
 
-    require_folder(out)
+    on_ray = is_ray(executor)
+    if not on_ray and (gpus_per_run is not None or cpus_per_run is not None):
+        raise ReidbenchError("--gpus-per-run and --cpus-per-run need --executor ray")
+    if on_ray and cell is not None:
+        raise ReidbenchError("--cell is for jobs of a job array; --executor ray runs all cells")
+    if not list_cells:
+        require_folder(out)
     typed: dict[str, Any] = {
         "seeds": seed,
         "presets": preset,
@@ -82,8 +102,25 @@ def sweep(
     if files and len(what) > 1:
         raise ReidbenchError(f"{files[0]}: give either one file or defenses")
     plan = read_plan(Path(files[0]), typed) if files else make_plan({"defenses": what, **typed}, where="sweep")
-    place = Place(out, cache_folder(), choose_device(device), plugins_dir or (), strict, quiet, typed_command())
-    outcomes = list(sweep_all(plan, place, progress_bar(quiet)))
+    place = Place(out, cache_folder(), choose_device(device), plugins_dir or (), strict, quiet)
+    # How the work was divided has no say in a record.
+    command = typed_command(without=("cell", "executor", "gpus_per_run", "cpus_per_run"))
+    prepared = prepare(
+        plan,
+        plugins_dirs=place.plugins_dirs,
+        device=place.device,
+        cache=place.cache,
+        command=command,
+    )
+    if list_cells:
+        _list(prepared, as_json)
+        return
+    if cell is not None:
+        prepared = prepared.only(cell)
+    if on_ray:
+        outcomes = _on_ray(plan, prepared, place, executor, (gpus_per_run, cpus_per_run), device, command)
+    else:
+        outcomes = list(sweep_all(plan, prepared, place, progress_bar(quiet)))
     if as_json:
         typer.echo(json.dumps([_data(outcome) for outcome in outcomes], indent=1))
     else:
@@ -93,6 +130,59 @@ def sweep(
         run = f", preset {outcome.preset}, seed {outcome.seed}" if outcome.preset else ""
         typer.echo(f"failed: {outcome.label}{run}: {outcome.reason}", err=True)
     raise typer.Exit(1 if failed else 0)
+
+
+def _on_ray(
+    plan: Any,
+    prepared: Any,
+    place: Any,
+    executor: str,
+    resources: tuple[float | None, float | None],
+    device: str,
+    command: str,
+) -> list[Any]:
+    from reidbench.studies.cluster.node import Given, Told, packed
+    from reidbench.studies.cluster.sweep import Resources, sweep_on_ray
+
+    # Nodes have other working folders.
+    moved = {"root": plan.root and plan.root.expanduser().absolute()}
+    if plan.bundle is not None and Path(plan.bundle).is_dir():
+        moved["bundle"] = str(Path(plan.bundle).absolute())
+    given = Given(
+        folders=tuple(packed(folder) for folder in place.plugins_dirs),
+        cache=str(place.cache.absolute()) if os.environ.get("REIDBENCH_CACHE") else None,
+        device=device,
+        timeout=plan.timeout,
+        strict=place.strict,
+        quiet=place.quiet,
+        command=command,
+    )
+    gpus, cpus = resources
+    outcomes = sweep_on_ray(
+        Told(plan.model_copy(update=moved), given),
+        prepared,
+        executor=executor,
+        resources=Resources(gpus or 0.0, 1.0 if cpus is None else cpus),
+        out=place.out,
+        cache=place.cache,
+        progress=progress_bar(place.quiet),
+    )
+    return list(outcomes)
+
+
+def _list(prepared: Any, as_json: bool) -> None:
+    rows = [
+        {"cell": one.number, "defense": one.label, "preset": one.settings.preset, "seed": one.settings.seed}
+        for one in prepared.cells
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        for row in rows:
+            typer.echo(f"{row['cell']:>4}  {row['defense']}, preset {row['preset']}, seed {row['seed']}")
+    for text, reason in prepared.broken.items():
+        typer.echo(f"failed: {text}: {reason}", err=True)
+    raise typer.Exit(1 if prepared.broken else 0)
 
 
 def _show(outcomes: list[Any]) -> None:

@@ -17,7 +17,15 @@ from reidbench.steps.executors import Executor, local_executor
 
 # Seconds that kinds of steps take in comparison with each other, as long as nothing is known of this machine: of a
 # quick run on two CPU cores. Only their ratios matter, since the time left is scaled by what the run has done so far.
-GUESSED = {"attacker": 40.0, "restorer": 30.0, "classifier": 10.0, "fit": 60.0, "model": 20.0, "record": 20.0}
+GUESSED = {
+    "attacker": 40.0,
+    "restorer": 30.0,
+    "classifier": 10.0,
+    "fit": 60.0,
+    "model": 20.0,
+    "record": 20.0,
+    "cell": 90.0,
+}
 GUESSED_OTHERWISE = 2.0
 #: Finished steps of a kind that an estimate looks at, the newest first.
 SAMPLES = 100

@@ -92,3 +92,58 @@ def test_a_sweep_skips_what_is_recorded_and_goes_on_after_a_failure(call, tmp_pa
     )  # fmt: skip
     assert again.stdout.splitlines()[-1] == "2 recorded before"
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == written
+
+
+def test_the_cells_of_a_sweep_are_run_one_by_one_as_the_whole_sweep_runs_them(call, refused, tmp_path):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    shutil.copy(EXAMPLE, plugins)
+    plan = PLAN.replace('["raises", "unimportable", "hangs", "claims"]', "[]").replace("[0.3]", "[0.3, 0.6]")
+    (tmp_path / "plan.toml").write_text(plan)
+    words = ("sweep", "plan.toml", "--plugins-dir=plugins")
+
+    listed = call(*words, "--list-cells")
+    assert listed.stdout == (
+        "   1  example_fade strength=0.3, preset quick, seed 0\n   2  example_fade strength=0.6, preset quick, seed 0\n"
+    )
+    assert not (tmp_path / "runs").exists()
+    assert "--cell 3: the sweep has 2 cells, numbered from 1" in refused(*words, "--cell=3")
+
+    second = json.loads(call(*words, "--cell=2", "--json").stdout)
+    assert [(row["defense"], row["state"]) for row in second] == [
+        ("undefended", "recorded"),
+        ("example_fade strength=0.6", "recorded"),
+    ]
+    first = json.loads(call(*words, "--cell=1", "--json").stdout)
+    assert [(row["defense"], row["state"]) for row in first] == [
+        ("undefended", "known"),
+        ("example_fade strength=0.3", "recorded"),
+    ]
+    for path in (tmp_path / "runs").glob("*.json"):
+        assert "--cell" not in json.loads(path.read_text())["command"]
+    whole = json.loads(call(*words, "--json").stdout)
+    assert {row["state"] for row in whole} == {"known"}
+    assert {row["record"] for row in whole} == {row["record"] for row in first + second}
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--gpus-per-run=1",), "--gpus-per-run and --cpus-per-run need --executor ray"),
+        (("--executor=slurm",), "--executor slurm: it is local, ray or ray://HOST:PORT"),
+        (("--executor=ray", "--cell=1"), "--cell is for jobs of a job array; --executor ray runs all cells"),
+        (("--executor=ray", "--plugins-dir=nowhere"), "nowhere"),
+    ],
+)
+def test_what_no_executor_can_do_is_refused(refused, words, what):
+    assert what in refused("sweep", "identity", *words)
+
+
+@pytest.mark.parametrize("executor", ["ray", "ray://127.0.0.1:1"])
+def test_an_address_without_a_cluster_is_one_line(refused, monkeypatch, executor):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'reidbench[ray]'")
+    pytest.importorskip("grpc", reason="the Ray client is not installed: pip install 'reidbench[ray]'")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert f"--executor {executor}: no cluster answers at 127.0.0.1:1: Connection refused" in refused(
+        "sweep", "identity", f"--executor={executor}"
+    )

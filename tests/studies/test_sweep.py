@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import ReidbenchError
-from reidbench.studies.sweep import SweepPlan, make_plan, read_plan
+from reidbench.studies.sweep_plan import SweepPlan, make_plan, read_plan
 
 
 def test_a_grid_is_every_combination_and_nothing_twice():
