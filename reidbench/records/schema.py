@@ -191,10 +191,13 @@ class TrainingInfo(Model):
 def _rounded(row: Any) -> Any:
     if not isinstance(row, dict):
         return row
-    return {name: _six_digits(value) if isinstance(value, float) else value for name, value in row.items()}
+    # Whole numbers too: they are written as floats, and must be the same when they are read again.
+    return {name: _six_digits(value) if type(value) in (int, float) else value for name, value in row.items()}
 
 
 def _six_digits(value: float) -> float | None:
+    if isinstance(value, int) and abs(value) > 10**40:
+        return value  # Out of bounds, which validation says.
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
