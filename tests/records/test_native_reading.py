@@ -118,7 +118,9 @@ def test_long_numbers_of_a_history_are_rounded_on_both_ways(sample, tmp_path):
     training["history"] = [{"epoch": 1, "loss": 0.123456789, "steps": 123456789, "none": None}]
     path = tmp_path / "long.json"
     path.write_text(json.dumps(data))
-    assert native(data) == judge_content(path, path.read_bytes())
+    record = native(data)
+    assert record == judge_content(path, path.read_bytes())
+    assert read_natively(record_text(record).encode()) == record, "whole numbers are rounded as they are written"
 
 
 def test_boards_of_brief_records_are_those_of_whole_ones():
