@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from reidbench import __version__
 from reidbench.attackers.base import Attacker
+from reidbench.attackers.joint import PairAttacker
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.cohorts.pairing.listed import read_pair_list
 from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, pictures_of
@@ -25,17 +26,20 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
+from reidbench.harness.inference import PlannedInference, inference_rung
 from reidbench.harness.known_images import clear
 from reidbench.harness.linkability import judge_linkability, strongest_links
 from reidbench.harness.memo import Memo
 from reidbench.harness.plan import Costs, Plan
 from reidbench.harness.reranking import Pictures, together
 from reidbench.harness.score_sources import Linked, Links
+from reidbench.harness.singling_out import judge_singling_out
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
 from reidbench.records.linkability_parts import Linkability
 from reidbench.records.quantize import leveled
+from reidbench.records.questions_parts import SinglingOut
 from reidbench.records.schema import Attack, BundleInfo, DatasetInfo, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
 from reidbench.records.strata import GenuineStrata, keep_headline_strata
@@ -134,6 +138,7 @@ class Experiment:
             needs = add_steps(plan, images.steps("train"), images)
             what = f"train the classifier on {images.name if images is published else 'originals'}"
             read.append(plan.add_cached([training], what, needs=[needs] if needs else []))
+        read += self.inference(published).add_to(plan)
         return list(dict.fromkeys(filter(None, read)))
 
     def plan_ignorant(self, plan: Plan) -> list[str]:
@@ -177,10 +182,10 @@ class Experiment:
             for links in made:
                 attacks += timed(f"attack {links.name} {rung}", partial(self.judge_links, rung, links, scores))
             every[rung] = [*members, *made]
-        linkability = [
-            timed("linkability", partial(self._linkability, rung, links))
-            for rung, links in strongest_links(every, attacks)
-        ]
+        strongest = strongest_links(every, attacks)
+        linkability = [timed("linkability", partial(self._linkability, rung, links)) for rung, links in strongest]
+        singled = [timed("singling out", partial(self._singling_out, rung, links)) for rung, links in strongest]
+        inferred = timed("inference", self.inference(published).judge)
         utility = timed("utility", partial(self._diagnose, published, scores))
         ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
         controls = timed("controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], ignorant))
@@ -197,6 +202,8 @@ class Experiment:
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
             linkability=linkability,
+            singling_out=[one for one in singled if one is not None],
+            inference=inferred,
             bundle=self._bundle_info(ignorant),
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
@@ -248,6 +255,12 @@ class Experiment:
             cache=self.cache,
             known_cohort=self.known_cohort,
         )
+
+    def inference(self, published: Published) -> PlannedInference:
+        """What is inferred from a release; makes nothing."""
+        template = next((one for one in self.settings.attackers if not isinstance(one, PairAttacker)), None)
+        attack = self.attack(template or self.settings.attackers[0], inference_rung(self.settings.ladder), published)
+        return PlannedInference(self.parts, published, attack, self.settings, self.cache)
 
     def restored(self, published: Published) -> Restored:
         """What is published with the defense undone; makes nothing."""
@@ -318,6 +331,10 @@ class Experiment:
     def _linkability(self, rung: Rung, links: Links) -> Linkability:
         test, validation = self.patients["test"], self.patients["val"]
         return judge_linkability(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
+
+    def _singling_out(self, rung: Rung, links: Links) -> SinglingOut | None:
+        test, validation = self.patients["test"], self.patients["val"]
+        return judge_singling_out(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
 
     def judge_links(self, rung: Rung, links: Links, kept: RunScores) -> list[Attack]:
         """An attacker on one rung, judged for both tasks; its scores go into ``kept``."""

@@ -75,12 +75,12 @@ def judge_linkability(
         runs: bootstrap resamplings.
     """
     galleries = links.galleries
-    rows = _first_of(pictures[0], len(patients))
+    rows = first_pictures(pictures[0], len(patients))
     pooled = _Pooled(Held(links, len(patients)), galleries[0] if galleries else None, rows)
     patients = patients[rows]
     way: Pooling = "mean score"
     if galleries is not None:
-        kept = _first_of(pictures[1], galleries[1].images)
+        kept = first_pictures(pictures[1], galleries[1].images)
         way = _choose(_Pooled(Held(galleries[1], galleries[1].images), galleries[1], kept), validation[kept])
     return Linkability(
         attacker=links.name,
@@ -91,8 +91,8 @@ def judge_linkability(
         gallery_sizes=[
             GallerySize(
                 gallery=one.gallery,
-                precision_at_1=_short(one.precision_at_1),
-                patients_found=_short(one.patients_found) if one.patients_found else None,
+                precision_at_1=short_interval(one.precision_at_1),
+                patients_found=short_interval(one.patients_found) if one.patients_found else None,
                 extrapolated=one.extrapolated,
             )
             for one in success_by_size(rivals(pooled.block, patients), SIZES, runs=runs, seed=BOOTSTRAP_SEED)
@@ -100,7 +100,7 @@ def judge_linkability(
     )
 
 
-def _first_of(pictures: NDArray[np.int64] | None, images: int) -> Rows:
+def first_pictures(pictures: NDArray[np.int64] | None, images: int) -> Rows:
     """The rows of images without copies of others."""
     if pictures is None:
         return np.arange(images)
@@ -184,15 +184,17 @@ def _closed_world(pooled: _Pooled, patients: NDArray[np.int64], runs: int) -> Cl
     correct = metrics.bootstrap_mean_patients(
         found.correct, found.patients, each="patient", share=True, runs=runs, seed=BOOTSTRAP_SEED
     )
-    return ClosedWorld(patients=asked, correct=_short(correct), chance=round(float(found.chance.mean()), DIGITS + 2))
+    return ClosedWorld(
+        patients=asked, correct=short_interval(correct), chance=round(float(found.chance.mean()), DIGITS + 2)
+    )
 
 
 def _mean(values: NDArray[np.float64], found: Found, share: bool, runs: int) -> Interval:
     shared: dict[str, Any] = {"each": "patient", "runs": runs, "seed": BOOTSTRAP_SEED}
-    return _short(metrics.bootstrap_mean_patients(values, found.patients, share=share, **shared))
+    return short_interval(metrics.bootstrap_mean_patients(values, found.patients, share=share, **shared))
 
 
-def _short(found: metrics.Interval) -> Interval:
+def short_interval(found: metrics.Interval) -> Interval:
     """An interval with few digits: a record has dozens of them."""
     value, low, high = (round(one, DIGITS) for one in (found.value, found.low, found.high))
     return Interval(value=value, low=low, high=high, why_unbounded=found.why_unbounded)

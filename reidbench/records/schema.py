@@ -31,6 +31,7 @@ from reidbench.records.parts import (
     undefined_is_null,
     unsaid,
 )
+from reidbench.records.questions_parts import Inference, SinglingOut
 
 SCHEMA_VERSION = 2
 #: Where an attacker's weights come from, in a run with a bundle of attackers that were trained before.
@@ -481,6 +482,12 @@ class Record(Model):
         max_length=100,
         exclude_if=unsaid,
         description="of each linkage: several known images, a closed world, galleries of other sizes",
+    )
+    singling_out: list[SinglingOut] | None = Field(
+        None, max_length=100, exclude_if=unsaid, description="of each linkage; null in earlier records"
+    )
+    inference: Inference | None = Field(
+        None, exclude_if=unsaid, description="of sex and age; null where neither is known, and in earlier records"
     )
     bundle: BundleInfo | None = Field(
         None, exclude_if=unsaid, description="the attackers trained before that this run's could start from"

@@ -15,6 +15,7 @@ from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import membership_lines
 from reidbench.report.figures.paired import Paired
+from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (
     defense_label,
     findings_left_out,
@@ -65,6 +66,9 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "no_ranks": scores is not None and not scores.ranks,
         "baseline": other,
         "strata_missing": strata.without(record),
+        "assessment": answers([record]) if record.track == "images" else [],
+        "assessment_head": HEAD,
+        "assessment_note": NOTE,
         "membership": membership_lines(record),
         "membership_unbounded": _unbounded_membership(record),
         "utility": _utility(record),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from reidbench.records.parts import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
+from reidbench.report.figures.questions import HEAD, NOTE, Answer, answers
 from reidbench.report.text.csv_text import frame_text
 from reidbench.report.text.markdown import markdown_table
 from reidbench.report.text.tables import plain_table, report_console
@@ -47,6 +48,15 @@ def as_data(audit: Audit) -> dict[str, Any]:
             }
             for name, ranked in audit.retrieval.items()
         },
+        "assessment": [
+            {"question": answer.question, "figure": answer.name, "words": answer.words} for answer in _answers(audit)
+        ],
+        "singling_out": [
+            [one.model_dump(mode="json") for one in record.singling_out or []] for record in audit.records
+        ],
+        "inference": [
+            record.inference.model_dump(mode="json") if record.inference else None for record in audit.records
+        ],
         "controls": [record.controls.model_dump(mode="json") for record in audit.records],
     }
 
@@ -64,6 +74,12 @@ def as_markdown(audit: Audit) -> str:
         *markdown_table(_columns(audit), _rows(audit)),
         "",
         "\n\n".join([*problems(audit), *_explained(audit)]),
+        "",
+        "## For an impact assessment",
+        "",
+        *markdown_table(HEAD, [answer.cells for answer in _answers(audit)]),
+        "",
+        NOTE,
         "",
         "## Patient by patient",
         "",
@@ -88,8 +104,13 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
         # An interval goes below its figure: three attackers and the controls leave no room beside it.
         table.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
     console.print(table)
-    for line in (*problems(audit), *_explained(audit), _victims(audit)):
+    told = [f"{answer.question.capitalize()}: {answer.words}" for answer in _answers(audit)]
+    for line in (*problems(audit), *_explained(audit), _victims(audit), *told):
         console.print(line, markup=False)
+
+
+def _answers(audit: Audit) -> list[Answer]:
+    return answers(audit.records, list(audit.retrieval.values()))
 
 
 def scope(audit: Audit) -> list[str]:
