@@ -184,7 +184,9 @@ class Experiment:
             every[rung] = [*members, *made]
         strongest = strongest_links(every, attacks)
         linkability = [timed("linkability", partial(self._linkability, rung, links)) for rung, links in strongest]
-        singled = [timed("singling out", partial(self._singling_out, rung, links)) for rung, links in strongest]
+        singled: list[SinglingOut] = []
+        for rung, links in strongest:
+            singled += timed("singling out", partial(self._singling_out, rung, links))
         inferred = timed("inference", self.inference(published).judge)
         utility = timed("utility", partial(self._diagnose, published, scores))
         ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
@@ -202,7 +204,7 @@ class Experiment:
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
             linkability=linkability,
-            singling_out=[one for one in singled if one is not None],
+            singling_out=singled,
             inference=inferred,
             bundle=self._bundle_info(ignorant),
             controls=controls,
@@ -332,7 +334,7 @@ class Experiment:
         test, validation = self.patients["test"], self.patients["val"]
         return judge_linkability(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
 
-    def _singling_out(self, rung: Rung, links: Links) -> SinglingOut | None:
+    def _singling_out(self, rung: Rung, links: Links) -> list[SinglingOut]:
         test, validation = self.patients["test"], self.patients["val"]
         return judge_singling_out(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
 

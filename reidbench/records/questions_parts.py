@@ -23,14 +23,14 @@ class SinglingOut(Model):
     calibrated_on: Literal["validation", "test"] = Field(
         description="whose unpublished patients set the limit: the test patients' where there are no others"
     )
-    calibration_patients: Count
+    calibration_patients: Count = Field(description="with any number of images")
     false_share: Rate = Field(description="of those unpublished patients, whom the limit lets pass at the most")
     limit: Number | None = Field(description="of the lead, in units of the attacker's score; null if it is infinite")
     correct: Interval = Field(description="singled out, and rightly")
     wrong: Interval = Field(description="another patient leads by more than the limit")
     unpublished: Interval = Field(
-        description="the realized share of test patients whom another would be mistaken for if nothing of them were "
-        "published"
+        description="the realized share of test patients, with any number of images, for whom somebody else would be "
+        "taken if nothing of them were published"
     )
 
 

@@ -484,7 +484,7 @@ class Record(Model):
         description="of each linkage: several known images, a closed world, galleries of other sizes",
     )
     singling_out: list[SinglingOut] | None = Field(
-        None, max_length=100, exclude_if=unsaid, description="of each linkage; null in earlier records"
+        None, max_length=100, exclude_if=unsaid, description="of each linkage and false share; null in earlier records"
     )
     inference: Inference | None = Field(
         None, exclude_if=unsaid, description="of sex and age; null where neither is known, and in earlier records"

@@ -33,6 +33,8 @@ def test_identity_equals_the_undefended_run_to_the_last_digit(records):
     undefended, identity = records[("undefended",)], records[("identity",)]
     assert figures(identity) == figures(undefended)
     assert identity.linkability == undefended.linkability
+    assert identity.singling_out == undefended.singling_out
+    assert identity.inference == undefended.inference
     assert [one.linkage for one in identity.linkability] == ["original-released", "released-released"]
     for ours, theirs in zip(identity.attacks, undefended.attacks):
         assert ours.post_processing == theirs.post_processing
@@ -52,6 +54,10 @@ def test_blackout_is_chance_in_every_figure(records):
         else:
             assert attack.metrics.map_at_r.value == pytest.approx(attack.metrics.chance["map_at_r"])
             assert attack.metrics.precision_at_1.value == pytest.approx(attack.metrics.chance["precision_at_1"])
+    for rung in records[("blackout", 0.0)].singling_out:
+        assert (rung.correct.value, rung.wrong.value, rung.unpublished.value) == (0, 0, 0)
+    for attribute in records[("blackout", 0.0)].inference.attributes.values():
+        assert (attribute.vectors.value, attribute.network.value) == (0.5, 0.5)
     for rung in records[("blackout", 0.0)].linkability:
         assert rung.closed_world.correct.value == pytest.approx(rung.closed_world.chance, abs=1e-4)
         assert all(

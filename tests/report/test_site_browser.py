@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from contextlib import contextmanager
 
+import numpy as np
+import pypdfium2
 import pytest
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -102,6 +105,26 @@ def test_every_page_opens_draws_and_is_no_wider_than_a_phone(visit, site, crowd)
             for path in pages:
                 browser = visit(path)
                 assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path.name
+
+
+def test_a_record_prints_on_paper_with_nothing_cut_off(visit, site):
+    browser = visit(site["folder"] / "records" / f"{site['records'][1].stem}.html")
+    words = browser.find_element(By.CSS_SELECTOR, "[aria-labelledby=assessment] tbody").text
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
+    pdf = pypdfium2.PdfDocument(base64.b64decode(printed["data"]))
+    text = ""
+    for page in pdf:
+        assert [round(side) for side in page.get_size()] == [595, 842]  # A4 in points.
+        pixels = np.asarray(page.render(scale=1).to_pil().convert("L"))
+        # The margins of 15 mm stay white: no table is wider than the paper.
+        assert pixels[:, :40].min() > 250
+        assert pixels[:, -40:].min() > 250
+        text += page.get_textpage().get_text_range()
+    assert len(words.split()) > 40
+    assert set(words.split()) <= set(text.replace("\ufffe", "").split())
+    # What is there to be clicked on is not printed.
+    assert "On this page" not in text
+    assert "in numbers" not in text
 
 
 def test_the_table_sorts_by_keyboard_and_says_so(visit, site):

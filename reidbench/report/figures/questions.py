@@ -85,23 +85,27 @@ def _ranked(attack: Attack) -> RetrievalMetrics | None:
 
 
 def _singling_out(records: Sequence[Record]) -> list[Answer]:
-    # The linkage in which more patients are isolated; of several folds each its own.
-    worst = [max(record.singling_out, key=_isolated) for record in records if record.singling_out]
-    if not worst or len(worst) < len(records):
-        return []
-    told = _over([one.correct for one in worst])
-    strangers = _over([one.unpublished for one in worst])
-    others = _over([one.wrong for one in worst])
-    words = (
-        f"{_percent(told)} of the people come first in a search, with a lead so large that at most "
-        f"{_share(worst[0].false_share)} of people without a published image should be mistaken for somebody; here "
-        f"{_percent(strangers)} would be. For {_percent(others)} another person has such a lead."
-    )
-    if any(one.calibrated_on == "test" for one in worst):
-        words += " The lead is set by these people themselves, since there are no others."
-    return [
-        Answer("singling out", "people isolated", _text(told, len(worst)), f"strangers {_text(strangers, 1)}", words)
-    ]
+    made = []
+    shares = dict.fromkeys(one.false_share for record in records for one in record.singling_out or ())
+    for share in shares:
+        # The linkage in which more patients are isolated; of several folds each its own.
+        each = [[one for one in record.singling_out or () if one.false_share == share] for record in records]
+        if not all(each):
+            continue
+        worst = [max(found, key=_isolated) for found in each]
+        told, strangers = _over([one.correct for one in worst]), _over([one.unpublished for one in worst])
+        words = (
+            f"{_percent(told)} of the people come first in a search, so far ahead of all others that at most "
+            f"{_share(share)} of people without a published image should be taken for somebody. Here "
+            f"{_percent(strangers)} would be, and {_percent(_over([one.wrong for one in worst]))} are taken for "
+            "somebody else."
+        )
+        if any(one.calibrated_on == "test" for one in worst):
+            words += " How far is set by these people themselves, since there are no others."
+        beside = f"strangers {_text(strangers, len(worst))}"
+        name = f"people isolated, limit of {_share(share)}"
+        made.append(Answer("singling out", name, _text(told, len(worst)), beside, words))
+    return made
 
 
 def _isolated(one: SinglingOut) -> float:
@@ -124,7 +128,13 @@ def _inference(records: Sequence[Record]) -> list[Answer]:
             f"1 is certain); the other columns of the table alone reach {number(table.value)}."
         )
         made.append(
-            Answer("inference", f"{name}, AUC", _text(strongest, len(each)), f"table alone {_text(table, 1)}", words)
+            Answer(
+                "inference",
+                f"{name}, AUC",
+                _text(strongest, len(each)),
+                f"table alone {_text(table, len(each))}",
+                words,
+            )
         )
     return made
 
@@ -155,4 +165,4 @@ def _percent(found: Interval) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{value:.1%}".replace("%", " %")
+    return "an unknown share" if value is None else f"{value:.1%}".replace(".0%", "%").replace("%", " %")

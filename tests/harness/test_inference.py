@@ -1,0 +1,63 @@
+"""Inference: a linear classifier finds what is there, only there, and never learns of the patients it judges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reidbench.harness.inference import _fit, _table, inference_rung
+from reidbench.records.ladder import Rung, full_ladder, parse_ladder
+
+
+class Part:
+    def __init__(self, frame, labels=()):
+        self.frame, self.labels = frame, labels
+
+
+def test_the_rung_is_of_the_attacker_that_knows_most():
+    assert inference_rung(full_ladder()) == Rung("informed", "released-released")
+    assert inference_rung(parse_ladder(["original-released"])) == Rung("informed", "original-released")
+    assert inference_rung((Rung("ignorant", "original-released"),)) == Rung("ignorant", "original-released")
+
+
+def test_a_linear_classifier_finds_a_direction_and_validation_chooses_its_strength():
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(400, 60))
+    truth = (columns[:, 0] + 2 * rng.normal(size=400) > 0).astype(float)
+    truth[:20] = np.nan
+    score = _fit(columns[:200], truth[:200], (columns[200:300], truth[200:300]))(columns[300:])
+    assert np.corrcoef(score, columns[300:, 0])[0, 1] > 0.3
+    assert not _fit(columns[:200], np.ones(200), None)(columns).any()
+
+
+def test_the_table_leaves_out_what_is_asked_for():
+    frame = pd.DataFrame(
+        {"sex": ["F", "M", None], "age": [40.0, np.nan, 60], "view": ["PA", "AP", "PA"], "Mass": [1.0, 0.0, np.nan]}
+    )
+    part = Part(frame, ("Mass",))
+    sex, age = _table(part, "sex"), _table(part, "age band")
+    # A constant, both views; age and whether it is known, or both sexes; a finding and whether it is known.
+    np.testing.assert_array_equal(sex, [[0, 1, 0, 40, 1, 1, 1], [0, 0, 1, 50, 0, 0, 1], [0, 1, 0, 60, 1, 0.5, 0]])
+    np.testing.assert_array_equal(age[:, :5], [[0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 0]])
+    assert _table(Part(pd.DataFrame({"patient": [0, 1]})), "sex").shape == (2, 1)
+
+
+@pytest.mark.slow
+def test_a_run_infers_sex_from_originals_and_nothing_from_a_constant_release(tiny_inference):
+    undefended, blackout = tiny_inference
+    assert undefended.inference.attributes["sex"].patients == 16
+    for attribute in blackout.inference.attributes.values():
+        assert (attribute.vectors.value, attribute.network.value) == (0.5, 0.5)
+    for name, attribute in undefended.inference.attributes.items():
+        # The table is the same, whatever is done to images.
+        assert attribute.table == blackout.inference.attributes[name].table
+        assert 0 <= attribute.vectors.value <= 1
+
+
+@pytest.fixture
+def tiny_inference(small_run):
+    from reidbench.records.schema import Record
+
+    made = {record["defense"]["name"]: Record.model_validate(record) for record in small_run["records"]}
+    return made["undefended"], made["blackout"]
