@@ -120,7 +120,7 @@ def assert_no_regression(
 
     Args:
         base, new: record files, or folders of records.
-        max_auc_rise, max_map_rise, max_utility_drop: how far worst cases and utility may move.
+        max_auc_rise, max_map_rise, max_utility_drop: how far the strongest attacks and utility may move.
         every_rung: judge the largest rise of one rung too.
         strict: fail also where a change past the tolerance may be chance.
 

@@ -15,16 +15,19 @@ def compare(
     base: Annotated[Path, typer.Argument(help="The record, or the folder of records, to compare with.")],
     new: Annotated[Path, typer.Argument(help="The record, or the folder of records, to check for a regression.")],
     max_auc_rise: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest accepted rise of a worst-case AUC.")
+        float, typer.Option(min=0, max=1, help="Largest accepted rise of the AUC of a strongest attack.")
     ] = 0.02,
     max_map_rise: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest accepted rise of the worst-case mAP@R.")
+        float, typer.Option(min=0, max=1, help="Largest accepted rise of the mAP@R of the strongest attack.")
     ] = 0.02,
     max_utility_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Largest accepted fall of the diagnostic macro AUC.")
     ] = 0.02,
     every_rung: Annotated[
-        bool, typer.Option("--every-rung", help="Also check the largest rise within one rung, besides the worst cases.")
+        bool,
+        typer.Option(
+            "--every-rung", help="Also check the largest rise within one rung, besides those of the strongest attacks."
+        ),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail also if a change beyond the tolerance may be due to chance.")

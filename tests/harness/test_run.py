@@ -235,5 +235,5 @@ def test_the_final_table_fits_a_hundred_columns(small_run, forked_command):
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 100
-    for word in ("undefended", "blackout", "AUC worst case", "drop", "utility", "Years between visits"):
+    for word in ("undefended", "blackout", "AUC, strongest", "drop", "utility", "Years between visits"):
         assert word in done.stdout

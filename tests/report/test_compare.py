@@ -144,7 +144,7 @@ def test_a_weaker_defense_is_caught(make):
     found = judge(make("base", 0.3), make("new", 2.0, sigma=0.05))
     assert found.verdict == "regression"
     assert found.label == "gaussian_noise sigma=1.0 → gaussian_noise sigma=0.05"
-    for figure in ("AUC, worst case", "mAP@R, worst case"):
+    for figure in ("AUC, strongest attack", "mAP@R, strongest attack"):
         change = named(found, figure)
         assert change.verdict == "regression"
         assert change.paired
@@ -165,7 +165,7 @@ def test_a_defense_that_only_got_faster_moves_no_figure(make):
 def test_a_stronger_defense_passes(make):
     found = judge(make("base", 2.0), make("new", 0.3), every_rung=True)
     assert found.verdict == "ok"
-    assert named(found, "AUC, worst case").high < 0
+    assert named(found, "AUC, strongest attack").high < 0
 
 
 def test_a_rise_that_chance_explains_is_unclear_and_no_regression(make):
@@ -180,7 +180,7 @@ def test_a_rise_that_chance_explains_is_unclear_and_no_regression(make):
 def test_a_certain_rise_within_the_tolerance_passes(make):
     base, new = make("base", 0.8), make("new", 0.83)
     found = judge(base, new)
-    change = named(found, "AUC, worst case")
+    change = named(found, "AUC, strongest attack")
     assert 0 < change.low < change.worse < 0.02
     assert found.verdict == "ok"
     assert judge(base, new, tolerances=Tolerances(auc_rise=change.worse / 2)).verdict == "regression"
@@ -197,7 +197,9 @@ def test_the_interval_is_that_of_the_paired_bootstrap(make):
     rise = metrics.bootstrap_auc_drop_patients(
         scores_of(0, 0.9), scores_of(0, 0.3), pairs.same, patient[pairs.a], patient[pairs.b], runs=RUNS, seed=20220926
     )
-    change = named(judge(make("base", {"verification": 0.3}), make("new", {"verification": 0.9})), "AUC, worst case")
+    change = named(
+        judge(make("base", {"verification": 0.3}), make("new", {"verification": 0.9})), "AUC, strongest attack"
+    )
     assert (change.worse, change.low, change.high) == (rise.value, rise.low, rise.high)
     assert change.worse == pytest.approx(change.new - change.base, abs=1e-6)
 
@@ -205,7 +207,7 @@ def test_the_interval_is_that_of_the_paired_bootstrap(make):
 def test_worst_cases_of_two_attackers_are_paired_across(make):
     base = make("base", {"verification": 1.0, "retrieval": 0.1})
     new = make("new", {"verification": 0.1, "retrieval": 1.0})
-    change = named(judge(base, new), "AUC, worst case")
+    change = named(judge(base, new), "AUC, strongest attack")
     assert change.where == ("ignorant o→r, verification", "ignorant o→r, retrieval")
     assert change.paired
     assert abs(change.worse) < 0.1
@@ -238,7 +240,7 @@ def test_the_interval_of_the_largest_rise_holds_for_all_rungs(make):
 def test_without_scores_point_figures_are_compared_with_a_wider_interval(make):
     paired = judge(make("base", 0.8), make("new", 0.9))
     unpaired = judge(make("old", 0.8, keep_scores=False), make("new", 0.9))
-    one, other = (named(found, "AUC, worst case") for found in (paired, unpaired))
+    one, other = (named(found, "AUC, strongest attack") for found in (paired, unpaired))
     assert other.worse == pytest.approx(one.worse, abs=1e-6)
     assert not other.paired
     assert other.high - other.low > 2 * (one.high - one.low)
@@ -295,7 +297,7 @@ def test_scores_without_predictions_still_load_and_the_fallback_is_told(make):
     change = named(found, "utility, trained on release")
     assert not change.paired
     assert change.low == pytest.approx(change.worse - 0.01 * 2**0.5)
-    assert named(found, "AUC, worst case").paired
+    assert named(found, "AUC, strongest attack").paired
     assert any("Predictions of the same findings do not lie" in note for note in found.notes)
 
 
@@ -336,8 +338,8 @@ def test_seeds_are_averaged_and_their_spread_widens_the_interval(make):
         make("new", new, seed=seed)
     (found,) = compare(make.folder / "base", make.folder / "new", runs=RUNS)
     assert len(found.match.seeds) == 3
-    singles = [named(judge(one.path, other.path), "AUC, worst case") for one, other in found.match.seeds]
-    change = named(found, "AUC, worst case")
+    singles = [named(judge(one.path, other.path), "AUC, strongest attack") for one, other in found.match.seeds]
+    change = named(found, "AUC, strongest attack")
     assert change.worse == pytest.approx(np.mean([s.worse for s in singles]))
     spread = student.ppf(0.975, 2) * np.std([s.worse for s in singles], ddof=1) / 3**0.5
     patients = change.worse - np.mean([s.low for s in singles])

@@ -102,13 +102,17 @@ def test_missing_or_foreign_scores_leave_the_drop_without_an_interval(kept, tmp_
     undefended, mild, noise = kept
     bare = Kept(mild.record, write_record(mild.record, tmp_path))
     assert not paired_drops([undefended, bare], runs=RUNS)
-    (words,) = (words for name, _, words in record_context(bare, undefended)["headline"] if name == "AUC, worst case")
+    (words,) = (
+        words for name, _, words in record_context(bare, undefended)["headline"] if name == "AUC, strongest attack"
+    )
     assert words.endswith("against the undefended run, without an interval, since the two could not be paired")
     # Another run's scores in their place are as good as none.
     theirs = noise.path.with_name(f"{noise.record.stem}{SUFFIX}").read_bytes()
     (tmp_path / f"{mild.record.stem}{SUFFIX}").write_bytes(theirs)
     assert not paired_drops([undefended, bare], runs=RUNS)
-    (words,) = (words for name, _, words in record_context(mild, undefended)["headline"] if name == "AUC, worst case")
+    (words,) = (
+        words for name, _, words in record_context(mild, undefended)["headline"] if name == "AUC, strongest attack"
+    )
     assert "; drop 0." in words.replace("-0", "0")
     assert "[" in words
 

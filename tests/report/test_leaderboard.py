@@ -78,8 +78,8 @@ def test_seeds_share_a_row_with_mean_and_maximum(template):
     assert row[-2] == "0, 1"
     (line,) = boards(records)[0].lines
     cells = {name: cell for (name, _), cell in zip(COLUMNS, line.cells)}
-    assert cells["AUC, worst case"].text == row[1]
-    assert cells["AUC, worst case"].value == pytest.approx(0.701)
+    assert cells["AUC, strongest attack"].text == row[1]
+    assert cells["AUC, strongest attack"].value == pytest.approx(0.701)
     assert cells["seeds"].text == "2"
     # The same seed again, of another version, is no third seed.
     again = made(template, "some", 0.7, seed=1).model_copy(update={"id": "again"})
@@ -155,7 +155,7 @@ def test_what_hangs_on_few_pairs_decides_no_worst_case_and_has_no_low_rate(templ
     assert worst_verification(lucky).value == pytest.approx(0.7)
     assert worst_verification(lucky, "matched").value == pytest.approx(0.9)
     page = render([lucky])[f"{template.dataset.name}.md"]
-    assert "500 genuine and 500 random, 55 genuine and 55 matched (matched: too few to decide a worst case)" in page
+    assert "500 genuine and 500 random, 55 genuine and 55 matched (matched: too few to be the strongest attack)" in page
     # Where all are few they are what there is; but no rate of 1 % can be seen.
     small = few(few(record, "random", 0.7, 55), "matched", 0.9, 55)
     assert worst_verification(small).value == pytest.approx(0.9)
@@ -238,7 +238,7 @@ def test_four_known_images_are_a_column_where_a_row_has_them(template):
     made_rows = render([plain, *rows])
     heads = next(line for line in made_rows[page].splitlines() if line.startswith("| defense")).strip("| ").split(" | ")
     at = heads.index("P@1, 4 known images")
-    assert heads[at - 2 : at] == ["mAP@R, worst case", "drop"]
+    assert heads[at - 2 : at] == ["mAP@R, strongest attack", "drop"]
     assert [row[at] for row in table(made_rows[page])] == ["–", "0.600"]
     assert boards([plain, *rows])[0].lines[1].cells[[name for name, _ in COLUMNS].index(heads[at])].text == "0.600"
     found = list(csv.DictReader(io.StringIO(made_rows[page.replace(".md", ".csv")])))

@@ -221,7 +221,7 @@ def test_lines_join_settings_by_the_option_that_varies_or_by_their_risk(site):
     without_order = [{"a": "x"}, {"a": "y"}]
     assert ordered(*without_order) == without_order[::-1]
     words = next(page for page in site["pages"] if page.parent.name == "boards").read_text()
-    assert "in the order of the option that varies, or of the worst-case AUC" in words
+    assert "in the order of the option that varies, or of the AUC of the strongest attack" in words
 
 
 def test_the_index_explains_every_rung_and_names_each_undefended_run(site, sound, site_of, tmp_path):

@@ -277,9 +277,9 @@ def test_lines_and_markers_stand_out_as_they_are_drawn(visit, site, crowd, contr
 def test_the_plot_shows_what_is_chosen(visit, site):
     browser = visit(board(site))
     title = "return document.querySelector('#tradeoff .ytitle').textContent"
-    assert browser.execute_script(title) == "AUC, worst case"
+    assert browser.execute_script(title) == "AUC, strongest attack"
     browser.find_element(By.CSS_SELECTOR, "#risk option[value=map]").click()
-    WebDriverWait(browser, 10).until(lambda b: b.execute_script(title) == "mAP@R, worst case")
+    WebDriverWait(browser, 10).until(lambda b: b.execute_script(title) == "mAP@R, strongest attack")
     shown = browser.execute_script("return [...document.getElementById('tradeoff').data.flatMap((trace) => trace.y)]")
     record = site["records"][1]
     values = {a.metrics.map_at_r.value for a in record.attacks if a.task == "retrieval"}

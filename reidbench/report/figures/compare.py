@@ -162,7 +162,7 @@ class _Track:
     def worst_case(self) -> Change:
         """The highest figure before against the highest after, each over all attacks of the track."""
         tops = [tuple(max(self.keys, key=lambda k: _value(side[k])) for side in (s.base, s.new)) for s in self.seeds]
-        return self._change(f"{self.name}, worst case", tops, LEVEL)
+        return self._change(f"{self.name}, strongest attack", tops, LEVEL)
 
     def largest_rise(self, judged: bool) -> Change:
         """The rung with the largest rise; if judged, the largest rise that is a regression, where there is one."""
@@ -241,7 +241,7 @@ def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
     if base.reidbench_version != new.reidbench_version:
         yield f"reidbench {base.reidbench_version} and {new.reidbench_version}: attackers may differ."
     if not base.complete:
-        yield "The ladder is incomplete: the worst case is that of the rungs that were run."
+        yield "The ladder is incomplete: the strongest attack is that of the rungs that were run."
     yield from _changed_baseline(found)
     lost = {
         f"{attack.attacker} {attack.knowledge} {attack.linkage}"

@@ -106,14 +106,17 @@ class Board:
 COLUMNS = (
     ("defense", "name and options"),
     (
-        "AUC, worst case",
+        "AUC, strongest attack",
         "of the strongest tested attack, highest over attackers, knowledge, linkage and negatives; 95 % interval over "
         "patients",
     ),
-    ("drop", f"of the worst-case AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}"),
+    (
+        "drop",
+        f"of the strongest attack's AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}",
+    ),
     ("AUC, matched", "highest on impostor pairs of the same sex, age and view; 95 % interval over patients"),
     ("TPR at 1 % FPR", "highest over the ladder"),
-    ("mAP@R, worst case", "of the strongest tested attack, highest over the ladder; 95 % interval over patients"),
+    ("mAP@R, strongest attack", "of the strongest tested attack, highest over the ladder; 95 % interval over patients"),
     ("drop of mAP@R", "against the undefended run, as that of the AUC"),
     (
         f"P@1, {KNOWN} known images",
@@ -137,8 +140,8 @@ COLUMNS = (
     ("seeds", "number of seeds; for several seeds, figures are mean ± standard deviation, and the maximum"),
     (
         "Pareto front",
-        "no other defense has less risk (worst-case AUC) at as much utility (retrained); undecided: another has, but "
-        "not beyond the intervals of both differences",
+        "no other defense has less risk (AUC of the strongest attack) at as much utility (retrained); undecided: "
+        "another has, but not beyond the intervals of both differences",
     ),
     ("status", "what is missing or wrong"),
 )
@@ -158,12 +161,12 @@ MODEL_COLUMNS = (
 )
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
-    "auc": ("AUC, worst case", lambda row: (row.mean(worst_verification), row.worst(worst_verification))),
+    "auc": ("AUC, strongest attack", lambda row: (row.mean(worst_verification), row.worst(worst_verification))),
     "matched": (
-        "AUC, worst case on matched negatives",
+        "AUC, strongest attack on matched negatives",
         lambda row: (row.mean(worst_matched), row.worst(worst_matched)),
     ),
-    "map": ("mAP@R, worst case", lambda row: (row.mean(worst_retrieval), row.worst(worst_retrieval))),
+    "map": ("mAP@R, strongest attack", lambda row: (row.mean(worst_retrieval), row.worst(worst_retrieval))),
     "tpr": ("TPR at 1 % FPR, highest", lambda row: (highest_tpr(row), None)),
 }
 UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {

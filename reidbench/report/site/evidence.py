@@ -66,7 +66,8 @@ def roc_charts(record: Record, scores: RunScores, undefended: RunScores | None) 
     table = Table(("attack", *(f"TPR at {100 * rate:g} % FPR" for rate in SHOWN_RATES)), tuple(rows))
     caption = (
         "Bands: 95 %, each rate by itself, bootstrap over patients "
-        f"({roc.BAND_RUNS} resamplings), for the worst cases; none where a rate allows fewer than ten impostor pairs. "
+        f"({roc.BAND_RUNS} resamplings), for the strongest attacks; none where a rate allows fewer than ten impostor "
+        "pairs. "
     )
     draw = partial(figure, traces, height=560, yaxis={"title": {"text": "true positive rate"}, "range": [0, 1.01]})
     title = {"text": "false positive rate"}

@@ -110,9 +110,9 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
         return name, figure(worst.figure), f"{ladder.rung_label(worst.attack)}{text}"
 
     lines = [
-        worst_line("AUC, worst case", worst_verification),
-        worst_line("AUC, worst case on matched negatives", worst_matched),
-        worst_line("mAP@R, worst case", worst_retrieval),
+        worst_line("AUC, strongest attack", worst_verification),
+        worst_line("AUC, strongest attack on matched negatives", worst_matched),
+        worst_line("mAP@R, strongest attack", worst_retrieval),
     ]
     if record.track == "model":
         lines.append(("utility", figure(utility(record, "originals")), "macro AUC of the published model's findings"))

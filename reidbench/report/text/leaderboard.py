@@ -48,12 +48,12 @@ UTILITY = {
     "model": "macro AUC of the published model's own findings",
 }
 CURVE = (
-    "Risk, the worst-case AUC of the attacks, against utility, the macro AUC of the findings with a classifier trained "
-    "on the release: one line per defense, and their Pareto front. The tables hold the figures."
+    "Risk, the AUC of the strongest tested attack, against utility, the macro AUC of the findings with a classifier "
+    "trained on the release: one line per defense, and their Pareto front. The tables hold the figures."
 )
 MODEL_CURVE = (
-    "Risk, the worst-case AUC of the attacks on published vectors, against utility, the macro AUC of the published "
-    "model's own findings: one line per defense, and their Pareto front. The tables hold the figures."
+    "Risk, the AUC of the strongest tested attack on published vectors, against utility, the macro AUC of the "
+    "published model's own findings: one line per defense, and their Pareto front. The tables hold the figures."
 )
 
 
@@ -205,8 +205,8 @@ def _panel(title: str, table: list[Row]) -> Panel:
 
 INTRODUCTIONS = {
     "images": (
-        "Made by `reidbench leaderboard` from the records; do not edit. The worst case is that of the strongest tested",
-        "attack, the highest figure over the attack ladder (attacker × knowledge × linkage × negatives). It is not an",
+        "Made by `reidbench leaderboard` from the records; do not edit. The strongest attack is the tested one",
+        "with the highest figure over the attack ladder (attacker × knowledge × linkage × negatives). It is not an",
         "upper bound: an attack that was not tested may find more. Rows are sorted by it, the highest risk first.",
         "Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor pairs of the",
         "same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a classifier",
@@ -215,13 +215,13 @@ INTRODUCTIONS = {
         "seed of a benchmark run is in its record, so that the run can be repeated. *Front*: no other row has less",
         "risk at as much utility (release). A row that is off the front, but not beyond the intervals of both",
         "differences, is undecided.",
-        "Over several seeds figures are means; a worst case has its standard deviation and maximum too.",
+        "Over several seeds figures are means; the strongest attack's has its standard deviation and maximum too.",
     ),
     "model": (
         "Made by `reidbench leaderboard` from the records; do not edit. These defenses publish a model and its vector",
-        "of each image, but no image; their figures are not comparable with those of released images. The worst case",
-        "is that of the strongest tested attack, the highest figure over the attacks on the vectors of test patients,",
-        "whom no ε protects; an attack that was not tested may find more. Brackets: 95 %",
+        "of each image, but no image; their figures are not comparable with those of released images. The strongest",
+        "attack is the tested one with the highest figure over the attacks on the vectors of test patients, whom no ε",
+        "protects; an attack that was not tested may find more. Brackets: 95 %",
         "interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's own",
         "findings. *Membership*: AUC of the better attack in telling training patients from others. *ε*: the claim",
         "for a training patient, for a model whose training seed is secret; a benchmark run's seed is in its record,",
@@ -232,7 +232,8 @@ INTRODUCTIONS = {
         "claimed, the row is invalid and its status says why. Drops are against the same model trained without the",
         "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; a row that is",
         "off it, but not beyond the intervals of both differences, is undecided. Over several seeds figures are means,",
-        "a worst case has its standard deviation and maximum too, and membership and the proved bound are the highest.",
+        "the strongest attack's has its standard deviation and maximum too, and membership and the proved bound are",
+        "the highest.",
     ),
 }
 
@@ -334,13 +335,13 @@ def _pairs(table: list[Row]) -> str:
     said = ", ".join(f"{genuine:,} genuine and {impostor:,} {kind}" for kind, (genuine, impostor) in counts.items())
     few = [kind for kind, (_, impostor) in counts.items() if impostor < ENOUGH_PAIRS]
     if few and len(few) < len(counts):
-        said += f" ({', '.join(few)}: too few to decide a worst case)"
+        said += f" ({', '.join(few)}: too few to be the strongest attack)"
         verified = [(kind, found) for kind, found in verified if kind not in few]
     retrieved = sum(attack.task == "retrieval" for attack in attacks)
     return (
-        f"Pairs: {said or 'none'}. A worst case is the highest of {len(verified)} AUC or {retrieved} mAP@R, and lies "
-        "above the figure of a single attack by chance, the more so the fewer the pairs; its interval does not account "
-        "for that choice."
+        f"Pairs: {said or 'none'}. The strongest attack is the highest of {len(verified)} AUC or {retrieved} mAP@R, "
+        "and lies above the figure of a single attack by chance, the more so the fewer the pairs; its interval does "
+        "not account for that choice."
     )
 
 
@@ -352,11 +353,11 @@ def _attack_columns(row: Row) -> list[tuple[str, str]]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     return [
         ("defense", row.label),
-        ("AUC, worst case", over_the_seeds(row, worst_verification, auc)),
+        ("AUC, strongest attack", over_the_seeds(row, worst_verification, auc)),
         ("drop", _drop_text(row, worst_verification)),
         ("matched", number(row.mean(worst_matched))),
         ("TPR at 1 % FPR", number(highest_tpr(row))),
-        ("mAP@R, worst case", over_the_seeds(row, worst_retrieval, ranking)),
+        ("mAP@R, strongest attack", over_the_seeds(row, worst_retrieval, ranking)),
         ("drop", _drop_text(row, worst_retrieval)),
         (SEVERAL_KNOWN, number(row.several_known())),
         ("by (AUC)", auc.rung if auc else "–"),

@@ -48,7 +48,7 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
     )
     table = plain_table(title, show_edge=False)
     table.add_column("defense", overflow="fold", max_width=20)
-    worst = " worst case" if wide else ""
+    worst = ", strongest" if wide else ""
     left = ("utility*", "retrained*") if first.track == "images" else ("utility*", "claimed ε")
     for heading in (f"AUC{worst}", "drop", f"mAP@R{worst}", "drop", *left):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -62,7 +62,9 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
     console.print(table)
     console.print()
     if not wide:
-        console.print(f"  AUC and mAP@R: the worst case; with intervals on {WITH_INTERVALS} columns and more.")
+        console.print(
+            f"  AUC and mAP@R: of the strongest tested attack; with intervals on {WITH_INTERVALS} columns and more."
+        )
     console.print(
         "* macro AUC on the release of a classifier trained on originals, and of one trained on the release."
         if first.track == "images"
@@ -119,7 +121,7 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     lines = [f"invalid: {problem}" for problem in controls.of(record)]
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
-        lines.append(f"worst case by {auc.rung} (AUC), {ranking.rung} (mAP@R)")
+        lines.append(f"strongest attack: {auc.rung} (AUC), {ranking.rung} (mAP@R)")
     if told := stand_in(record):
         lines.append(told[:1].lower() + told[1:].removesuffix("."))
     fallen = utility_fall(record, "release") if record.defense.kind != "none" else None
