@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -28,6 +26,7 @@ from reidbench.networks.history import Training
 from reidbench.networks.siamese import GridPool
 from reidbench.networks.training import seed_of
 from reidbench.progress import Progress, Silent
+from reidbench.threads import one_thread
 
 #: Variances below this share of the largest are rounding, and count for nothing.
 ROUNDING = 1e-9
@@ -258,7 +257,7 @@ def directions(
         seed: of the randomized decomposition (Halko et al. 2011).
     """
     _, owners, counts = np.unique(patients, return_inverse=True, return_counts=True)
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "components"))
         mean = features.mean(axis=0)
         centred = torch.from_numpy(features - mean)
@@ -323,14 +322,3 @@ class LinearPixels(LinearAttacker):
     def about(self) -> dict[str, str]:
         """What a weights file must say of itself to be read."""
         return {**super().about(), "grid": str(self.grid)}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    # Sums come in one order then, and the bits do not depend on how many cores there are.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -12,6 +12,7 @@ import torch
 
 from reidbench.errors import ReidbenchError
 from reidbench.records.schema import Environment, Git
+from reidbench.threads import cpu_capability
 
 # What a figure may depend on.
 PACKAGES = ("torch", "torchvision", "kornia", "lightning", "pytorch-metric-learning", "numpy", "pandas", "opacus")
@@ -49,6 +50,8 @@ def environment(device: torch.device) -> Environment:
         device=device.type,
         device_name=name,
         cpus=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        cpu_capability=cpu_capability(),
         packages=packages,
     )
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from reidbench.networks.precision import in_full
+from reidbench.threads import one_thread
 
 # Shares of the largest eigenvalue that tame the small ones; the one that errs least on images set aside is taken.
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -70,10 +71,7 @@ def fit_linear(known: BeforeAndAfter, aside: BeforeAndAfter, *, size: int, rank:
     """
     rank = min(rank, len(known.after) - 1, known.after.shape[1])
     fitted = LinearMap(size, rank)
-    threads = torch.get_num_threads()
-    # One thread: sums come in one order then, and the bits do not depend on how many cores there are.
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             inputs, outputs = known.after.mean(dim=0), known.before.mean(dim=0)
@@ -85,8 +83,6 @@ def fit_linear(known: BeforeAndAfter, aside: BeforeAndAfter, *, size: int, rank:
         for ridge in RIDGES:
             ups.append((scale / (scale**2 + ridge * scale[0] ** 2).clamp_min(1e-12))[:, None] * projected)
             errors.append(float((aside_directions @ ups[-1] + outputs - aside.before).abs().mean()))
-    finally:
-        torch.set_num_threads(threads)
     best = min(range(len(RIDGES)), key=errors.__getitem__)
     for name, value in (("inputs", inputs), ("outputs", outputs), ("down", right), ("up", ups[best])):
         getattr(fitted, name).copy_(value)

@@ -21,6 +21,7 @@ from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
+from reidbench.threads import one_thread
 
 #: Pairs that an attacker which scores them jointly gets at a time.
 PAIRS = 4096
@@ -191,8 +192,9 @@ def embedding(
     """The vectors of a split's images by an attacker; read them with :func:`read_vectors`."""
 
     def write(folder: Path, progress: Progress) -> None:
-        trained = training.read()
-        np.save(folder / VECTORS, trained.attacker.embed(images.images(split, draw).pixels, device=training.device))
+        trained, pixels = training.read(), images.images(split, draw).pixels
+        with one_thread():
+            np.save(folder / VECTORS, trained.attacker.embed(pixels, device=training.device))
 
     key = {"attacker": training.step.digest, "images": images.digest(split, draw)}
     return CachedStep(cache, "vectors", key, write)
@@ -207,7 +209,8 @@ def embed(trained: Trained, images: Images, *, settings: Settings, cache: StepCa
     """Vectors of any images, (N, D), from the cache where they are known."""
 
     def write(folder: Path) -> None:
-        np.save(folder / VECTORS, trained.attacker.embed(images.pixels, device=settings.device))
+        with one_thread():
+            np.save(folder / VECTORS, trained.attacker.embed(images.pixels, device=settings.device))
 
     return read_vectors(cache.run("vectors", {"attacker": trained.step.digest, "images": images.digest}, write))
 

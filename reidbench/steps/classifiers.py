@@ -20,6 +20,7 @@ from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.releases import Published
 from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info, training_key
+from reidbench.threads import one_thread
 from reidbench.utility.classifier import fit_classifier, new_classifier, predict
 from reidbench.utility.fidelity import fidelity
 
@@ -51,7 +52,8 @@ def diagnose(
     def told(trained_on: Images, tested_on: Images) -> tuple[NDArray[np.float32], TrainingInfo]:
         step = classifier_training(parts["train"], kinds[trained_on], settings=settings, cache=cache).read()
         network = _read_classifier(step, settings, len(test.labels))
-        logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
+        with one_thread():
+            logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
         return logits, training_info(step)
 
     before, _ = told("originals", "originals")

@@ -74,7 +74,7 @@ def fitting(
         # What a defense trains on, and whether it learned, is its own affair: the history says what it reported.
         return fitted, Training(len(history), 0, seconds, history, learned=True)
 
-    return cached_training(cache, STEP, key, make, lambda fitted, path: fitted.save(path))
+    return cached_training(cache, STEP, key, make, lambda fitted, path: fitted.save(path), all_threads=True)
 
 
 def read_fit(step: Step, defense: FittedDefense, train: Cohort, *, device: torch.device) -> Fit:

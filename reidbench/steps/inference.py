@@ -17,6 +17,7 @@ from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.releases import Published
 from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_key
+from reidbench.threads import one_thread
 from reidbench.utility.classifier import ClassifierOptions, fit_classifier, new_classifier, predict
 
 #: Its length as a share of the diagnostic classifier's, whose recipe it has: sex and age are told by coarser features.
@@ -65,7 +66,8 @@ def predict_attributes(
     widths = [len(attribute.values) for attribute in attributes]
     network = new_classifier(_options(settings).model_copy(update={"weights": "random"}), sum(widths))
     network.load_state_dict(load_file(training.read().path / WEIGHTS))
-    logits = predict(network, images, device=settings.device)
+    with one_thread():
+        logits = predict(network, images, device=settings.device)
     return np.split(logits, np.cumsum(widths)[:-1], axis=1)
 
 

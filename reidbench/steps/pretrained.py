@@ -24,6 +24,7 @@ from reidbench.steps.attackers import START, AttackerTraining, BundledWeights, a
 from reidbench.steps.cache import CachedStep, Step, StepCache, hyperparameters
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals
 from reidbench.steps.training import TRAINING, WEIGHTS, read_training, write_training
+from reidbench.threads import one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,8 @@ class PretrainedStart:
         if pairs is None or not self.compared:
             return None
         pixels = self.originals.images("val", ATTACKERS_VALIDATION).pixels
-        vectors = attacker.embed(pixels, device=self.settings.device)
+        with one_thread():
+            vectors = attacker.embed(pixels, device=self.settings.device)
         auc = metrics.roc_auc(attacker.score(vectors[pairs.a], vectors[pairs.b]), pairs.same)
         return None if np.isnan(auc) else float(auc)
 

@@ -190,7 +190,7 @@ class TrainedModel:
             guarantee = asdict(fitted.privacy) if fitted.privacy else None
             path.with_name(PRIVACY).write_text(json.dumps(guarantee))
 
-        return cached_training(self._cache, "model", self.key, fit, save)
+        return cached_training(self._cache, "model", self.key, fit, save, all_threads=True)
 
     def _images(self) -> LabelledImages:
         frame = self.cohort.frame.iloc[self._rows]

@@ -20,6 +20,7 @@ from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.releases import PUBLISHED, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
+from reidbench.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Restored(Published):
         def write(folder: Path, progress: Progress) -> None:
             network = load_restorer(self._settings.restorer, self.training.make(progress).path / WEIGHTS)
             released = self._published.images(split, draw).pixels
-            np.save(folder / "pixels.npy", restore(network, released, device=self._settings.device))
+            with one_thread():
+                np.save(folder / "pixels.npy", restore(network, released, device=self._settings.device))
 
         key = {"restorer": self.training.digest, "images": self._published.digest(split, draw)}
         return CachedStep(self._cache, "restored", key, write)

@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
 from reidbench.steps.cache import CachedStep, Step, StepCache, hyperparameters
+from reidbench.threads import cpu_capability, one_thread
 
 WEIGHTS = "weights.safetensors"
 TRAINING = "training.json"
@@ -44,6 +46,8 @@ def training_key(model: Any, settings: Settings, *code: str) -> dict[str, Any]:
         "seed": settings.seed,
         "device": settings.device.type,
         "torch": torch.__version__,
+        # Another instruction set, or another number of threads, adds in another order, and trainings part ways.
+        "cpu": cpu_capability() if settings.device.type == "cpu" else None,
     }
 
 
@@ -53,22 +57,28 @@ def cached_training(
     key: Mapping[str, Any],
     fit: Callable[[Path, Progress], tuple[Model, Training]],
     save: Callable[[Model, Path], None],
+    *,
+    all_threads: bool = False,
 ) -> CachedStep:
     """A training as a cached step: weights in ``WEIGHTS``, what is known of the training in ``TRAINING``.
 
     Nothing is trained yet. Callers read the weights back from the step's folder, so that a cached run and a new one go
-    the same way.
+    the same way. On a CPU it has one thread, alone or beside others: a training with all threads would end elsewhere.
 
     Args:
         kind, key: of the step.
         fit: trains; it is given a folder for checkpoints, which holds those of an interrupted training, and is removed
             when the training is done.
         save: writes the trained model to a path. Files of its own go beside that path.
+        all_threads: for long trainings that have the process to themselves; their number goes into the key.
     """
+    if all_threads:
+        key = {**key, "threads": torch.get_num_threads(), "cpu": cpu_capability()}
 
     def write(folder: Path, progress: Progress) -> None:
         _drop_unreadable(folder / CHECKPOINTS)
-        model, training = fit(folder / CHECKPOINTS, progress)
+        with nullcontext() if all_threads else one_thread():
+            model, training = fit(folder / CHECKPOINTS, progress)
         save(model, folder / WEIGHTS)
         write_training(training, folder / TRAINING)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +10,7 @@ from torch import Tensor
 from reidbench.cohorts.sources.phantom.projection import project
 from reidbench.cohorts.sources.phantom.scene import Scene
 from reidbench.images import to_pixels
+from reidbench.threads import one_thread
 
 Array = NDArray[np.float64]
 
@@ -65,18 +63,6 @@ def _shutter(size: int, u: Tensor) -> Tensor:
     return inside
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    # A few bodies at a time are too little to share: threads would spend more on waiting for each other than they save,
-    # very much more on a busy machine. Images are rendered in parallel by processes.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def render(
     scene: Scene, v: dict[str, Array], size: int, grain: Array, *, device: torch.device | str = "cpu"
 ) -> NDArray[np.uint8]:
@@ -93,7 +79,9 @@ def render(
         (B, size, size) uint8.
     """
     out = np.empty((scene.batch, size, size), np.uint8)
-    with torch.inference_mode(), _one_thread():
+    # A few bodies at a time are too little to share: threads would spend more on waiting for each other than they save,
+    # very much more on a busy machine. Images are rendered in parallel by processes.
+    with torch.inference_mode(), one_thread():
         for some in project(scene, v["zoom"], size, device):
             visit = {name: torch.from_numpy(values[some.part]).to(device) for name, values in v.items()}
             noise = torch.from_numpy(grain[some.part]).to(device)
