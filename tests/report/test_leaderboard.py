@@ -15,6 +15,7 @@ from reidbench.records.schema import PrivacyInfo, Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.summary import defense_label, epsilon, worst_retrieval, worst_verification
 from reidbench.report.site.board import COLUMNS, boards
+from reidbench.report.site.ladder import VERIFICATION_HEAD, verification_steps
 from reidbench.report.text.leaderboard import CSV_COLUMNS, leftover, render, write
 from reidbench.report.text.markdown import plain_markdown
 
@@ -167,6 +168,26 @@ def test_what_hangs_on_few_pairs_decides_no_worst_case_and_has_no_low_rate(templ
         table(render([few(few(record, "random", 0.7, 100), "matched", 0.9, 55)])[f"{template.dataset.name}.md"])[0][4]
         == "0.250"
     )
+
+
+def test_the_rates_that_calibrated_thresholds_have_on_test_pairs_are_told(template):
+    def decided(record, wrong):
+        attacks = []
+        for attack in record.attacks:
+            if attack.task == "verification":
+                counts = {"false_positives": wrong, "true_negatives": 500 - wrong}
+                threshold = attack.metrics.calibrated.model_copy(update=counts)
+                figures = attack.metrics.model_copy(update={"calibrated": threshold, "impostor": 500})
+                attack = attack.model_copy(update={"metrics": figures})
+            attacks.append(attack)
+        return record.model_copy(update={"attacks": attacks})
+
+    rows = [decided(made(template, name, 0.7), wrong) for name, wrong in (("a", 5), ("b", 9), ("c", 40))]
+    several = 3 * sum(attack.task == "verification" for attack in template.attacks)
+    page = render(rows)[f"{template.dataset.name}.md"]
+    assert f"had 1.8 % on test pairs (median of {several} attacks; the highest 8.0 %)." in page
+    (step, *_) = verification_steps(rows[2], None)
+    assert dict(zip(VERIFICATION_HEAD, step.cells))["FPR*"] == "0.080"
 
 
 def test_a_row_says_front_rungs_and_where_its_records_lie(template):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.schema import Attack, Decision, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.formats import number, post_processing_text, unbounded
 from reidbench.report.figures.matching import key_of
@@ -34,7 +34,7 @@ class Step:
     notes: str
 
 
-VERIFICATION_HEAD = ("AUC", "AUC, pairs", "EER", "TPR at 1 % FPR", "TPR at 0.1 % FPR", "precision*", "recall*")
+VERIFICATION_HEAD = ("AUC", "AUC, pairs", "EER", "TPR at 1 % FPR", "TPR at 0.1 % FPR", "FPR*", "precision*", "recall*")
 RETRIEVAL_HEAD = ("mAP@R", "by patient", "R-Precision", "Precision@1", "found by every image")
 
 
@@ -47,11 +47,16 @@ def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
             decided = m.calibrated
             cells = (
                 interval_text(m.auc), interval_text(m.auc_pairs), interval_text(m.eer), interval_text(m.tpr_at_fpr_1),
-                interval_text(m.tpr_at_fpr_01), number(decided.precision if decided else None),
-                number(decided.recall if decided else None),
+                interval_text(m.tpr_at_fpr_01), number(_false_positives(decided)),
+                number(decided.precision if decided else None), number(decided.recall if decided else None),
             )  # fmt: skip
             steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
     return steps
+
+
+def _false_positives(decided: Decision | None) -> float | None:
+    """The rate that a threshold has on test pairs, which is not the rate that it was set for."""
+    return None if decided is None or decided.specificity is None else 1 - decided.specificity
 
 
 def unbounded_rates(record: Record) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from urllib.parse import quote
 
 from reidbench.errors import ReidbenchError
@@ -341,7 +342,28 @@ def _pairs(table: list[Row]) -> str:
     return (
         f"Pairs: {said or 'none'}. The strongest attack is the highest of {len(verified)} AUC or {retrieved} mAP@R, "
         "and lies above the figure of a single attack by chance, the more so the fewer the pairs; its interval does "
-        "not account for that choice."
+        "not account for that choice." + _realized(table)
+    )
+
+
+def _realized(table: list[Row]) -> str:
+    """How far the rates of calibrated thresholds lie from the 1 % that they were set for; empty without one."""
+    found = [
+        1 - attack.metrics.calibrated.specificity
+        for row in table
+        for record in row.records
+        for attack in record.attacks
+        if isinstance(attack.metrics, VerificationMetrics)
+        and attack.metrics.impostor >= ENOUGH_PAIRS
+        and attack.metrics.calibrated is not None
+        and attack.metrics.calibrated.specificity is not None
+    ]
+    if not found:
+        return ""
+    usual, highest = (f"{100 * rate:.1f} %" for rate in (median(found), max(found)))
+    return (
+        f" Thresholds set for 1 % false positives on validation pairs had {usual} on test pairs (median of "
+        f"{len(found):,} attacks; the highest {highest})."
     )
 
 
