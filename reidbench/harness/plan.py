@@ -21,10 +21,10 @@ GUESSED = {
     "attacker": 40.0,
     "restorer": 30.0,
     "classifier": 10.0,
+    "inference": 2.5,
     "fit": 60.0,
     "model": 20.0,
     "record": 20.0,
-    "cell": 90.0,
 }
 GUESSED_OTHERWISE = 2.0
 #: Finished steps of a kind that an estimate looks at, the newest first.
