@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from reidbench import __version__
 from reidbench.attackers.base import Attacker
-from reidbench.attackers.joint import PairAttacker
+from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.cohorts.pairing.listed import read_pair_list
 from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, pictures_of

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from reidbench import metrics
-from reidbench.attackers.joint import PairAttacker
+from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.attributes import Attribute, attributes_of
 from reidbench.cohorts.base import Cohort
 from reidbench.harness.attacks import Candidate, PlannedAttack, add_steps
