@@ -22,6 +22,7 @@ GUESSED = {
     "restorer": 30.0,
     "classifier": 10.0,
     "inference": 2.5,
+    "cell": 90.0,
     "fit": 60.0,
     "model": 20.0,
     "record": 20.0,

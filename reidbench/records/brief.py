@@ -20,7 +20,6 @@ LEFT_OUT: dict[type[Model], dict[str, Any]] = {
         "eer": _NOTHING,
         "tpr_at_fpr_01": _NOTHING,
         "at_half": None,
-        "calibrated": None,
         "strata": None,
     },
     RetrievalMetrics: {
