@@ -23,7 +23,7 @@ from reidbench.attackers.heads import ScaledDifference
 from reidbench.attackers.verification import Verification
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.sources.phantom import Phantom
-from reidbench.networks.siamese import EmbeddingNet
+from reidbench.networks.architectures.siamese import EmbeddingNet
 from reidbench.progress import Silent
 
 SIZE, PATIENTS = 64, 250

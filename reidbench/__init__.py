@@ -20,7 +20,7 @@ _WHERE = {
     "Contrast": "reidbench.attackers.losses",
     "Dataset": "reidbench.cohorts.base",
     "Defense": "reidbench.defenses.base",
-    "EmbeddingNet": "reidbench.networks.siamese",
+    "EmbeddingNet": "reidbench.networks.architectures.siamese",
     "Field": "pydantic",
     "FitData": "reidbench.defenses.fitted",
     "Fitted": "reidbench.defenses.model",
@@ -53,7 +53,7 @@ _WHERE = {
     "Training": "reidbench.attackers.base",
     "UnreadableImage": "reidbench.errors",
     "beats_frequencies": "reidbench.networks.losses",
-    "embed_images": "reidbench.networks.siamese",
+    "embed_images": "reidbench.networks.architectures.siamese",
     "hookimpl": "reidbench.plugins",
     "learn": "reidbench.networks.simple_training",
     "masked_cross_entropy": "reidbench.networks.losses",
@@ -139,9 +139,9 @@ if TYPE_CHECKING:
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage
     from reidbench.files import write_file
     from reidbench.images import round_grey, to_pixels, to_unit
+    from reidbench.networks.architectures.siamese import EmbeddingNet, embed_images
     from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
     from reidbench.networks.samplers import PatientBatches
-    from reidbench.networks.siamese import EmbeddingNet, embed_images
     from reidbench.networks.simple_training import learn
     from reidbench.networks.training import run as train
     from reidbench.networks.training import seed_of

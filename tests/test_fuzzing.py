@@ -21,7 +21,7 @@ from PIL import Image
 from reidbench.bundles.bundle import find_bundle, read_card
 from reidbench.cohorts.pairing.listed import read_pair_list
 from reidbench.cohorts.pixels.decode import decode
-from reidbench.cohorts.sources.csv_table import read_table
+from reidbench.cohorts.sources.tables.csv_table import read_table
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
 from reidbench.options import build, parse_spec

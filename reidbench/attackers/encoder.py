@@ -8,8 +8,8 @@ from torch import nn
 
 from reidbench.attackers.plda import LinearAttacker
 from reidbench.errors import ReidbenchError
-from reidbench.networks.backbones import build_backbone
-from reidbench.networks.siamese import GridPool, resize
+from reidbench.networks.architectures.backbones import build_backbone
+from reidbench.networks.architectures.siamese import GridPool, resize
 
 
 class Pooled(nn.Module):

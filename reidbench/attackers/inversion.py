@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader
 from reidbench.attackers.base import Scenario, Side, Training
 from reidbench.images import map_images, to_levels, to_uint8
 from reidbench.networks import training
-from reidbench.networks.linear import BeforeAndAfter, LinearMap, fit_linear, resized
-from reidbench.networks.restorer import Restorer
+from reidbench.networks.architectures.linear import BeforeAndAfter, LinearMap, fit_linear, resized
+from reidbench.networks.architectures.restorer import Restorer
 from reidbench.progress import Progress
 
 #: Share of the error that a less simple first guess must take away.

@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.heads import PairHead
+from reidbench.networks.architectures.siamese import embed_images
 from reidbench.networks.augment import Augmentation, moved
 from reidbench.networks.distributed import gathered, processes, share
 from reidbench.networks.precision import in_full
 from reidbench.networks.samplers import PatientBatches, Sides
-from reidbench.networks.siamese import embed_images
 from reidbench.networks.training import Length, load_in_order, optimizer, seed_of
 
 #: Validation takes whole patients up to about this many images: all their pairs are half a million.

@@ -15,8 +15,8 @@ from reidbench.attackers.heads import PairHead
 from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.weights import read_weights, write_weights
 from reidbench.errors import ReidbenchError
+from reidbench.networks.architectures.siamese import Resized, embed_images
 from reidbench.networks.history import Training
-from reidbench.networks.siamese import Resized, embed_images
 from reidbench.networks.training import seed_of
 
 #: A training whose loss stays within this share of an uninformed attacker's has learned nothing.

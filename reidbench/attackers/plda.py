@@ -21,9 +21,9 @@ from reidbench.attackers.heads import NormalizedDistance, PairHead, logistic
 from reidbench.attackers.lightning_module import Siamese, validation_auc
 from reidbench.attackers.network import NetworkAttacker
 from reidbench.errors import ReidbenchError
-from reidbench.networks.backbones import FLAT
+from reidbench.networks.architectures.backbones import FLAT
+from reidbench.networks.architectures.siamese import GridPool
 from reidbench.networks.history import Training
-from reidbench.networks.siamese import GridPool
 from reidbench.networks.training import seed_of
 from reidbench.progress import Progress, Silent
 from reidbench.threads import one_thread

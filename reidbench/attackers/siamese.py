@@ -15,11 +15,11 @@ from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.lightning_module import Learner, Siamese, validation_auc
 from reidbench.attackers.losses import AdaCos, ArcFace, WithClasses
 from reidbench.attackers.network import NetworkAttacker, summary
+from reidbench.networks.architectures.front import Equalize, front
+from reidbench.networks.architectures.siamese import EmbeddingNet
 from reidbench.networks.augment import Augmentation
-from reidbench.networks.front import Equalize, front
 from reidbench.networks.history import Training
 from reidbench.networks.samplers import PatientBatches
-from reidbench.networks.siamese import EmbeddingNet
 from reidbench.networks.training import Length, Precision, length, run, seed_of
 from reidbench.progress import Progress
 

@@ -16,7 +16,7 @@ from reidbench.attackers.base import Attacker
 from reidbench.bundles.bundle import scale_of
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.plan import Plan, PlannedStep
-from reidbench.harness.score_sources import Judged, Linked
+from reidbench.harness.scores.sources import Judged, Linked
 from reidbench.progress import Progress
 from reidbench.records.ladder import Rung
 from reidbench.settings import Settings

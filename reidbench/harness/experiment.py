@@ -26,20 +26,20 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
-from reidbench.harness.inference import PlannedInference, inference_rung
 from reidbench.harness.known_images import clear
-from reidbench.harness.linkability import judge_linkability, strongest_links
 from reidbench.harness.memo import Memo
 from reidbench.harness.plan import Costs, Plan
-from reidbench.harness.reranking import Pictures, together
-from reidbench.harness.score_sources import Linked, Links
-from reidbench.harness.singling_out import judge_singling_out
+from reidbench.harness.questions.inference import PlannedInference, inference_rung
+from reidbench.harness.questions.linkability import judge_linkability, strongest_links
+from reidbench.harness.questions.singling_out import judge_singling_out
+from reidbench.harness.scores.reranking import Pictures, together
+from reidbench.harness.scores.sources import Linked, Links
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
-from reidbench.records.linkability_parts import Linkability
+from reidbench.records.parts.linkability import Linkability
+from reidbench.records.parts.questions import SinglingOut
 from reidbench.records.quantize import leveled
-from reidbench.records.questions_parts import SinglingOut
 from reidbench.records.schema import Attack, BundleInfo, DatasetInfo, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
 from reidbench.records.strata import GenuineStrata, keep_headline_strata

@@ -28,14 +28,14 @@ from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.experiment import ROOMS, Experiment
-from reidbench.harness.neighbours import Searched
 from reidbench.harness.plan import Plan
-from reidbench.harness.score_sources import Gallery, Judged, Links, Scores
+from reidbench.harness.scores.neighbours import Searched
+from reidbench.harness.scores.sources import Gallery, Judged, Links, Scores
 from reidbench.plugins import Found
 from reidbench.records.diagnosis import few_patients, judge_predictions, truth_of
 from reidbench.records.ladder import Rung, full_ladder
 from reidbench.records.membership import coins, confidence, judge_membership, unclaimed_delta
-from reidbench.records.membership_parts import Membership
+from reidbench.records.parts.membership import Membership
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, Controls, Fidelity, PostProcessing, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
@@ -304,7 +304,7 @@ class _Head:
 
 @dataclass(frozen=True, eq=False)
 class _LinkedVectors:
-    """The test images' vectors, as one attacker compares them; see :class:`reidbench.harness.score_sources.Links`."""
+    """The test images' vectors, as one attacker compares them; see :class:`reidbench.harness.scores.sources.Links`."""
 
     by: _Distance | _Head
     vectors: NDArray[np.float32]

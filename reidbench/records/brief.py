@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reidbench.records.parts import Interval, Model
+from reidbench.records.parts.common import Interval, Model
 from reidbench.records.schema import Attack, PatientRisk, Record, RetrievalMetrics, TrainingInfo, VerificationMetrics
 
 _NOTHING = Interval(value=None, low=None, high=None)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reidbench import metrics
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.records import schema
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.strata import GenuineStrata
 
 # The operating points that a record states.

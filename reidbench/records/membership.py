@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reidbench import metrics
 from reidbench.cohorts.base import SPLITS, Cohort
-from reidbench.records.membership_parts import AuditTrial, EpsilonAudit, Membership, MembershipAttack
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.membership import AuditTrial, EpsilonAudit, Membership, MembershipAttack
 
 Attack = Literal["loss", "lira"]
 #: Shares of the candidates of whom an audit guesses: the surest guesses prove most, and there are fewest of them.

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import SCHEMA_VERSION, Attack, Classifier, Decision, DefenseInfo, Record
 from reidbench.records.upgrade import published_epochs
 

@@ -20,7 +20,7 @@ from reidbench.progress import Progress, Silent
 from reidbench.records import figures
 from reidbench.records.diagnosis import judge_predictions
 from reidbench.records.ladder import full_ladder
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.records.scores import UNDEFENDED, RunScores, attack_key, classifier_key
 

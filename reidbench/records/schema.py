@@ -14,9 +14,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
-from reidbench.records.linkability_parts import Linkability
-from reidbench.records.membership_parts import Membership
-from reidbench.records.parts import (
+from reidbench.records.parts.common import (
     Count,
     FileName,
     Interval,
@@ -31,7 +29,9 @@ from reidbench.records.parts import (
     undefined_is_null,
     unsaid,
 )
-from reidbench.records.questions_parts import Inference, SinglingOut
+from reidbench.records.parts.linkability import Linkability
+from reidbench.records.parts.membership import Membership
+from reidbench.records.parts.questions import Inference, SinglingOut
 
 SCHEMA_VERSION = 2
 #: Where an attacker's weights come from, in a run with a bundle of attackers that were trained before.

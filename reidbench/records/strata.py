@@ -14,7 +14,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.records import schema
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

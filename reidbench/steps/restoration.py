@@ -12,8 +12,8 @@ from torch import nn
 
 from reidbench.attackers.base import Scenario, Side, Training
 from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, restore_batch, save_restorer
+from reidbench.networks.architectures.restorer import Restorer
 from reidbench.networks.precision import in_full
-from reidbench.networks.restorer import Restorer
 from reidbench.progress import Progress, Silent
 from reidbench.records.schema import DefenseInfo, TrainingInfo
 from reidbench.settings import Settings

@@ -19,7 +19,7 @@ from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.cohorts.splits import VALIDATION_SHARE, by_patient
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
-from reidbench.harness.score_sources import Links
+from reidbench.harness.scores.sources import Links
 from reidbench.progress import Progress
 from reidbench.records.figures import judge_ranks, rank_images
 from reidbench.records.ladder import Rung

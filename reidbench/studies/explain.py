@@ -17,10 +17,10 @@ from reidbench.cohorts.notes import say_notes
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
-from reidbench.harness.score_sources import Linked
+from reidbench.harness.scores.sources import Linked
 from reidbench.images import to_unit
+from reidbench.networks.architectures.siamese import Resized
 from reidbench.networks.gradcam import convolutions, first_and_middle, siamese_cam
-from reidbench.networks.siamese import Resized
 from reidbench.progress import Progress
 from reidbench.records.figures import LOW_FPR
 from reidbench.records.ladder import Rung

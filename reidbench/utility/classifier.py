@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from reidbench.images import to_unit
 from reidbench.networks import training
+from reidbench.networks.architectures.siamese import EmbeddingNet, embed_images
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.history import Training
 from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
-from reidbench.networks.siamese import EmbeddingNet, embed_images
 from reidbench.progress import Progress
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reidbench.attackers.inversion import RestorerOptions, fit_restorer, load_restorer, restore, save_restorer
-from reidbench.networks.restorer import Restorer
+from reidbench.networks.architectures.restorer import Restorer
 
 CPU = torch.device("cpu")
 TINY = RestorerOptions(width=16, min_steps=120, epochs=1)

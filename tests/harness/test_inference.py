@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reidbench.harness.inference import _fit, _table, inference_rung
+from reidbench.harness.questions.inference import _fit, _table, inference_rung
 from reidbench.records.ladder import Rung, full_ladder, parse_ladder
 
 

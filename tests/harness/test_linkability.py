@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from reidbench.harness.linkability import SHOT_SEED, judge_linkability, strongest_links
-from reidbench.harness.score_sources import Gallery
+from reidbench.harness.questions.linkability import SHOT_SEED, judge_linkability, strongest_links
+from reidbench.harness.scores.sources import Gallery
 from reidbench.metrics.linkability.multi_shot import draw_shots
 from reidbench.records.ladder import Rung
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, RetrievalMetrics
 
 PATIENTS = np.repeat(np.arange(30), 9)

@@ -19,7 +19,7 @@ from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records.ladder import full_ladder, parse_ladder
 from reidbench.records.membership import confidence, proved_at, unclaimed_delta
-from reidbench.records.membership_parts import AuditTrial
+from reidbench.records.parts.membership import AuditTrial
 from reidbench.records.recompute import recompute
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import read_record

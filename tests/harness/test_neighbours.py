@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from reidbench.harness.neighbours import Expansion, Limits, Reciprocal, Revised
+from reidbench.harness.scores.neighbours import Expansion, Limits, Reciprocal, Revised
 
 SCALE = (-1.5, 0.4)
 LIMITS = [Limits(), Limits(-2.3, -2.1)]
@@ -156,7 +156,7 @@ def test_equal_images_are_tied_to_the_bit_and_a_constant_gallery_is_chance(metho
 def test_blocks_are_rows_of_the_whole(method, monkeypatch):
     vectors = make(33, 4, values=5)
     whole = Revised(vectors, method, Limits(), SCALE).block(slice(None))
-    monkeypatch.setattr("reidbench.harness.neighbours.BLOCK_SCORES", 33 * 4 * 5)
+    monkeypatch.setattr("reidbench.harness.scores.neighbours.BLOCK_SCORES", 33 * 4 * 5)
     parts = Revised(vectors, method, Limits(), SCALE)
     np.testing.assert_allclose(np.concatenate([parts.block(slice(0, 20)), parts.block(slice(20, 33))]), whole)
     assert parts.block(slice(5, 5)).shape == (0, 33)

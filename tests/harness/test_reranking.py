@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from reidbench.cohorts.pairing.pairs import Pairs
-from reidbench.harness.reranking import METHODS, Reranked, together
-from reidbench.harness.score_sources import Gallery
+from reidbench.harness.scores.reranking import METHODS, Reranked, together
+from reidbench.harness.scores.sources import Gallery
 
 
 def distances(a, b):
@@ -95,8 +95,8 @@ def test_scores_that_are_too_many_to_keep_are_computed_again(monkeypatch):
     base = Embedded(3, 6)
     kept = Reranked.of([base], base.patients, base.pairs)
     assert kept.post_processing.method != "off"
-    monkeypatch.setattr("reidbench.harness.reranking.KEPT_SCORES", len(base.patients) ** 2 - 1)
-    monkeypatch.setattr("reidbench.harness.reranking.BLOCK_SCORES", len(base.patients) * 7)
+    monkeypatch.setattr("reidbench.harness.scores.reranking.KEPT_SCORES", len(base.patients) ** 2 - 1)
+    monkeypatch.setattr("reidbench.harness.scores.reranking.BLOCK_SCORES", len(base.patients) * 7)
     again = Reranked.of([base], base.patients, base.pairs)
     np.testing.assert_allclose(again.scores(base.pairs), kept.scores(base.pairs), rtol=1e-5)
     np.testing.assert_allclose(again.block(slice(3, 9)), kept.block(slice(3, 9)), rtol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench.cohorts.pairing.pairs import Pairs
-from reidbench.harness.score_sources import Fused
+from reidbench.harness.scores.sources import Fused
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reidbench.harness.score_sources import Gallery
-from reidbench.harness.singling_out import judge_singling_out
+from reidbench.harness.questions.singling_out import judge_singling_out
+from reidbench.harness.scores.sources import Gallery
 from reidbench.metrics.linkability.leads import lead_limit, leads
 from reidbench.records.ladder import Rung
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from reidbench.errors import ReidbenchError
-from reidbench.networks.backbones import build_backbone
+from reidbench.networks.architectures.backbones import build_backbone
 
 
 @pytest.mark.parametrize(

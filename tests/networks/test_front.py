@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from reidbench.networks.front import Aligned, Equalized, front
-from reidbench.networks.siamese import EmbeddingNet
+from reidbench.networks.architectures.front import Aligned, Equalized, front
+from reidbench.networks.architectures.siamese import EmbeddingNet
 
 
 def test_nothing_in_front_is_nothing_in_the_weights():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.networks.backbones import build_backbone
+from reidbench.networks.architectures.backbones import build_backbone
 from reidbench.networks.gradcam import convolutions, first_and_middle, siamese_cam
 
 

@@ -8,10 +8,10 @@ import torch
 
 from reidbench.defenses.base import Defense
 from reidbench.defenses.fitted import FittedDefense
+from reidbench.networks.architectures.linear import LinearMap
+from reidbench.networks.architectures.restorer import Restorer
 from reidbench.networks.augment import Augmentation
-from reidbench.networks.linear import LinearMap
 from reidbench.networks.precision import in_full
-from reidbench.networks.restorer import Restorer
 from reidbench.plugins import Registry
 from reidbench.steps.releases import ArraySide, MechanismSide
 from reidbench.steps.restoration import _RestoredSide

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidbench.networks.siamese import EmbeddingNet, GridPool, embed_images, even_cells
+from reidbench.networks.architectures.siamese import EmbeddingNet, GridPool, embed_images, even_cells
 from reidbench.networks.training import length, optimizer, run, seed_of
 
 

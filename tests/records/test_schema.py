@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import ReidbenchError, metrics
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import SCHEMA_VERSION, Decision, Fidelity
 from reidbench.records.store import read_record, read_records, record_text, write_record
 from reidbench.records.strata import keep_headline_strata

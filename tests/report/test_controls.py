@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.controls import board_controls

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from reidbench.records.linkability_parts import Linkability, MultiShot
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.linkability import Linkability, MultiShot
 from reidbench.records.schema import PrivacyInfo, Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.summary import defense_label, epsilon, worst_retrieval, worst_verification

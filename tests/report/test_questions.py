@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reidbench.records.parts import Interval
-from reidbench.records.questions_parts import Inference, Inferred, SinglingOut
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.questions import Inference, Inferred, SinglingOut
 from reidbench.records.schema import Record
 from reidbench.report.figures.questions import ASKED, HEAD, answers
 from reidbench.report.figures.summary import worst_retrieval

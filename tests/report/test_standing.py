@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import metrics
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.store import read_record
 from reidbench.report.figures.controls import board_controls
 from reidbench.report.figures.rows import rows

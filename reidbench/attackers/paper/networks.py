@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from reidbench.networks.backbones import build_backbone
+from reidbench.networks.architectures.backbones import build_backbone
 
 #: The retrieval head's sizes: cells a side that are pooled to, channels after the 1×1 convolution, hidden units.
 CELLS, NARROW, HIDDEN = 5, 100, 2048

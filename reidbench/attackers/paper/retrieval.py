@@ -26,9 +26,9 @@ from reidbench.attackers.paper.jitter import jitter
 from reidbench.attackers.paper.networks import RetrievalNet
 from reidbench.attackers.paper.patients import Rows
 from reidbench.attackers.paper.rangetest import find_rate
+from reidbench.networks.architectures.siamese import resize
 from reidbench.networks.history import Training
 from reidbench.networks.precision import in_full
-from reidbench.networks.siamese import resize
 from reidbench.networks.training import Precision, load_in_order, run, seed_of
 from reidbench.progress import Progress
 

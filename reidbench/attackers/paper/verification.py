@@ -21,8 +21,8 @@ from reidbench.attackers.paper.base import PaperAttacker
 from reidbench.attackers.paper.networks import VerificationNet
 from reidbench.attackers.paper.pairlists import Batch, PairList, TrainingPairs, TrainingSet
 from reidbench.errors import ReidbenchError
+from reidbench.networks.architectures.siamese import Resized, embed_images, resize
 from reidbench.networks.history import Training
-from reidbench.networks.siamese import Resized, embed_images, resize
 from reidbench.networks.training import load_in_order, run, seed_of
 from reidbench.progress import Progress
 

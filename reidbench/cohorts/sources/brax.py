@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import days
 from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding, finding_understood
-from reidbench.cohorts.sources.csv_table import csv_columns, read_csv
-from reidbench.cohorts.sources.missing import identifiers, missing, studies
-from reidbench.cohorts.sources.worded import WordedDataset
+from reidbench.cohorts.sources.tables import days
+from reidbench.cohorts.sources.tables.csv_table import csv_columns, read_csv
+from reidbench.cohorts.sources.tables.missing import identifiers, missing, studies
+from reidbench.cohorts.sources.tables.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _TABLES = ("master_spreadsheet_update.csv", "master_spreadsheet.csv")

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source, Understood
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.csv_table import read_csv
-from reidbench.cohorts.sources.days import since_first
 from reidbench.cohorts.sources.file_dataset import FileDataset, index_files
+from reidbench.cohorts.sources.tables import columns
+from reidbench.cohorts.sources.tables.csv_table import read_csv
+from reidbench.cohorts.sources.tables.days import since_first
 from reidbench.cohorts.splits import require_disjoint
 from reidbench.errors import ReidbenchError
 

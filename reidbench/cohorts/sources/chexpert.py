@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import Source, Understood
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.csv_table import read_csv
-from reidbench.cohorts.sources.days import since_first
 from reidbench.cohorts.sources.file_dataset import HashSplit
-from reidbench.cohorts.sources.missing import missing
+from reidbench.cohorts.sources.tables import columns
+from reidbench.cohorts.sources.tables.csv_table import read_csv
+from reidbench.cohorts.sources.tables.days import since_first
+from reidbench.cohorts.sources.tables.missing import missing
 from reidbench.errors import ReidbenchError
 
 #: The labeller's findings; where it means the same, with the names of ChestX-ray14 (so that classifiers compare).

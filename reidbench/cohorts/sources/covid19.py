@@ -10,10 +10,10 @@ import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import Source, Understood
-from reidbench.cohorts.sources import columns, days
-from reidbench.cohorts.sources.csv_table import read_csv
 from reidbench.cohorts.sources.file_dataset import HashSplit, index_files
-from reidbench.cohorts.sources.missing import identifiers
+from reidbench.cohorts.sources.tables import columns, days
+from reidbench.cohorts.sources.tables.csv_table import read_csv
+from reidbench.cohorts.sources.tables.missing import identifiers
 from reidbench.errors import ReidbenchError
 
 _COLUMNS = ("patientid", "offset", "sex", "age", "finding", "view", "modality", "filename")

@@ -11,7 +11,7 @@ from reidbench.cohorts.notes import Note
 from reidbench.cohorts.pixels.decode import is_dicom
 from reidbench.cohorts.pixels.dicom import read_header
 from reidbench.cohorts.sources.file_dataset import in_unicode, not_entered, not_unicode, walk_files
-from reidbench.cohorts.sources.missing import folded, is_missing, studies
+from reidbench.cohorts.sources.tables.missing import folded, is_missing, studies
 from reidbench.errors import ReidbenchError
 
 _TAGS = {

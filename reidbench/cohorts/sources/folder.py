@@ -14,12 +14,12 @@ from pydantic import Field
 
 from reidbench.cohorts.base import CHESTXRAY14_LABELS, Source
 from reidbench.cohorts.notes import with_names
-from reidbench.cohorts.sources import columns, days
-from reidbench.cohorts.sources.csv_table import CsvTable, csv_columns, read_table
 from reidbench.cohorts.sources.dicom_headers import dicom_table
 from reidbench.cohorts.sources.file_dataset import is_below
-from reidbench.cohorts.sources.missing import identifiers, missing, studies
-from reidbench.cohorts.sources.worded import WordedDataset
+from reidbench.cohorts.sources.tables import columns, days
+from reidbench.cohorts.sources.tables.csv_table import CsvTable, csv_columns, read_table
+from reidbench.cohorts.sources.tables.missing import identifiers, missing, studies
+from reidbench.cohorts.sources.tables.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}

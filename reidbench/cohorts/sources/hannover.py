@@ -7,11 +7,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns, days
-from reidbench.cohorts.sources.csv_table import read_csv
 from reidbench.cohorts.sources.file_dataset import index_files
-from reidbench.cohorts.sources.missing import identifiers
-from reidbench.cohorts.sources.worded import WordedDataset
+from reidbench.cohorts.sources.tables import columns, days
+from reidbench.cohorts.sources.tables.csv_table import read_csv
+from reidbench.cohorts.sources.tables.missing import identifiers
+from reidbench.cohorts.sources.tables.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _COLUMNS = {

@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field
 
 from reidbench.cohorts.base import Source, Understood
-from reidbench.cohorts.sources import columns, days
 from reidbench.cohorts.sources.chexpert import DEVICES, FINDINGS, finding, finding_understood
-from reidbench.cohorts.sources.csv_table import read_csv
-from reidbench.cohorts.sources.missing import missing
-from reidbench.cohorts.sources.worded import WordedDataset
+from reidbench.cohorts.sources.tables import columns, days
+from reidbench.cohorts.sources.tables.csv_table import read_csv
+from reidbench.cohorts.sources.tables.missing import missing
+from reidbench.cohorts.sources.tables.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _SPLITS = {"train": "train", "validate": "val", "test": "test"}

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Source
-from reidbench.cohorts.sources import columns, days
-from reidbench.cohorts.sources.csv_table import csv_columns, read_csv
 from reidbench.cohorts.sources.file_dataset import index_files
-from reidbench.cohorts.sources.missing import identifiers, missing, studies
-from reidbench.cohorts.sources.worded import WordedDataset
+from reidbench.cohorts.sources.tables import columns, days
+from reidbench.cohorts.sources.tables.csv_table import csv_columns, read_csv
+from reidbench.cohorts.sources.tables.missing import identifiers, missing, studies
+from reidbench.cohorts.sources.tables.worded import WordedDataset
 from reidbench.errors import ReidbenchError
 
 _TABLE = "PADCHEST_chest_x_ray_images_labels_160K*.csv"

@@ -22,7 +22,7 @@ from reidbench.cohorts.sources.file_dataset import (
     not_unicode,
     walk_files,
 )
-from reidbench.cohorts.sources.missing import identifiers
+from reidbench.cohorts.sources.tables.missing import identifiers
 from reidbench.errors import ReidbenchError
 
 _ENDINGS = frozenset(

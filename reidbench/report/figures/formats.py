@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import PostProcessing
 from reidbench.report.figures.drops import Find
 from reidbench.report.figures.rows import Row

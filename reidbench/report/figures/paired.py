@@ -17,7 +17,7 @@ import numpy as np
 from reidbench import metrics
 from reidbench.errors import ReidbenchError
 from reidbench.records.figures import BOOTSTRAP_SEED
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.report.figures.matching import Kept, key_of
 from reidbench.report.figures.summary import diagnosed, headline, utility

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reidbench.records.parts import Interval
-from reidbench.records.questions_parts import Inferred, SinglingOut
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.questions import Inferred, SinglingOut
 from reidbench.records.schema import Attack, Record, RetrievalMetrics
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.summary import short_rung, worst_retrieval

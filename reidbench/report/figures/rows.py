@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from reidbench import metrics
 from reidbench.records.figures import interval
 from reidbench.records.ladder import full_ladder
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls
 from reidbench.report.figures.drops import RETRAINED, Drops, Find

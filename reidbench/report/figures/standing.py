@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from reidbench import metrics
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.report.figures.paired import independent
 from reidbench.report.figures.rows import Row, front
 from reidbench.report.figures.summary import worst_verification

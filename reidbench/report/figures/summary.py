@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from reidbench.records.membership import proved_at, unclaimed_delta
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 
 #: With fewer impostor pairs an attack is left out of the worst case; a false positive rate of 1 % needs as many.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 
 # Contrast of at least 3:1 against both the light and the dark background (WCAG 1.4.11).
 COLOURS = ("#2f7fc1", "#d5591b", "#1d9a6c", "#b8609f", "#8567d0", "#9a7420", "#808a91", "#cc4b5c")

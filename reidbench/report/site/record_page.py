@@ -7,7 +7,7 @@ from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.records.figures import interval
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.drops import UNFIT, Find, headline_drop

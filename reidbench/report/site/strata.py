@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.matching import key_of

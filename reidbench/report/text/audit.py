@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.questions import HEAD, NOTE, Answer, answers
 from reidbench.report.text.csv_text import frame_text

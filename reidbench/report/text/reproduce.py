@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reidbench.files import write_pages
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import VerificationMetrics
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import key_of

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reidbench import metrics
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Decision, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.strata import THRESHOLDS, Threshold, stratification_title

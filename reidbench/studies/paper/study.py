@@ -18,7 +18,7 @@ from reidbench.harness.known_images import require_unseen
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import Rung
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, RetrievalMetrics, VerificationMetrics
 from reidbench.records.scores import RunScores, attack_key
 from reidbench.settings import Settings

@@ -24,7 +24,7 @@ from reidbench.attackers.paper.verification import PaperVerification, cross_entr
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError
-from reidbench.networks.siamese import resize
+from reidbench.networks.architectures.siamese import resize
 from reidbench.plugins import Registry
 from reidbench.report.text.describe import as_text
 from reidbench.settings import make_settings

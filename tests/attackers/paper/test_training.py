@@ -14,7 +14,7 @@ from reidbench.attackers.paper import networks, rangetest
 from reidbench.attackers.paper.retrieval import ContrastLearner, PaperRetrieval
 from reidbench.attackers.paper.verification import PaperVerification, Validation
 from reidbench.errors import ReidbenchError
-from reidbench.networks.siamese import resize
+from reidbench.networks.architectures.siamese import resize
 from reidbench.networks.training import seed_of
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.cohorts.notes import with_names
-from reidbench.cohorts.sources.csv_table import read_table
+from reidbench.cohorts.sources.tables.csv_table import read_table
 from reidbench.errors import ReidbenchError
 
 

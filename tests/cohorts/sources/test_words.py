@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reidbench.cohorts.sources import columns, days
-from reidbench.cohorts.sources.missing import identifiers, missing, studies
+from reidbench.cohorts.sources.tables import columns, days
+from reidbench.cohorts.sources.tables.missing import identifiers, missing, studies
 from reidbench.errors import ReidbenchError
 
 _NOTHING = (

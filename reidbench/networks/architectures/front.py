@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from reidbench.networks.backbones import FLAT
+from reidbench.networks.architectures.backbones import FLAT
 from reidbench.networks.precision import in_full
 
 Equalize = Literal["none", "local", "clahe"]

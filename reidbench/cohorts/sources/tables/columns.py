@@ -13,7 +13,7 @@ import pandas as pd
 
 from reidbench.cohorts.base import Understood
 from reidbench.cohorts.notes import Note
-from reidbench.cohorts.sources.missing import folded, missing
+from reidbench.cohorts.sources.tables.missing import folded, missing
 from reidbench.errors import ReidbenchError
 
 # The first publication of ChestX-ray14 had ages up to 414, which are typing errors.

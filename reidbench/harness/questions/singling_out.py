@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.harness.linkability import DIGITS, first_pictures, short_interval
-from reidbench.harness.reranking import Held, Pictures
-from reidbench.harness.score_sources import Links
+from reidbench.harness.questions.linkability import DIGITS, first_pictures, short_interval
+from reidbench.harness.scores.reranking import Held, Pictures
+from reidbench.harness.scores.sources import Links
 from reidbench.metrics.linkability.leads import Leads, lead_limit, leads
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.ladder import Rung
-from reidbench.records.parts import Interval
-from reidbench.records.questions_parts import SinglingOut
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.questions import SinglingOut
 
 #: Of patients of whom nothing is published, those who may pass for singled out at the most. Collections have persons
 #: under two names, who look like strangers with a large lead: a few of them decide the lower share.

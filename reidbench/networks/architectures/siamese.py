@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from reidbench.images import BATCH, map_images
-from reidbench.networks.backbones import build_backbone
+from reidbench.networks.architectures.backbones import build_backbone
 
 
 class EmbeddingNet(nn.Module):

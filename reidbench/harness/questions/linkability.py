@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.harness.neighbours import Searched
-from reidbench.harness.reranking import Held, Pictures
-from reidbench.harness.score_sources import Links, Scores
+from reidbench.harness.scores.neighbours import Searched
+from reidbench.harness.scores.reranking import Held, Pictures
+from reidbench.harness.scores.sources import Links, Scores
 from reidbench.metrics.linkability.closed_world import closed_world
 from reidbench.metrics.linkability.gallery_size import rivals, success_by_size
 from reidbench.metrics.linkability.multi_shot import Found, draw_shots, search_images, search_sets
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.ladder import LINKAGE, RERANKING, Rung
-from reidbench.records.linkability_parts import ClosedWorld, GallerySize, Linkability, MultiShot, Pooling
-from reidbench.records.parts import Interval
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.linkability import ClosedWorld, GallerySize, Linkability, MultiShot, Pooling
 from reidbench.records.schema import Attack, RetrievalMetrics
 
 #: Known images of a patient.

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reidbench.records.ladder import Knowledge, Linkage
-from reidbench.records.parts import Count, Interval, Model, Number, Rate, Text
+from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, Text
 
 
 class SinglingOut(Model):

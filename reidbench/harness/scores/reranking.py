@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.cohorts.pairing.pairs import Pairs
-from reidbench.harness.neighbours import Expansion, Limits, Lists, Method, Reciprocal, Revised, Searched, longest
-from reidbench.harness.score_sources import Fused, Links, Scores, score_scale
+from reidbench.harness.scores.neighbours import Expansion, Limits, Lists, Method, Reciprocal, Revised, Searched, longest
+from reidbench.harness.scores.sources import Fused, Links, Scores, score_scale
 from reidbench.metrics.retrieval import BLOCK_SCORES
 from reidbench.records.ladder import RERANKING
 from reidbench.records.schema import PostProcessing
@@ -25,8 +25,8 @@ Pictures = tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]
 class Reranked:
     """An attacker's scores revised by the neighbourhoods of the gallery; how, and whether, validation patients decide.
 
-    It costs no training. See :mod:`reidbench.harness.neighbours` for the ways, of which the one with the highest mAP@R
-    among validation images is taken; to leave the scores as they are is the first of them, and wins a tie.
+    It costs no training. See :mod:`reidbench.harness.scores.neighbours` for the ways, of which the one with the highest
+    mAP@R among validation images is taken; to leave the scores as they are is the first of them, and wins a tie.
     """
 
     name = RERANKING

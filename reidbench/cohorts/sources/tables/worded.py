@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from reidbench.cohorts.base import Source, Understood
-from reidbench.cohorts.sources import columns
 from reidbench.cohorts.sources.file_dataset import FileDataset, HashSplit
+from reidbench.cohorts.sources.tables import columns
 from reidbench.errors import ReidbenchError
 
 _MEANINGS = {"sex": ("M", "F", "unknown"), "view": ("PA", "AP", "lateral", "unknown")}

@@ -19,13 +19,13 @@ from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.attributes import Attribute, attributes_of
 from reidbench.cohorts.base import Cohort
 from reidbench.harness.attacks import Candidate, PlannedAttack, add_steps
-from reidbench.harness.linkability import short_interval
 from reidbench.harness.plan import Plan, PlannedStep
+from reidbench.harness.questions.linkability import short_interval
 from reidbench.records.diagnosis import utility_runs
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.ladder import KNOWLEDGE, Rung
-from reidbench.records.parts import Interval
-from reidbench.records.questions_parts import Inference, Inferred
+from reidbench.records.parts.common import Interval
+from reidbench.records.parts.questions import Inference, Inferred
 from reidbench.settings import Settings
 from reidbench.steps.attackers import embedding, read_vectors
 from reidbench.steps.cache import CachedStep, StepCache

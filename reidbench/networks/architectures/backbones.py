@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError, did_you_mean
-from reidbench.networks.residual import SmallResNet
+from reidbench.networks.architectures.residual import SmallResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from reidbench.networks.linear import LinearMap
+from reidbench.networks.architectures.linear import LinearMap
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.pairing.pairs import Pairs
-from reidbench.harness.neighbours import Rows, Searched
+from reidbench.harness.scores.neighbours import Rows, Searched
 from reidbench.records.ladder import FUSION
 from reidbench.records.schema import PostProcessing, TrainingInfo
 from reidbench.steps.attackers import Trained

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from reidbench.cohorts.base import Understood
-from reidbench.cohorts.sources import columns
-from reidbench.cohorts.sources.missing import folded, missing
+from reidbench.cohorts.sources.tables import columns
+from reidbench.cohorts.sources.tables.missing import folded, missing
 from reidbench.errors import ReidbenchError
 
 # A life in days: images further apart are not of one patient.

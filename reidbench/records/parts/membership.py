@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reidbench.records.parts import Count, Interval, Model, Number, Rate, unsaid
+from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, unsaid
 
 
 class MembershipAttack(Model):

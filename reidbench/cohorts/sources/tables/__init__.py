@@ -1,0 +1,1 @@
+"""Tables as people write them: cells, dates, words for what is missing, and what was not understood."""

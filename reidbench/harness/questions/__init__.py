@@ -1,0 +1,1 @@
+"""Figures beside the attacks: linkability, singling out, inference."""
