@@ -25,7 +25,16 @@ from reidbench.errors import ReidbenchError
 from reidbench.images import to_unit
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.samplers import PatientBatches, Sides
-from reidbench.networks.training import Length, Precision, length, load_in_order, optimizer, run, seed_of
+from reidbench.networks.training import (
+    Length,
+    Precision,
+    length,
+    load_in_order,
+    optimizer,
+    run,
+    seed_of,
+    side_generator,
+)
 from reidbench.progress import Progress
 
 
@@ -177,7 +186,7 @@ class _PairLearner(lightning.LightningModule):
         """The loss of one batch. All its draws follow from (seed, step), so that a resumed training repeats them."""
         scenario = self._scenario
         views = [
-            side(rows, generator=self._generator(name), device=self.device)
+            side(rows, generator=side_generator(self._seed, name, self.global_step), device=self.device)
             for name, side, rows in zip(("probe", "gallery"), (scenario.probe, scenario.gallery), index)
         ]
         images = self._attacker.augmentation(torch.cat(views), self._generator("augmentation", self.device))

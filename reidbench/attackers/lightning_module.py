@@ -24,7 +24,7 @@ from reidbench.networks.augment import Augmentation, moved
 from reidbench.networks.distributed import gathered, processes, share
 from reidbench.networks.precision import in_full
 from reidbench.networks.samplers import PatientBatches, Sides
-from reidbench.networks.training import Length, load_in_order, optimizer, seed_of
+from reidbench.networks.training import Length, load_in_order, optimizer, seed_of, side_generator
 
 #: Validation takes whole patients up to about this many images: all their pairs are half a million.
 VAL_IMAGES = 1000
@@ -181,7 +181,7 @@ class Learner(lightning.LightningModule):
         own = (rank,) if rank else ()
         mine = [share(rows) for rows in index]
         views = [
-            side(rows, generator=_generator(self._seed, name, step, *own), device=self.device)
+            side(rows, generator=side_generator(self._seed, name, step, process=rank), device=self.device)
             for name, side, rows in zip(("probe", "gallery"), (scenario.probe, scenario.gallery), mine)
         ]
         # Drawn apart from the sides' own randomness: a side that draws nothing leaves the rest as it is.

@@ -24,7 +24,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.networks.architectures.backbones import FLAT
 from reidbench.networks.architectures.siamese import GridPool
 from reidbench.networks.history import Training
-from reidbench.networks.training import seed_of
+from reidbench.networks.training import seed_of, side_generator
 from reidbench.progress import Progress, Silent
 from reidbench.threads import one_thread
 
@@ -203,7 +203,7 @@ class LinearAttacker(NetworkAttacker):
         advance: Any,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Features of the images as they are held, and of those that are published otherwise, with their patients."""
-        generators = {name: torch.Generator().manual_seed(seed_of(seed, name)) for name in ("probe", "gallery")}
+        generators = {name: side_generator(seed, name) for name in ("probe", "gallery")}
         found, owners = [], []
 
         def add(images: torch.Tensor, index: NDArray[np.int64]) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reidbench.side_generator import SideGenerator
+
 Images = Callable[[torch.Tensor], torch.Tensor]
 Row = NDArray[np.float32]
 Stream = np.random.Generator
@@ -223,7 +225,9 @@ class TrainingRandom(ReleaseRandom):
         return self._batch
 
     def of_release(self) -> ReleaseRandom:
-        """Numbers for this batch: each of an attacker's batches is as if it were a release of its own."""
+        """Numbers for this batch: each of an attacker's steps, with both of its sides, is as if it were a release."""
+        if isinstance(self._generator, SideGenerator):
+            return TrainingRandom(torch.Generator().manual_seed(self._generator.shared), 1)
         return TrainingRandom(self._generator, 1)
 
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from reidbench.errors import ReidbenchError
 from reidbench.networks.distributed import check_sendable
 from reidbench.progress import Progress, Silent
+from reidbench.side_generator import SideGenerator
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LAST = "last.ckpt"
@@ -68,6 +69,18 @@ def seed_of(*parts: object) -> int:
     """A seed in [0, 2**63) from any values; near values give unrelated seeds."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
+
+
+def side_generator(seed: int, side: str, *step: int, process: int = 0) -> SideGenerator:
+    """The numbers of a side (``probe`` or ``gallery``) of a training step; those of a release are the same for both.
+
+    Args:
+        seed: of the training.
+        step: its number; none for numbers of a whole pass.
+        process: of several that train together, each with draws of its own.
+    """
+    own = (process,) if process else ()
+    return SideGenerator(seed_of(seed, side, *step, *own), seed_of(seed, "release", *step))
 
 
 def load_in_order(batches: Any) -> DataLoader[Any]:

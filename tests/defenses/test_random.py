@@ -16,6 +16,7 @@ from reidbench import CohortDefense, Defense, Field, PluginError
 from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.random import ReleaseRandom, TrainingRandom, stream_key, stream_of
 from reidbench.defenses.release import draw_batch, release
+from reidbench.networks.training import side_generator
 
 IDS = [f"image{number}" for number in range(4)]
 
@@ -279,3 +280,18 @@ def test_uniform_numbers_stay_below_one_in_every_type(two_images: ReleaseRandom,
     assert 0 <= float(numbers.min()) < 1e-3
     assert 0.99 < float(numbers.max()) < 1
     assert float(numbers.double().mean()) == pytest.approx(0.5 - torch.finfo(dtype).eps / 4, abs=1e-3)
+
+
+def test_both_sides_of_a_training_step_share_a_release_and_nothing_else():
+    def numbers(side, *step):
+        generator = side_generator(3, side, *step)
+        images = torch.zeros(4, 1, 8, 8)
+        found = TrainingRandom(generator, 4)
+        return found.of_release().uniform(1, 5), found.normal_like(images), found.of_release().uniform(1, 5)
+
+    probe, gallery, later = numbers("probe", 7), numbers("gallery", 7), numbers("gallery", 8)
+    assert torch.equal(probe[0], gallery[0])
+    # A common key begins anew at each call.
+    assert torch.equal(probe[0], probe[2])
+    assert not torch.equal(probe[1], gallery[1])
+    assert not torch.equal(gallery[0], later[0])

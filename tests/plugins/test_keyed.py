@@ -10,6 +10,8 @@ from reidbench import ReleaseRandom
 from reidbench.defenses.fingerprint import identity
 from reidbench.defenses.release import draw_batch, release
 from reidbench.images import to_pixels, to_unit
+from reidbench.networks.training import side_generator
+from reidbench.steps.releases import MechanismSide
 from reidbench_plugins._keys import KeyedDefense, inverse, permutation
 from reidbench_plugins.block_encrypt import BlockEncrypt, Layout
 from reidbench_plugins.k_rtio import KRTIO, pool
@@ -220,3 +222,16 @@ def test_the_key_undoes_a_deformation_but_for_what_interpolation_blurs(holder: s
 def test_without_strength_nothing_is_deformed(pixels) -> None:
     images = pixels(3)
     np.testing.assert_array_equal(published(KeyedDeformation(strength=0), images), images)
+
+
+@pytest.mark.parametrize(("key", "alike"), [("secret", True), ("public", True), ("per_image", False)])
+def test_an_attackers_published_pairs_have_one_key_where_a_release_has_one(key, alike):
+    defense = PixelRelocation(key=key)
+    pixels = np.random.default_rng(0).integers(0, 256, size=(6, 16, 16), dtype=np.uint8)
+    side = MechanismSide(defense, pixels)
+    rows, device = np.arange(6), torch.device("cpu")
+    probe, gallery = (side(rows, generator=side_generator(0, name, 2), device=device) for name in ("probe", "gallery"))
+    later = side(rows, generator=side_generator(0, "probe", 3), device=device)
+    assert torch.equal(probe, gallery) is alike
+    # The next step has another key of the attacker's own.
+    assert torch.equal(probe, later) is (key == "public")

@@ -29,7 +29,7 @@ from reidbench.attackers.paper.rangetest import find_rate
 from reidbench.networks.architectures.siamese import resize
 from reidbench.networks.history import Training
 from reidbench.networks.precision import in_full
-from reidbench.networks.training import Precision, load_in_order, run, seed_of
+from reidbench.networks.training import Precision, load_in_order, run, seed_of, side_generator
 from reidbench.progress import Progress
 
 #: The contrastive loss of equal vectors: genuine pairs cost nothing, impostors the margin.
@@ -193,7 +193,10 @@ class ContrastLearner(lightning.LightningModule):
             ("gallery", scenario.gallery, rows[1::2]),
         ]
         probe, gallery = (
-            resize(side(part, generator=self._generator(name), device=self.device), self._attacker.size)
+            resize(
+                side(part, generator=side_generator(self._seed, name, self.global_step), device=self.device),
+                self._attacker.size,
+            )
             for name, side, part in parts
         )
         images = probe.new_empty((len(rows), *probe.shape[1:]))

@@ -23,7 +23,7 @@ from reidbench.attackers.paper.pairlists import Batch, PairList, TrainingPairs, 
 from reidbench.errors import ReidbenchError
 from reidbench.networks.architectures.siamese import Resized, embed_images, resize
 from reidbench.networks.history import Training
-from reidbench.networks.training import load_in_order, run, seed_of
+from reidbench.networks.training import load_in_order, run, seed_of, side_generator
 from reidbench.progress import Progress
 
 
@@ -163,7 +163,7 @@ class PairLearner(lightning.LightningModule):
         scenario, step = self._scenario, self.global_step
         *rows, same = pairs
         views = [
-            side(part, generator=torch.Generator().manual_seed(seed_of(self._seed, name, step)), device=self.device)
+            side(part, generator=side_generator(self._seed, name, step), device=self.device)
             for name, side, part in zip(("probe", "gallery"), (scenario.probe, scenario.gallery), rows)
         ]
         a, b = (self.model(resize(view, self._size)) for view in views)
