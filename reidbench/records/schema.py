@@ -58,9 +58,7 @@ class Environment(Model):
     device: Text
     device_name: Text
     cpus: Count
-    threads: Count | None = Field(
-        None, exclude_if=unsaid, description="of trainings of defenses and published models; all others have one"
-    )
+    threads: Count | None = Field(None, exclude_if=unsaid, description="of trainings of defenses; all others have one")
     cpu_capability: Text | None = Field(
         None, exclude_if=unsaid, description="torch's instruction set: another one adds in another order"
     )

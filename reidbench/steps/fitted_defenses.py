@@ -20,7 +20,7 @@ from reidbench.progress import Progress
 from reidbench.records.schema import FittingInfo
 from reidbench.source_version import code_version
 from reidbench.steps.cache import CachedStep, Step, StepCache
-from reidbench.steps.training import WEIGHTS, cached_training, read_training
+from reidbench.steps.training import WEIGHTS, cached_training, read_training, threads_key
 
 STEP = "fit"
 
@@ -39,8 +39,8 @@ class Fit:
 
 
 def fitting_key() -> dict[str, Any]:
-    """What decides a fitted defense's release beside what decides any: the loop that it may use."""
-    return {"code": code_version("reidbench.networks")}
+    """What decides a fitted defense's release beside what decides any: the loop that it may use, and its threads."""
+    return {"code": code_version("reidbench.networks"), **threads_key()}
 
 
 def fit_data(train: Cohort) -> FitData:

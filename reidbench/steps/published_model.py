@@ -36,6 +36,7 @@ from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
 from reidbench.steps.cache import CachedStep, StepCache, hyperparameters
 from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info
+from reidbench.threads import cpu_capability, one_thread
 
 PRIVACY = "privacy.json"
 
@@ -88,6 +89,7 @@ class TrainedModel:
             "code": code_version("reidbench.defenses", "reidbench.dp", "reidbench.images", "reidbench.networks.losses"),
             "rows": "train" if coins is None else hashlib.sha256(self._rows.tobytes()).hexdigest(),
             "seed": self._seed,
+            "cpu": cpu_capability() if settings.device.type == "cpu" else None,
             "device": settings.device.type,
             "torch": torch.__version__,
         }
@@ -143,7 +145,8 @@ class TrainedModel:
 
         def write(folder: Path, progress: Progress) -> None:
             pixels = self.cohort.part(split).pixels
-            found = published_vectors(self.defense, self._network, pixels, device=self._settings.device)
+            with one_thread():
+                found = published_vectors(self.defense, self._network, pixels, device=self._settings.device)
             np.save(folder / "vectors.npy", found)
 
         return CachedStep(self._cache, "published_vectors", {"model": self.training.digest, "split": split}, write)
@@ -190,7 +193,7 @@ class TrainedModel:
             guarantee = asdict(fitted.privacy) if fitted.privacy else None
             path.with_name(PRIVACY).write_text(json.dumps(guarantee))
 
-        return cached_training(self._cache, "model", self.key, fit, save, all_threads=True)
+        return cached_training(self._cache, "model", self.key, fit, save)
 
     def _images(self) -> LabelledImages:
         frame = self.cohort.frame.iloc[self._rows]

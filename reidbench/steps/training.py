@@ -51,6 +51,11 @@ def training_key(model: Any, settings: Settings, *code: str) -> dict[str, Any]:
     }
 
 
+def threads_key() -> dict[str, Any]:
+    """What decides a training with all threads of a CPU, beside what decides any."""
+    return {"threads": torch.get_num_threads(), "cpu": cpu_capability()}
+
+
 def cached_training(
     cache: StepCache,
     kind: str,
@@ -70,10 +75,8 @@ def cached_training(
         fit: trains; it is given a folder for checkpoints, which holds those of an interrupted training, and is removed
             when the training is done.
         save: writes the trained model to a path. Files of its own go beside that path.
-        all_threads: for long trainings that have the process to themselves; their number goes into the key.
+        all_threads: for long trainings that have the process to themselves; ``key`` has what :func:`threads_key` gives.
     """
-    if all_threads:
-        key = {**key, "threads": torch.get_num_threads(), "cpu": cpu_capability()}
 
     def write(folder: Path, progress: Progress) -> None:
         _drop_unreadable(folder / CHECKPOINTS)

@@ -9,7 +9,7 @@ import torch
 from reidbench.networks.history import Training
 from reidbench.progress import Silent
 from reidbench.steps.cache import StepCache
-from reidbench.steps.training import WEIGHTS, cached_training, save_network
+from reidbench.steps.training import WEIGHTS, cached_training, save_network, threads_key
 from reidbench.threads import cpu_capability, one_thread
 from reidbench.utility.classifier import ClassifierOptions, fit_classifier
 
@@ -23,7 +23,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-def training(folder, seen, **options):
+def training(folder, seen, key=None, **options):
     """A real one of a few steps, whose thread count is noted."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, size=(64, 32, 32), dtype=np.uint8)
@@ -34,7 +34,9 @@ def training(folder, seen, **options):
         device = torch.device("cpu")
         return fit_classifier(SMALL, pixels, labels, seed=0, device=device, work_dir=checkpoints, progress=progress)
 
-    return cached_training(StepCache(folder), "classifier", {"of": "a test"}, fit, save_network, **options)
+    return cached_training(
+        StepCache(folder), "classifier", {"of": "a test", **(key or {})}, fit, save_network, **options
+    )
 
 
 def test_threads_of_the_process_do_not_change_a_training(threads, tmp_path):
@@ -54,7 +56,7 @@ def test_a_training_with_all_threads_has_them_in_its_key(threads, tmp_path):
     for number in (1, 2):
         threads(number)
         seen = []
-        step = training(tmp_path, seen, all_threads=True)
+        step = training(tmp_path, seen, threads_key(), all_threads=True)
         assert step.key["cpu"] == cpu_capability()
         digests.add(step.make(Silent()).digest)
         assert seen == [number]
