@@ -175,7 +175,9 @@ class Held:
             return self._matrix[rows]
         if not len(rows):
             return np.empty((0, self._count), dtype=np.float32)
-        return np.concatenate([self._searched.block(slice(row, row + 1)) for row in rows.tolist()])
+        # A call for each run of successive rows: mostly a single one.
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        return np.concatenate([self._searched.block(slice(int(run[0]), int(run[-1]) + 1)) for run in runs])
 
     def scores(self, pairs: Pairs) -> Scores:
         """(P,) of pairs."""
