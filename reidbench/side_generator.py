@@ -9,7 +9,7 @@ class SideGenerator(torch.Generator):
     """A CPU generator of one side, which knows a seed that both sides of its step have.
 
     Two published images come from one release and, where a mechanism has a key for all images, from one key. An
-    attacker that learned from pairs under two keys would learn of a task that nobody sets.
+    attacker that learned from pairs under two keys would learn another task than the tested one.
 
     Args:
         seed: of this side's own numbers.

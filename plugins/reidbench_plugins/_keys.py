@@ -1,4 +1,4 @@
-"""Mechanisms with a key, and who has it: what k_rtio, block_encrypt, pixel_relocation and keyed_deformation share."""
+"""Mechanisms with a key, and which party holds it: the base of k_rtio, block_encrypt and the others of the family."""
 
 from abc import abstractmethod
 from typing import Literal

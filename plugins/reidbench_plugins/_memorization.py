@@ -29,13 +29,13 @@ def memorization(
 
     Returns:
         ``memorized_share``: of the synthetic images, those that copy a patient; ``memorized_patients``: of the
-        patients, those whom one copies; ``memorized_most``: the largest share that copies a single patient.
+        patients, those who are copied; ``memorized_most``: the largest share that copies a single patient.
     """
     made, known, others = (_small(images) for images in (synthetic, train, held_out))
-    _, who = np.unique(patients, return_inverse=True)
-    count = int(who.max()) + 1
-    bound = _nearest(known, others, who, count).amin(dim=1)
-    copies = _nearest(known, made, who, count) < bound[:, None]
+    _, patient = np.unique(patients, return_inverse=True)
+    count = int(patient.max()) + 1
+    bound = _nearest(known, others, patient, count).amin(dim=1)
+    copies = _nearest(known, made, patient, count) < bound[:, None]
     return {
         "memorized_share": float(copies.any(dim=0).double().mean()),
         "memorized_patients": float(copies.any(dim=1).double().mean()),
@@ -48,9 +48,9 @@ def _small(pixels: NDArray[np.uint8]) -> torch.Tensor:
     return F.adaptive_avg_pool2d(to_unit(pixels), size).flatten(1)
 
 
-def _nearest(known: torch.Tensor, images: torch.Tensor, who: NDArray[np.int64], count: int) -> torch.Tensor:
+def _nearest(known: torch.Tensor, images: torch.Tensor, patient: NDArray[np.int64], count: int) -> torch.Tensor:
     """The distance from each patient's nearest image to each image: (patients, images)."""
     distances = torch.cdist(known, images, compute_mode="donot_use_mm_for_euclid_dist")
-    rows = torch.from_numpy(who)[:, None].expand_as(distances)
+    rows = torch.from_numpy(patient)[:, None].expand_as(distances)
     nearest = torch.full((count, len(images)), torch.inf)
     return nearest.scatter_reduce(0, rows, distances, "amin")

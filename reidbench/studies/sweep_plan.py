@@ -156,7 +156,7 @@ class Prepared:
         """One cell of it.
 
         Raises:
-            ReidbenchError: there is no cell of this number.
+            ReidbenchError: no cell has this number.
         """
         if not 1 <= number <= len(self.cells):
             raise ReidbenchError(f"--cell {number}: the sweep has {len(self.cells)} cells, numbered from 1")

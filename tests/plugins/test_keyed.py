@@ -1,4 +1,4 @@
-"""k_rtio, block_encrypt, pixel_relocation and keyed_deformation: what the key gives back, and who has it."""
+"""k_rtio, block_encrypt, pixel_relocation and keyed_deformation: what the key gives back, and which party holds it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def published(defense: KeyedDefense, pixels: np.ndarray, **keywords: int) -> np.
 
 
 def returned(defense: KeyedDefense, after: np.ndarray, seed: int = 5) -> np.ndarray:
-    """What the owner of a release makes of it, who knows its seed."""
+    """Published images with the key undone, by the release seed."""
     ids = [str(number) for number in range(len(after))]
     rng = ReleaseRandom.for_images(seed, ids, defense=identity(defense))
     return to_pixels(defense.undo(to_unit(after, CPU), rng=rng))

@@ -35,7 +35,7 @@ from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Published
 Floats = NDArray[np.floating[Any]]
 #: Strengths of the linear classifiers' L2 penalty (scikit-learn's C) among which validation patients choose.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-#: The strength where nobody can choose.
+#: The strength without validation patients.
 USUAL = 1e-2
 #: Parts of the test patients, each judged by what the others teach, where there is no train part.
 FOLDS = 5

@@ -18,8 +18,8 @@ from reidbench.records.ladder import Rung
 from reidbench.records.parts.common import Interval
 from reidbench.records.parts.questions import SinglingOut
 
-#: Of patients of whom nothing is published, those who may pass for singled out at the most. Collections have persons
-#: under two names, who look like strangers with a large lead: a few of them decide the lower share.
+#: Accepted shares of patients without a published image for whom another patient is taken. In some collections a person
+#: has two identifiers; such a pair looks like a stranger with a large lead, and a few pairs decide the lower limit.
 FALSE_SHARES = (0.01, 0.05)
 
 
@@ -32,7 +32,7 @@ def judge_singling_out(
     *,
     runs: int,
 ) -> list[SinglingOut]:
-    """Who is singled out, for each of :data:`FALSE_SHARES`; empty where no patient has two images, or is alone.
+    """Singling out at each of :data:`FALSE_SHARES`; empty without a patient of two images, or without another patient.
 
     Args:
         links: the rung's scores.
