@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from reidbench.errors import ReidbenchError
-from reidbench.records.schema import Environment, Git
+from reidbench.records.parts.provenance import Environment, Git
 from reidbench.threads import cpu_capability
 
 # What a figure may depend on.

@@ -38,9 +38,10 @@ from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
 from reidbench.records.parts.linkability import Linkability
+from reidbench.records.parts.provenance import BundleInfo, DatasetInfo
 from reidbench.records.parts.questions import SinglingOut
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Attack, BundleInfo, DatasetInfo, Record, Utility
+from reidbench.records.schema import Attack, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
 from reidbench.records.strata import GenuineStrata, keep_headline_strata
 from reidbench.settings import Settings

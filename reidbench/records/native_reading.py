@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from reidbench.records.parts.common import Interval
-from reidbench.records.schema import SCHEMA_VERSION, Attack, Classifier, Decision, DefenseInfo, Record
+from reidbench.records.parts.provenance import DefenseInfo
+from reidbench.records.schema import SCHEMA_VERSION, Attack, Classifier, Decision, Record
 from reidbench.records.upgrade import published_epochs
 
 #: A model's content, as pydantic-core hands it on: values by field, extra values, and which fields were given.

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
 from reidbench.records.parts.common import (
@@ -31,6 +30,7 @@ from reidbench.records.parts.common import (
 )
 from reidbench.records.parts.linkability import Linkability
 from reidbench.records.parts.membership import Membership
+from reidbench.records.parts.provenance import BundleInfo, DatasetInfo, DefenseInfo, Environment, Git
 from reidbench.records.parts.questions import Inference, SinglingOut
 
 SCHEMA_VERSION = 2
@@ -41,97 +41,6 @@ Origin = Literal["bundle", "fine-tuned", "cohort"]
 def _usual(value: Any) -> bool:
     """The track of every record before there was another."""
     return value == "images"
-
-
-class Git(Model):
-    """The commit that made the record."""
-
-    commit: Text
-    dirty: bool = Field(description="whether tracked files differed from the commit")
-
-
-class Environment(Model):
-    """Where it was made."""
-
-    python: Text
-    platform: Text
-    device: Text
-    device_name: Text
-    cpus: Count
-    threads: Count | None = Field(None, exclude_if=unsaid, description="of trainings of defenses; all others have one")
-    cpu_capability: Text | None = Field(
-        None, exclude_if=unsaid, description="torch's instruction set: another one adds in another order"
-    )
-    packages: dict[Text, Text]
-
-
-class DatasetInfo(Model):
-    """What was attacked."""
-
-    name: FileName
-    revision: Text = Field(description="SHA-256 over table and pixels; only records with an equal one compare")
-    options: Options
-    size: Annotated[int, Field(ge=1, le=4096)] = Field(description="width and height of the images in pixels")
-    images: dict[Text, Count] = Field(description="images by split")
-    patients: dict[Text, Count] = Field(description="patients by split")
-    notes: list[Text] = Field(max_length=1_000)
-
-    @model_validator(mode="after")
-    def _both_parts(self) -> DatasetInfo:
-        if not all({"train", "test"} <= counts.keys() for counts in (self.images, self.patients)):
-            raise PydanticCustomError("parts", "images and patients have a number for train and one for test")
-        return self
-
-
-class PrivacyInfo(Model):
-    """A formal guarantee, as the defense claims it."""
-
-    epsilon: Annotated[float, Field(ge=0, le=1e40)]
-    delta: Rate
-    unit: Text
-    whole_image_epsilon: Number | None = Field(
-        None, exclude_if=unsaid, description="the bound for a whole image, where the unit is a part of one"
-    )
-    whole_image_delta: Number | None = Field(None, exclude_if=unsaid, description="and its probability of failure")
-    clipping_norm: Number | None = Field(
-        None, exclude_if=unsaid, description="norm that a unit's gradient is clipped to"
-    )
-    noise_multiplier: Number | None = Field(None, exclude_if=unsaid, description="the noise's deviation, in that norm")
-    sample_rate: Rate | None = Field(None, exclude_if=unsaid, description="probability that a step takes a unit")
-    steps: Count | None = Field(None, exclude_if=unsaid, description="steps of the training")
-    accountant: Text | None = Field(None, exclude_if=unsaid, description="what added the steps up")
-
-
-class FittingInfo(Model):
-    """How a defense was trained before it published anything. Its own figures do not measure privacy."""
-
-    images: Count = Field(description="of the train split, all that it saw")
-    patients: Count = Field(description="whom they are of")
-    epochs: Count
-    seconds: Seconds
-    checkpoint_sha256: Text
-    history: Annotated[list[Numbers], Field(max_length=100_000)]
-
-
-class DefenseInfo(Model):
-    """What was judged. ``kind`` is ``none`` for the undefended run."""
-
-    name: FileName
-    distribution: Text
-    version: Text
-    kind: Text
-    summary: Text
-    options: Options
-    privacy: PrivacyInfo | None = None
-    fitting: FittingInfo | None = Field(
-        None, exclude_if=unsaid, description="of a defense that trains on the train split first"
-    )
-    published: Options | None = Field(
-        None,
-        exclude_if=unsaid,
-        description="options of the operating point ``published`` that this run has otherwise: it is a stand-in for "
-        "the published method. Null where there is no such point, or nothing differs",
-    )
 
 
 #: The end of a training is at least so many epochs.
@@ -328,19 +237,6 @@ class RetrievalMetrics(Model):
     risk: PatientRisk
     probes: Count
     gallery: Count
-
-
-class BundleInfo(Model):
-    """Attackers trained before, which this run's attackers could start from."""
-
-    name: Text
-    sha256: Text = Field(description="of image size, hyperparameters and weights, 32 hexadecimal digits")
-    trained_on: Text = Field(description="the dataset whose train part they were trained on")
-    left_out: Count = Field(description="images left out of test and validation because the bundle was trained on them")
-    validation_auc: dict[Text, Numbers] = Field(
-        description="by attacker and candidate (bundle, fine-tuned, cohort), over the validation pairs of the "
-        "originals; null where only the bundle's attacker came into question"
-    )
 
 
 class PostProcessing(Model):

@@ -17,7 +17,7 @@ from reidbench.defenses.fitting import fit_defense
 from reidbench.files import content_digest
 from reidbench.networks.history import Training
 from reidbench.progress import Progress
-from reidbench.records.schema import FittingInfo
+from reidbench.records.parts.provenance import FittingInfo
 from reidbench.source_version import code_version
 from reidbench.steps.cache import CachedStep, Step, StepCache
 from reidbench.steps.training import WEIGHTS, cached_training, read_training, threads_key

@@ -23,7 +23,7 @@ from reidbench.images import to_unit
 from reidbench.networks.precision import in_full
 from reidbench.plugins import Found
 from reidbench.progress import Progress
-from reidbench.records.schema import DefenseInfo, PrivacyInfo
+from reidbench.records.parts.provenance import DefenseInfo, PrivacyInfo
 from reidbench.source_version import code_version, source_digest
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.fitted_defenses import Fit, fitting, fitting_key, read_fit

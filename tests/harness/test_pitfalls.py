@@ -23,7 +23,7 @@ from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records import figures
 from reidbench.records.ladder import Rung
-from reidbench.records.schema import DefenseInfo
+from reidbench.records.parts.provenance import DefenseInfo
 from reidbench.settings import make_settings
 from reidbench.steps import executors
 from reidbench.steps.releases import ATTACKERS_VALIDATION

@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 
 from reidbench.records.parts.common import Interval
 from reidbench.records.parts.linkability import Linkability, MultiShot
-from reidbench.records.schema import PrivacyInfo, Record
+from reidbench.records.parts.provenance import PrivacyInfo
+from reidbench.records.schema import Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.summary import defense_label, epsilon, worst_retrieval, worst_verification
 from reidbench.report.site.board import COLUMNS, boards
