@@ -1,16 +1,8 @@
-"""Records on disk: small, written whole or not at all, and read whatever their version.
-
-A file differs from :class:`~reidbench.records.schema.Record` in two ways, which keep it small. Trainings stand once,
-under ``trainings``, and attacks and classifiers name them: a run has a dozen trainings and four times as many attacks.
-Figures with an interval are lists, ``[value, low, high]``, with the reason behind them where they have no ends; so are
-the decisions of a threshold, ``[threshold, true positives, false positives, true negatives, false negatives]``.
-"""
+"""Records on disk: written whole or not at all, and read whatever their version."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,15 +13,13 @@ from pydantic_core import from_json
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
 from reidbench.records.brief import make_brief
+from reidbench.records.file_form import file_text, with_trainings
 from reidbench.records.native_reading import read_natively
-from reidbench.records.schema import SCHEMA_VERSION, Decision, Record, TrainingInfo
+from reidbench.records.schema import SCHEMA_VERSION, Record
 from reidbench.records.upgrade import upgrade
 
 #: The largest file that is read as a record. Those of this repository have up to 66 kB, and pages grow with them.
 MAX_BYTES = 2_000_000
-# Where a record refers to trainings.
-_TRAININGS = ("training", "restoration")
-_INTERVAL = {"value", "low", "high"}
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -46,13 +36,7 @@ def write_record(record: Record, folder: Path) -> Path:
 
 def record_text(record: Record) -> str:
     """A record as its file has it: JSON, one line for each field and each attack."""
-    data = _small(record.model_dump(mode="json", by_alias=True))
-    trainings: dict[str, Any] = {}
-    for owner, name in _references(data):
-        if isinstance(owner.get(name), dict):
-            owner[name] = _key(owner[name], trainings)
-    lines = [f"{_json(name)}: {_field(value)}" for name, value in {**data, "trainings": trainings}.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return file_text(record.model_dump(mode="json", by_alias=True))
 
 
 def read_record(path: Path) -> Record:
@@ -200,7 +184,7 @@ def _record(path: Path, data: Any) -> Record:
         raise ReidbenchError(f"{path}: record version {version} is newer than this reidbench reads ({SCHEMA_VERSION})")
     try:
         if isinstance(data, dict):
-            data = _with_trainings(upgrade(data))
+            data = with_trainings(upgrade(data))
         return Record.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
@@ -212,58 +196,3 @@ def _record(path: Path, data: Any) -> Record:
         raise ReidbenchError(f"{path}: no reidbench record: {error.args[0]}: field required") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise ReidbenchError(f"{path}: no reidbench record: {type(error).__name__}: {error}") from error
-
-
-def _with_trainings(data: dict[str, Any]) -> dict[str, Any]:
-    """A record's JSON with each training in place of its key."""
-    made = {name: value for name, value in data.items() if name != "trainings"}
-    # Validated once each, not once for each attack that refers to it.
-    trainings = {key: TrainingInfo.model_validate(told) for key, told in data.get("trainings", {}).items()}
-    if "attacks" in data:
-        made["attacks"] = [dict(attack) for attack in data["attacks"]]
-    if data.get("utility") is not None:
-        classifiers = [dict(classifier) for classifier in data["utility"]["classifiers"]]
-        made["utility"] = {**data["utility"], "classifiers": classifiers}
-    for owner, name in _references(made):
-        key = owner.get(name)
-        if isinstance(key, str):
-            if key not in trainings:
-                raise ReidbenchError(f"no reidbench record: there is no training {key!r}")
-            owner[name] = trainings[key]
-    return made
-
-
-def _references(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    utility = data.get("utility") or {}
-    for owner in [*data.get("attacks", []), *utility.get("classifiers", [])]:
-        for name in _TRAININGS:
-            yield owner, name
-
-
-def _key(training: dict[str, Any], trainings: dict[str, Any]) -> str:
-    """The key of a training, under which it is kept: the first digits of its digest."""
-    text = json.dumps(training, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:12]
-    trainings[key] = training
-    return key
-
-
-def _small(part: Any) -> Any:
-    if isinstance(part, dict):
-        if part.keys() >= _INTERVAL and part.keys() <= {*_INTERVAL, "why_unbounded"}:
-            ends = [part["value"], part["low"], part["high"]]
-            return [*ends, part["why_unbounded"]] if part.get("why_unbounded") is not None else ends
-        if part.keys() == Decision.model_fields.keys():
-            return [part[name] for name in Decision.model_fields]
-        return {name: _small(value) for name, value in part.items()}
-    return [_small(one) for one in part] if isinstance(part, list) else part
-
-
-def _field(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n " + ",\n ".join(map(_json, value)) + "\n]"
-    return _json(value)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
