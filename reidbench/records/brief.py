@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from reidbench.records.parts.common import Interval, Model
-from reidbench.records.schema import Attack, PatientRisk, Record, RetrievalMetrics, TrainingInfo, VerificationMetrics
+from reidbench.records.schema import (
+    Attack,
+    Classifier,
+    PatientRisk,
+    Record,
+    RetrievalMetrics,
+    TrainingInfo,
+    VerificationMetrics,
+)
 
 _NOTHING = Interval(value=None, low=None, high=None)
 _NO_RISK = PatientRisk(patients=0, found_by_every_image=_NOTHING, best_rank={}, mean_rank={}, map_at_r={})
@@ -30,6 +38,7 @@ LEFT_OUT: dict[type[Model], dict[str, Any]] = {
         "risk": _NO_RISK,
     },
     TrainingInfo: {"history": []},
+    Classifier: {"per_label": {}},
 }
 # A set for each of a hundred parts of a record takes more memory than their figures.
 _FIELDS = {part: set(part.model_fields) for part in (Attack, VerificationMetrics, RetrievalMetrics)}
@@ -46,6 +55,8 @@ def make_brief(record: Record) -> Record:
         for part in (attack.metrics, attack):
             object.__setattr__(part, "__pydantic_fields_set__", _FIELDS[type(part)])
         attack.metrics.__dict__.update(LEFT_OUT[type(attack.metrics)])
+    for classifier in classifiers:
+        classifier.__dict__.update(LEFT_OUT[Classifier])
     trainings = [attack.training for attack in record.attacks]
     trainings += [attack.restoration for attack in record.attacks]
     trainings += [classifier.training for classifier in classifiers]

@@ -14,7 +14,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
 from reidbench.records.brief import make_brief
 from reidbench.records.file_form import file_text, with_trainings
-from reidbench.records.native_reading import read_natively
+from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.schema import SCHEMA_VERSION, Record
 from reidbench.records.upgrade import upgrade
 
@@ -45,9 +45,7 @@ def read_record(path: Path) -> Record:
     Raises:
         ReidbenchError: the file is missing, no JSON, of a later version, not a record, or to be made again.
     """
-    content = _content(path)
-    # The newest form takes the short way; whatever that refuses is judged by the other.
-    return read_natively(content) or judge_content(path, content)
+    return _read(path, _content(path))
 
 
 def judge_content(path: Path, content: bytes) -> Record:
@@ -67,7 +65,10 @@ def read_named(path: Path) -> Record:
     Raises:
         ReidbenchError: as of :func:`read_record`, or the file has another name.
     """
-    record = read_record(path)
+    return _named(path, read_record(path))
+
+
+def _named(path: Path, record: Record) -> Record:
     if path.name != f"{record.stem}.json":
         raise ReidbenchError(f"{path}: this is the record {record.stem}.json; give it this name")
     return record
@@ -83,8 +84,12 @@ def read_brief(path: Path, whole: Callable[[Record], bool]) -> Record:
     Raises:
         ReidbenchError: as of :func:`read_named`.
     """
-    record = read_named(path)
-    return record if whole(record) else make_brief(record)
+    content = _content(path)
+    record = read_natively_brief(content)
+    if record is None or whole(record):
+        record = _read(path, content)
+        record = record if whole(record) else make_brief(record)
+    return _named(path, record)
 
 
 def read_records(places: list[Path]) -> list[Record]:
@@ -157,6 +162,11 @@ def upgrade_record(path: Path) -> bool:
 
 def _write(path: Path, record: Record) -> None:
     write_file(path, record_text(record), what="the record", durable=True)
+
+
+def _read(path: Path, content: bytes) -> Record:
+    # The newest form takes the short way; whatever that refuses is judged by the other.
+    return read_natively(content) or judge_content(path, content)
 
 
 def _content(path: Path) -> bytes:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from reidbench import ReidbenchError
-from reidbench.records.brief import LEFT_OUT
-from reidbench.records.native_reading import read_natively
+from reidbench.records.brief import LEFT_OUT, make_brief
+from reidbench.records.native_reading import read_natively, read_natively_brief
+from reidbench.records.schema import Classifier
 from reidbench.records.store import judge_content, read_brief, read_record, record_text
 from reidbench.report.figures.board_input import read_for_boards
 from reidbench.report.figures.drops import paired_drops
@@ -33,8 +34,17 @@ def older(defense: dict, epochs) -> dict:
     return {name: value for name, value in defense.items() if name != "published"} | {"options": {"epochs": epochs}}
 
 
+def ranking(data: dict) -> dict:
+    """The figures of a ranking in a record."""
+    return next(attack["metrics"] for attack in data["attacks"] if attack["task"] == "retrieval")
+
+
 def native(data: dict):
-    return read_natively(json.dumps(data).encode())
+    content = json.dumps(data).encode()
+    whole = read_natively(content)
+    # What is left out of a brief record is not left unchecked.
+    assert (read_natively_brief(content) is None) == (whole is None)
+    return whole
 
 
 def test_every_record_of_the_newest_form_takes_the_short_way_and_is_the_same_record():
@@ -51,6 +61,10 @@ def test_every_record_of_the_newest_form_takes_the_short_way_and_is_the_same_rec
         assert short.model_fields_set == usual.model_fields_set
         assert record_text(short) == record_text(usual)
         assert short.model_dump_json(exclude_unset=True) == usual.model_dump_json(exclude_unset=True)
+        # A brief one is validated in another way, and is what is made of a whole one.
+        brief = read_natively_brief(content)
+        assert brief is not None
+        assert brief.model_dump_json(exclude_unset=True) == make_brief(short).model_dump_json(exclude_unset=True)
 
 
 def test_older_records_take_the_other_way(tmp_path):
@@ -79,6 +93,17 @@ def test_older_records_take_the_other_way(tmp_path):
         lambda data: data["attacks"][0]["metrics"].update(auc=[0.5, 0.4, 0.6, "why", "more"]),
         lambda data: data["attacks"][0]["metrics"].update(calibrated=[0.1, 1, 2, 3]),
         lambda data: data["attacks"][0]["metrics"].update(calibrated=[0.1, 1, 2, 3, -4]),
+        # Of what boards leave out, too.
+        lambda data: data["attacks"][0]["metrics"].update(eer=[0.5, 0.4]),
+        lambda data: data["attacks"][0]["metrics"].update(eer=[0.5, 0.4, 101]),
+        lambda data: data["attacks"][0]["metrics"].update(eer=[0.5, 0.4, 0.6, "\x1b"]),
+        lambda data: data["attacks"][0]["metrics"].update(at_half=[0.1, 1, 2, 3]),
+        lambda data: data["attacks"][0]["metrics"].update(strata={"sex": {"source": "sex"}}),
+        lambda data: data["attacks"][0]["metrics"].pop("auc_pairs"),
+        lambda data: ranking(data).update(chance={"map_at_r": 1e50}),
+        lambda data: ranking(data)["risk"].update(unknown=1),
+        lambda data: ranking(data)["risk"].pop("best_rank"),
+        lambda data: data["utility"]["classifiers"][0]["per_label"].update(finding=[0.5]),
         lambda data: data["defense"].update(options={"text": "\x1b[2J"}),
         lambda data: data.update(defense=older(data["defense"], "many")),
         lambda data: data["dataset"]["patients"].pop("train"),
@@ -158,6 +183,10 @@ def test_what_a_brief_record_lacks_is_what_is_said_to_be_left_out(sample):
         if before.training is not None:
             assert before.training.history
             assert after.training.history == []
+    assert all(classifier.per_label for classifier in whole.utility.classifiers)
+    assert [one.per_label for one in brief.utility.classifiers] == [
+        LEFT_OUT[Classifier]["per_label"] for _ in whole.utility.classifiers
+    ]
 
 
 def test_records_that_differ_only_in_what_boards_leave_out_are_two_records(tmp_path):

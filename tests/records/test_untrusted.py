@@ -64,6 +64,9 @@ def setter(field: str, value):
         ("defense/name", "n" * 300),
         ("defense/summary", "\x1b[2J\x1b]0;title\x07"),
         ("defense/options", {"text": "\x1b[2J"}),
+        # Behind a backslash, which JSON doubles; and a control character that JSON has a letter for.
+        ("defense/options", {"text": "\\\x1b[2J"}),
+        ("defense/options", {"text": "safe\x08"}),
         ("defense/options", {"text": "x" * 50_000}),
         ("command", "x" * 200_000),
         ("seed", -1),

@@ -47,7 +47,8 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
     with progress.task("drops", len(defended)) as advance:
         for one in defended:
             pair = Paired(by_id[str(one.record.baseline_id)], one, runs)
-            for find in HEADLINES:
+            # Without scores there is no interval, whatever the worst cases are.
+            for find in HEADLINES if _scored(pair) else ():
                 made = headline_drop(pair, find)
                 if made is not None and not isnan(made.low):
                     found[one.record.id, find] = made

@@ -18,6 +18,7 @@ from reidbench import metrics
 from reidbench.errors import ReidbenchError
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.parts.common import Interval
+from reidbench.records.schema import Attack
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.report.figures.matching import Kept, key_of
 from reidbench.report.figures.summary import diagnosed, headline, utility
@@ -35,10 +36,19 @@ class Paired:
     """
 
     def __init__(self, base: Kept, new: Kept, runs: int = RUNS) -> None:
-        self.base, self.new = ({key_of(attack): attack for attack in kept.record.attacks} for kept in (base, new))
         self.runs = runs
         self._kept = (base, new)
         self.records = (base.record, new.record)
+
+    @cached_property
+    def base(self) -> dict[str, Attack]:
+        """The attacks of the base run by key."""
+        return {key_of(attack): attack for attack in self.records[0].attacks}
+
+    @cached_property
+    def new(self) -> dict[str, Attack]:
+        """The attacks of the new run by key."""
+        return {key_of(attack): attack for attack in self.records[1].attacks}
 
     @cached_property
     def _read(self) -> tuple[RunScores, RunScores] | None:

@@ -186,13 +186,17 @@ def rows(
     for record in members:
         by_defense[defense_label(record)].append(record)
     by_id = {record.id: record for record in reversed(everything)}
+    by_name: dict[str, list[Record]] = defaultdict(list)
+    for record in members:
+        by_name[record.defense.name].append(record)
+    shared = {name: _shared(records) for name, records in by_name.items()}
     made = []
     for seeds in by_defense.values():
         ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
         problems = dict.fromkeys(reason for record in ordered for reason in controls.of(record))
         baselines = tuple(by_id.get(record.baseline_id or "") for record in ordered)
-        shared = _shared([r for r in members if r.defense.name == ordered[0].defense.name])
-        made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared))
+        name = ordered[0].defense.name
+        made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared[name]))
     return sorted(made, key=lambda row: (-(row.mean(worst_verification) or -1.0), row.label))
 
 
@@ -228,11 +232,11 @@ def highest_tpr(row: Row) -> float | None:
 
 def _rates(record: Record) -> list[float]:
     return [
-        attack.metrics.tpr_at_fpr_1.value
+        rate
         for attack in record.attacks
-        if isinstance(attack.metrics, VerificationMetrics)
-        and attack.metrics.impostor >= ENOUGH_PAIRS
-        and attack.metrics.tpr_at_fpr_1.value is not None
+        if isinstance(figures := attack.metrics, VerificationMetrics)
+        and figures.impostor >= ENOUGH_PAIRS
+        and (rate := figures.tpr_at_fpr_1.value) is not None
     ]
 
 

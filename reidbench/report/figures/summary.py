@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from math import inf
 
 from reidbench.records.membership import proved_at, unclaimed_delta
 from reidbench.records.parts.common import Interval
@@ -58,12 +59,12 @@ def worst_verification(record: Record, negatives: str | None = None) -> Worst | 
     one on so few pairs would have the highest figure by chance.
     """
     judged = [
-        (attack.metrics, attack)
+        (figures, attack)
         for attack in record.attacks
-        if isinstance(attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
+        if isinstance(figures := attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
     ]
     many = [(figures, attack) for figures, attack in judged if figures.impostor >= ENOUGH_PAIRS]
-    return _worst(Worst(figures.auc, attack) for figures, attack in many or judged)
+    return _worst((figures.auc, attack) for figures, attack in many or judged)
 
 
 def worst_matched(record: Record) -> Worst | None:
@@ -74,9 +75,9 @@ def worst_matched(record: Record) -> Worst | None:
 def worst_retrieval(record: Record) -> Worst | None:
     """The highest mAP@R over the ladder; None if undefined."""
     return _worst(
-        Worst(attack.metrics.map_at_r, attack)
+        (figures.map_at_r, attack)
         for attack in record.attacks
-        if isinstance(attack.metrics, RetrievalMetrics)
+        if isinstance(figures := attack.metrics, RetrievalMetrics)
     )
 
 
@@ -223,6 +224,11 @@ def defense_label(record: Record, *, without: Collection[str] = ()) -> str:
     return f"{record.defense.name} {options}".strip()
 
 
-def _worst(candidates: Iterable[Worst]) -> Worst | None:
-    known = [worst for worst in candidates if worst.figure.value is not None]
-    return max(known, key=lambda worst: worst.value, default=None)
+def _worst(candidates: Iterable[tuple[Interval, Attack]]) -> Worst | None:
+    """The first of the highest figures. Boards ask thousands of records: only the highest is made a :class:`Worst`."""
+    highest, found = -inf, None
+    for figure, attack in candidates:
+        value = figure.value
+        if value is not None and value > highest:
+            highest, found = value, (figure, attack)
+    return Worst(*found) if found else None

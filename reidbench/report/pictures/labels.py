@@ -74,7 +74,8 @@ class Places:
     def _cost(self, box: Box) -> float:
         if not self.frame.holds(box):
             return float("inf")
-        covered = sum(box.left < x < box.right and box.top < y < box.bottom for x, y in self.steps)
+        left, top, right, bottom = box.left, box.top, box.right, box.bottom
+        covered = sum([1 for x, y in self.steps if left < x < right and top < y < bottom])
         return (
             LABEL * sum(map(box.overlaps, self.labels)) + MARKER * sum(map(box.overlaps, self.markers)) + STEP * covered
         )

@@ -117,6 +117,16 @@ class Group:
         return preset, self.revision, -self.size, self.overrides, self.attackers, self.hyperparameters
 
 
+@dataclass(frozen=True)
+class _Table:
+    """One table of a page: its rows, where each of them stands, and the outcome of its controls."""
+
+    group: Group
+    rows: list[Row]
+    standings: list[Standing]
+    controls: BoardControls
+
+
 def render(
     records: Sequence[Record], drops: Drops | None = None, links: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -139,10 +149,9 @@ def render(
         tables = []
         for group in mine:
             controls = board_controls(groups[group], records)
-            tables.append((group, rows(groups[group], records, controls, drops), controls))
-        panels = [
-            panel for panel in (_panel(group.title_among(mine), table) for group, table, _ in tables) if panel.points
-        ]
+            table = rows(groups[group], records, controls, drops)
+            tables.append(_Table(group, table, standings(table), controls))
+        panels = [panel for panel in (_panel(one.group.title_among(mine), one.rows) for one in tables) if panel.points]
         pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
         if panels:
@@ -239,27 +248,25 @@ INTRODUCTIONS = {
 }
 
 
-def _markdown(
-    page: str, tables: list[tuple[Group, list[Row], BoardControls]], links: Mapping[str, str], *, figured: bool
-) -> str:
-    track = tables[0][0].track
+def _markdown(page: str, tables: list[_Table], links: Mapping[str, str], *, figured: bool) -> str:
+    track = tables[0].group.track
     lines = [f"{TITLE}{plain_markdown(page)}", "", *INTRODUCTIONS[track], ""]
     if figured:
         lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
-    groups = [group for group, _, _ in tables]
-    for group, table, controls in tables:
-        lines += [f"## {plain_markdown(group.title_among(groups))}", "", *_section(group, table, controls, links)]
+    groups = [table.group for table in tables]
+    for table in tables:
+        lines += [f"## {plain_markdown(table.group.title_among(groups))}", "", *_section(table, links)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(group: Group, table: list[Row], board: BoardControls, links: Mapping[str, str]) -> list[str]:
+def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
+    group, table, board = one.group, one.rows, one.controls
     any_record = table[0].records[0]
     data = any_record.dataset
     controls = any_record.controls
-    standing = standings(table)
     delta = audited_at(record for row in table for record in row.records)
     described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
-    columns = [[*described(row), *_about(row, stands, links)] for row, stands in zip(table, standing)]
+    columns = [[*described(row), *_about(row, stands, links)] for row, stands in zip(table, one.standings)]
     if all(row.several_known() is None for row in table):
         columns = [[cell for cell in cells if cell[0] != SEVERAL_KNOWN] for cells in columns]
     lines = [
@@ -349,14 +356,14 @@ def _pairs(table: list[Row]) -> str:
 def _realized(table: list[Row]) -> str:
     """How far the rates of calibrated thresholds lie from the 1 % that they were set for; empty without one."""
     found = [
-        1 - attack.metrics.calibrated.specificity
+        1 - specificity
         for row in table
         for record in row.records
         for attack in record.attacks
-        if isinstance(attack.metrics, VerificationMetrics)
-        and attack.metrics.impostor >= ENOUGH_PAIRS
-        and attack.metrics.calibrated is not None
-        and attack.metrics.calibrated.specificity is not None
+        if isinstance(figures := attack.metrics, VerificationMetrics)
+        and figures.impostor >= ENOUGH_PAIRS
+        and figures.calibrated is not None
+        and (specificity := figures.calibrated.specificity) is not None
     ]
     if not found:
         return ""
@@ -407,10 +414,10 @@ CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def _csv(tables: list[tuple[Group, list[Row], BoardControls]]) -> str:
+def _csv(tables: list[_Table]) -> str:
     return csv_text(
         CSV_COLUMNS,
-        (_csv_row(group, row, stands) for group, table, _ in tables for row, stands in zip(table, standings(table))),
+        (_csv_row(one.group, row, stands) for one in tables for row, stands in zip(one.rows, one.standings)),
     )
 
 
