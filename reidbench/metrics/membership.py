@@ -41,11 +41,14 @@ def bootstrap_membership(
     seed: int = 0,
     level: float = 0.95,
 ) -> MembershipIntervals:
-    """Figures of a membership attack with intervals from resampling patients, each of whom is one trial.
+    """Figures of a membership attack with intervals from resampling patients.
+
+    A patient is one trial, or one in each of several attacked models. Figures are then means over the models, for each
+    of which the same patients are drawn: the interval says nothing of other models.
 
     Args:
-        scores: (P,) one score per patient, higher = more likely a member.
-        member: (P,) booleans.
+        scores: (P,) one score per patient, higher = more likely a member; (T, P) for T attacked models.
+        member: booleans of the same shape.
         fprs: false positive rates, each in [0, 1].
         runs: resamples, P of P patients each.
         seed: of the resampling.
@@ -59,22 +62,28 @@ def bootstrap_membership(
     """
     checked(runs, level)
     rates = [checked_rate(fpr) for fpr in fprs]
-    ranking = Ranking.of(scores, member)
-    patients = len(ranking.genuine) + len(ranking.impostor)
+    given, flags = np.asarray(scores), np.asarray(member)
+    if given.shape != flags.shape or given.ndim not in (1, 2) or given.shape[:-1] == (0,):
+        raise ValueError(f"scores {given.shape} and member {flags.shape}: both are (P,) or (T, P), T at least 1")
+    rankings = [Ranking.of(*one) for one in zip(np.atleast_2d(given), np.atleast_2d(flags))]
+    patients = given.shape[-1]
 
-    def figures(curve: Curve) -> list[Floats]:
-        return [curve.auc(), *(curve.tpr_at(fpr) for fpr in rates)]
+    def figures(curves: Sequence[Curve]) -> list[Floats]:
+        each = [[curve.auc(), *(curve.tpr_at(fpr) for fpr in rates)] for curve in curves]
+        return [np.mean(found, axis=0) for found in zip(*each)]
 
     def resampled(times: Floats) -> Floats:
-        curves = Curve(ranking, times[:, ranking.genuine], times[:, ranking.impostor])
+        curves = [Curve(one, times[:, one.genuine], times[:, one.impostor]) for one in rankings]
         return np.stack(figures(curves), axis=1)
 
-    values = [float(value) for value in figures(ranking.unweighted())]
+    values = [float(value) for value in figures([ranking.unweighted() for ranking in rankings])]
     if np.isnan(values).any():
         undefined = Interval(float("nan"), float("nan"), float("nan"))
         return MembershipIntervals(undefined, dict.fromkeys(rates, undefined))
     draws = over_patients(resampled, patients, runs, seed, width=patients)
-    members, others = len(ranking.genuine), len(ranking.impostor)
+    # Of the model with the fewest: what one of them is too few for, a mean does not mend.
+    members = min(len(ranking.genuine) for ranking in rankings)
+    others = min(len(ranking.impostor) for ranking in rankings)
     tprs = {
         rate: bounded_tpr(
             values[1 + i],

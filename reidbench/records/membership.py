@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from reidbench import metrics
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.records.parts.common import Interval
-from reidbench.records.parts.membership import AuditTrial, EpsilonAudit, Membership, MembershipAttack
+from reidbench.records.parts.membership import AuditTrial, DrawnMembership, EpsilonAudit, Membership, MembershipAttack
 
-Attack = Literal["loss", "lira"]
+#: What scores a patient by a model; what does so without one.
+ByModel = Literal["loss", "lira"]
+Attack = Literal["loss", "lira", "blind"]
 #: Shares of the candidates of whom an audit guesses: the surest guesses prove most, and there are fewest of them.
 GUESSED = (1.0, 0.5, 0.1)
 LEVEL = 0.95
@@ -90,6 +92,19 @@ def confidence(logits: NDArray[np.float32], cohort: Cohort) -> Confidence:
     )
 
 
+def blind_confidence(cohort: Cohort) -> Confidence:
+    """The confidence of a predictor that knows how frequent each finding is in the cohort, and looks at no image.
+
+    The frequencies are those of all splits, so that this depends on nobody's membership.
+    """
+    truth = cohort.frame[list(cohort.labels)].to_numpy(dtype=np.float64)
+    known = ~np.isnan(truth)
+    # One more of either kind (Laplace), for a finding that all have or none.
+    share = (np.where(known, truth, 0).sum(axis=0) + 1) / (known.sum(axis=0) + 2)
+    logits = np.broadcast_to(np.log(share / (1 - share)), truth.shape)
+    return confidence(logits.astype(np.float32), cohort)
+
+
 def judge_membership(
     cohort: Cohort,
     published: Confidence,
@@ -115,17 +130,40 @@ def judge_membership(
     member = np.zeros(tossed.shape[1], dtype=np.bool_)
     member[patients[cohort.rows(SPLITS[0])]] = True
     told = ~np.isnan(published.loss)
+    blind = blind_confidence(cohort).loss[told]
     # Who they are follows from the labels alone, and from no coin: the others' coins are as fair as before.
     published, shadows = published.of(told), [shadow.of(told) for shadow in shadows]
     member, tossed = member[told], tossed[:, told]
-    judged = [_judge(attack, scores, member, runs) for attack, scores in _scores(published, shadows, tossed).items()]
+    scored = _with_blind(_scores(published, shadows, tossed), blind)
     return Membership(
         members=int(member.sum()),
         others=int((~member).sum()),
         unknown=int((~told).sum()) or None,
         shadows=len(shadows),
-        attacks=judged,
+        attacks=[_judge(attack, scores, member, runs) for attack, scores in scored.items()],
+        drawn=_drawn(shadows, tossed, blind, runs),
         audit=audit(shadows, tossed, delta=delta),
+    )
+
+
+def _drawn(
+    models: Sequence[Confidence], tossed: NDArray[np.bool_], blind: NDArray[np.float64], runs: int
+) -> DrawnMembership:
+    """Each of the models is attacked in turn with the others as its shadows.
+
+    Coins drew whom each was trained on: members and others have one distribution, which training patients and those of
+    other splits need not have. The coins of a model are independent of those of the others, and of the blind score.
+    """
+    scored: dict[Attack, list[NDArray[np.float64]]] = {}
+    for number, target in enumerate(models):
+        others = [other for other in range(len(models)) if other != number]
+        found = _scores(target, [models[other] for other in others], tossed[others])
+        for attack, scores in _with_blind(found, blind).items():
+            scored.setdefault(attack, []).append(scores)
+    return DrawnMembership(
+        targets=len(models),
+        patients=tossed.shape[1],
+        attacks=[_judge(attack, np.stack(scores), tossed, runs) for attack, scores in scored.items()],
     )
 
 
@@ -204,12 +242,19 @@ def _bound(correct: int, guesses: int, candidates: int, delta: float, level: flo
 
 def _scores(
     target: Confidence, shadows: Sequence[Confidence], tossed: NDArray[np.bool_]
-) -> dict[Attack, NDArray[np.float64]]:
-    scores: dict[Attack, NDArray[np.float64]] = {"loss": target.loss}
+) -> dict[ByModel, NDArray[np.float64]]:
+    scores: dict[ByModel, NDArray[np.float64]] = {"loss": target.loss}
     # A single shadow was trained on a patient or not, and tells nothing of the difference.
     if len(shadows) > 1:
         scores["lira"] = metrics.likelihood_ratios(target.logit, np.stack([s.logit for s in shadows]), tossed)
     return scores
+
+
+def _with_blind(
+    scores: Mapping[ByModel, NDArray[np.float64]], blind: NDArray[np.float64]
+) -> dict[Attack, NDArray[np.float64]]:
+    found: dict[Attack, NDArray[np.float64]] = {"blind": blind}
+    return {**dict(scores.items()), **found}
 
 
 def _judge(attack: Attack, scores: NDArray[np.float64], member: NDArray[np.bool_], runs: int) -> MembershipAttack:

@@ -132,7 +132,9 @@ def test_membership_and_audit_are_recorded_of_everybody(made):
         found = record.membership
         assert found.members == record.dataset.patients["train"]
         assert found.members + found.others == sum(record.dataset.patients.values()) == found.audit.candidates
-        assert [attack.attack for attack in found.attacks] == ["loss", "lira"]
+        assert [attack.attack for attack in found.attacks] == ["loss", "lira", "blind"]
+        assert [attack.attack for attack in found.drawn.attacks] == ["loss", "lira", "blind"]
+        assert (found.drawn.targets, found.drawn.patients) == (3, found.audit.candidates)
         assert found.audit.correct <= found.audit.guesses
         assert found.unknown is None
         best = max(found.audit.trials, key=lambda one: (one.correct - one.guesses / 2) / max(1, one.guesses) ** 0.5)
@@ -149,7 +151,7 @@ def test_the_audit_says_what_it_cannot_contradict(made):
     def line(claim):
         privacy = private.defense.privacy.model_copy(update={"epsilon": claim})
         defense = private.defense.model_copy(update={"privacy": privacy})
-        return membership_lines(private.model_copy(update={"defense": defense}))[1]
+        return membership_lines(private.model_copy(update={"defense": defense}))[-1]
 
     assert "can't reject the claim" in line(audited.epsilon_most + 0.1)
     assert "can't reject" not in line(audited.epsilon_most - 0.1)
@@ -231,7 +233,7 @@ def test_a_claim_that_its_own_audit_contradicts_is_marked_wherever_it_is_shown(m
     text = " ".join(capsys.readouterr().out.split())
     assert text.count("INVALID") == 1
     assert "invalid: its own audit contradicts" in text
-    assert "CLAIM CONTRADICTED" in membership_lines(false)[1]
+    assert "CLAIM CONTRADICTED" in membership_lines(false)[-1]
     # Failed controls are said beside it.
     controls = false.controls.model_copy(update={"problems": ["never learned"]})
     both = render([plain, false.model_copy(update={"controls": controls})])["phantom-models.md"]
@@ -365,7 +367,7 @@ def test_tracks_share_no_table(made, tiny_run, capsys):
 def test_the_records_page_tells_of_membership(made):
     private = next(kept for kept in read_kept([made["runs"]]) if kept.record.defense.kind == "model")
     context = record_context(private, private.baseline_kept())
-    assert "proved: ε ≥" in context["membership"][1]
+    assert "proved: ε ≥" in context["membership"][-1]
     assert any(name == "utility" for name, _, _ in context["headline"])
     command = repeat_command(private.record)
     assert "--attacker" not in command

@@ -18,6 +18,30 @@ def test_figures_of_a_hand_made_attack():
     assert found.auc.low <= found.auc.value <= found.auc.high
 
 
+def test_several_models_count_by_the_mean_of_their_figures():
+    # 5 of 6 pairs in order in one model, 3 of 6 in the other, of other members.
+    scores = [[4, 3, 1, 2, 0], [4, 3, 1, 2, 0]]
+    member = [[1, 1, 1, 0, 0], [1, 0, 0, 0, 1]]
+    found = metrics.bootstrap_membership(scores, member, fprs=(0.0,), runs=200, seed=1)
+    assert found.auc.value == pytest.approx((5 / 6 + 3 / 6) / 2)
+    assert found.tpr_at_fpr[0.0].value == pytest.approx((2 / 3 + 1 / 2) / 2)
+    alone = metrics.bootstrap_membership(scores[0], member[0], fprs=(0.0,), runs=200, seed=1)
+    stacked = metrics.bootstrap_membership(scores[:1], member[:1], fprs=(0.0,), runs=200, seed=1)
+    assert stacked.auc == alone.auc
+    assert stacked.tpr_at_fpr[0.0].value == alone.tpr_at_fpr[0.0].value
+    with pytest.raises(ValueError, match=r"scores \(2, 5\) and member \(5,\)"):
+        metrics.bootstrap_membership(scores, member[0], fprs=())
+
+
+def test_a_patient_is_one_draw_in_all_models():
+    # The same model three times is no more evidence than once: the interval is as wide.
+    rng = np.random.default_rng(2)
+    scores, member = np.r_[rng.normal(1, 1, 60), rng.normal(0, 1, 50)], np.arange(110) < 60
+    once = metrics.bootstrap_membership(scores, member, fprs=(), runs=300)
+    thrice = metrics.bootstrap_membership([scores] * 3, [member] * 3, fprs=(), runs=300)
+    assert (thrice.auc.low, thrice.auc.high) == pytest.approx((once.auc.low, once.auc.high))
+
+
 def test_without_members_nothing_is_defined():
     found = metrics.bootstrap_membership([1.0, 2.0], [0, 0], fprs=(0.01,), runs=10)
     assert np.isnan(found.auc.value)

@@ -113,6 +113,52 @@ def test_a_model_that_remembers_everybody_is_proved_to():
     assert audit(shadows, other, delta=0.0).epsilon_lower < 1
 
 
+def _unlike_splits(patients=600):
+    """Patients of one image; those of the test split have three findings in five, all others one in ten."""
+    rng = np.random.default_rng(3)
+    test = np.arange(patients) >= patients * 2 // 3
+    truth = (rng.random((patients, 4)) < np.where(test, 0.6, 0.1)[:, None]).astype(float)
+    names = list("abcd")
+    frame = pd.DataFrame(truth, columns=names).assign(
+        patient=np.arange(patients), patient_id=np.arange(patients), split=np.where(test, "test", "train")
+    )
+    return Cohort("unlike", frame, np.zeros((patients, 4, 4), np.uint8), tuple(names), "0")
+
+
+def test_what_a_constant_predictor_finds_is_a_difference_between_the_splits_and_no_membership():
+    cohort = _unlike_splits()
+    # A model that knows the train split's frequencies and looks at nothing.
+    constant = confidence(np.full((600, 4), np.log(0.1 / 0.9), dtype=np.float32), cohort)
+    tossed = np.stack([coins(600, number, 0) for number in range(4)])
+    found = judge_membership(cohort, constant, [constant] * 4, tossed, delta=0.0, runs=200)
+    published = {one.attack: one.auc for one in found.attacks}
+    assert published["loss"].value > 0.9
+    assert published["blind"].value > 0.9
+    drawn = {one.attack: one.auc for one in found.drawn.attacks}
+    assert set(drawn) == {"loss", "lira", "blind"}
+    for auc in drawn.values():
+        assert auc.low <= 0.5 <= auc.high
+        assert auc.high - auc.low < 0.1
+    assert (found.drawn.targets, found.drawn.patients) == (4, 600)
+
+
+def test_lira_sees_through_differences_of_difficulty_that_hide_membership_from_the_loss():
+    rng = np.random.default_rng(4)
+    tossed = np.stack([coins(600, number, 0) for number in range(8)])
+    # A patient's own difficulty varies ten times as much as what training moves, and a model's noise half as much.
+    difficulty = rng.normal(0, 10, 600)
+    models = [difficulty + row + rng.normal(0, 0.5, 600) for row in tossed]
+    cohort = _unlike_splits()
+    found = judge_membership(
+        cohort, Confidence(models[0], models[0]), [Confidence(one, one) for one in models], tossed, delta=0.0, runs=200
+    )
+    drawn = {one.attack: one.auc for one in found.drawn.attacks}
+    assert drawn["loss"].value < 0.56
+    # One apart at a deviation of one half: Phi(1 / (0.5 sqrt 2)) = 0.921, less what seven shadows' means leave open.
+    assert 0.8 < drawn["lira"].low < drawn["lira"].value < 0.921
+    assert drawn["blind"].low <= 0.5 <= drawn["blind"].high
+
+
 def test_coins_are_fair_and_their_own():
     tossed = np.stack([coins(4000, number, 0) for number in range(4)])
     assert np.abs(tossed.mean(axis=1) - 0.5).max() < 0.05

@@ -10,15 +10,26 @@ from reidbench.records.parts.common import Count, Interval, Model, Number, Rate,
 
 
 class MembershipAttack(Model):
-    """Who was the published model trained on? An attack's score a patient, over training and held-out patients."""
+    """Who was a model trained on? An attack's score a patient, over training and held-out patients."""
 
-    attack: Literal["loss", "lira"]
+    attack: Literal["loss", "lira", "blind"] = Field(
+        description="blind: the loss of a constant predictor, which knows the findings' frequencies and no model; what "
+        "it finds is a difference between the patients, and no membership"
+    )
     auc: Interval = Field(description="95 % percentile bootstrap over patients")
     tpr_at_fpr_1: Interval = Field(
         alias="tpr_at_fpr_0.01",
         description="share of members found at 1 % of the others; 95 % bootstrap over patients, guarded as the rest",
     )
     tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
+
+
+class DrawnMembership(Model):
+    """The attacks on models of the same mechanism whose training patients coins drew from one distribution."""
+
+    targets: Count = Field(description="attacked models, the other of which are the shadows of each; figures are means")
+    patients: Count = Field(description="of all splits, of whom a finding is known; in each model with chance one half")
+    attacks: list[MembershipAttack] = Field(max_length=100)
 
 
 class AuditTrial(Model):
@@ -60,5 +71,8 @@ class Membership(Model):
         None, exclude_if=unsaid, description="patients without any known finding, left out of attacks and audit"
     )
     shadows: Count = Field(description="models that the attacker trained by the same mechanism")
-    attacks: list[MembershipAttack] = Field(max_length=100)
+    attacks: list[MembershipAttack] = Field(
+        max_length=100, description="on the published model; where splits differ in distribution, on this too"
+    )
+    drawn: DrawnMembership | None = Field(None, exclude_if=unsaid, description="null in earlier records: not measured")
     audit: EpsilonAudit

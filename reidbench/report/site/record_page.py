@@ -8,12 +8,13 @@ from typing import Any
 from reidbench.errors import ReidbenchError
 from reidbench.records.figures import interval
 from reidbench.records.parts.common import Interval
+from reidbench.records.parts.membership import MembershipAttack
 from reidbench.records.schema import Record
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.drops import UNFIT, Find, headline_drop
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
-from reidbench.report.figures.membership import membership_lines
+from reidbench.report.figures.membership import BLIND, membership_lines
 from reidbench.report.figures.paired import Paired
 from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (
@@ -70,6 +71,8 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "assessment_head": HEAD,
         "assessment_note": NOTE,
         "membership": membership_lines(record),
+        "membership_tables": _membership_tables(record),
+        "membership_note": BLIND if record.membership and record.membership.drawn else "",
         "membership_unbounded": _unbounded_membership(record),
         "utility": _utility(record),
         "labels": _labels(record),
@@ -126,8 +129,20 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
 
 
 def _unbounded_membership(record: Record) -> str:
-    attacks = record.membership.attacks if record.membership else []
+    attacks = [attack for _, attacks in _membership_tables(record) for attack in attacks]
     return unbounded(rate for one in attacks for rate in (one.tpr_at_fpr_1, one.tpr_at_fpr_10))
+
+
+def _membership_tables(record: Record) -> list[tuple[str, list[MembershipAttack]]]:
+    """What was attacked, and by what: models of patients drawn at random first, where the record has these."""
+    found = record.membership
+    if found is None:
+        return []
+    tables = [(f"Telling {found.members} training patients from {found.others} of other splits", found.attacks)]
+    if (drawn := found.drawn) is not None:
+        half = f"the random half of {drawn.patients} patients that a model was trained on from the others"
+        tables.insert(0, (f"Telling {half}, mean over {drawn.targets} models", drawn.attacks))
+    return tables
 
 
 def _utility(record: Record) -> list[tuple[str, str, str, str]]:
