@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from reidbench import __version__, metrics
 from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.vectors import map_vectors
 from reidbench.cohorts.base import SPLITS
+from reidbench.cohorts.canaries import canary_cohort
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
@@ -34,8 +35,15 @@ from reidbench.harness.scores.sources import Gallery, Judged, Links, Scores
 from reidbench.plugins import Found
 from reidbench.records.diagnosis import few_patients, judge_predictions, truth_of
 from reidbench.records.ladder import Rung, full_ladder
-from reidbench.records.membership import coins, confidence, judge_membership, unclaimed_delta
-from reidbench.records.parts.membership import Membership
+from reidbench.records.membership import (
+    CANARIES,
+    audit_by_canaries,
+    coins,
+    confidence,
+    judge_membership,
+    unclaimed_delta,
+)
+from reidbench.records.parts.membership import EpsilonAudit, Membership
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, Controls, Fidelity, PostProcessing, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
@@ -90,6 +98,11 @@ class ModelTrack:
         models = [(published, f"train {self._text(published)}")]
         shadows = enumerate(self._shadows(published, self._coins()))
         models += [(shadow, f"train shadow {number + 1} of {self._text(published)}") for number, shadow in shadows]
+        audited = self._audited(published)
+        for one in audited.models:
+            models.append((one, f"train on canaries the model of {one.defense.name}"))
+        for one in audited.plain:
+            models.append((one, f"train on canaries {self._text(one)}"))
         # The controls ask whether the model and the attacker learned without the defense.
         heads = any(rung.level.trains for rung in self.ladder)
         plain = published.without_defense()
@@ -100,7 +113,7 @@ class ModelTrack:
             splits = ["train", "val", "test"]
             if model is plain and model is not published:
                 splits = ["train"] if heads else []
-            if there := [split for split in splits if len(self.experiment.cohort.rows(split))]:
+            if there := [split for split in splits if len(model.cohort.rows(split))]:
                 vectors = [model.vectors_step(split) for split in there]
                 what = f"{what.replace('train', 'ask', 1)} for its vectors"
                 # After all trainings: what is made in the process of the run lets no other process begin.
@@ -132,6 +145,7 @@ class ModelTrack:
 
         tossed = self._coins()
         shadows = self._shadows(published, tossed)
+        audited = self._audited(published)
         scores = experiment.no_scores()
         attacks: list[Attack] = []
         for rung in self.ladder:
@@ -139,7 +153,7 @@ class ModelTrack:
             for one in (links, *timed(f"attack {rung}", partial(experiment.together, [links]))):
                 attacks += timed(f"attack {rung}", partial(experiment.judge_links, rung, one, scores))
         utility = timed("utility", partial(self._utility, published, scores))
-        membership = timed("membership", partial(self._membership, published, shadows, tossed))
+        membership = timed("membership", partial(self._membership, published, shadows, tossed, audited))
         controls = timed("controls", partial(self._controls, published.without_defense()))
         made = experiment.record(
             id=self.identity(published),
@@ -185,6 +199,20 @@ class ModelTrack:
     def _shadows(self, published: TrainedModel, tossed: NDArray[np.bool_]) -> list[TrainedModel]:
         return [published.shadow(number, chosen) for number, chosen in enumerate(tossed)]
 
+    def _audited(self, published: TrainedModel) -> _Canaries:
+        options = self.settings.membership
+        if not (options.shadows and options.canaries):
+            return _Canaries()
+        cohort, seed = self.experiment.cohort, self.settings.seed
+        canaries = canary_cohort(cohort.size, cohort.labels, options.canaries, seed)
+        tossed = [coins(len(canaries), number, seed, of=CANARIES) for number in range(options.canary_models)]
+        models = [published.with_canaries(number, canaries, chosen) for number, chosen in enumerate(tossed)]
+        plain = published.without_defense()
+        if plain is published:
+            return _Canaries(models, models, np.stack(tossed))
+        without = [plain.with_canaries(number, canaries, chosen) for number, chosen in enumerate(tossed)]
+        return _Canaries(models, without, np.stack(tossed))
+
     def _coins(self) -> NDArray[np.bool_]:
         patients = int(self.experiment.cohort.frame["patient"].nunique())
         shadows = range(self.settings.membership.shadows)
@@ -226,7 +254,7 @@ class ModelTrack:
         return Utility(classifiers=[judged], finding_patients=least, left_out=left_out, fidelity=fidelity)
 
     def _membership(
-        self, published: TrainedModel, shadows: list[TrainedModel], tossed: NDArray[np.bool_]
+        self, published: TrainedModel, shadows: list[TrainedModel], tossed: NDArray[np.bool_], audited: _Canaries
     ) -> Membership | None:
         if not shadows:
             return None
@@ -236,13 +264,15 @@ class ModelTrack:
             for model in (published, *shadows)
         )
         claimed = published.privacy()
+        delta = claimed.delta if claimed else unclaimed_delta(len(np.unique(self.experiment.patients["train"])))
         return judge_membership(
             cohort,
             attacked,
             learnt,
             tossed,
-            delta=claimed.delta if claimed else unclaimed_delta(len(np.unique(self.experiment.patients["train"]))),
+            delta=delta,
             runs=self.settings.bootstrap_runs,
+            audited=audited.judge(delta),
         )
 
     def _controls(self, undefended: TrainedModel) -> Controls:
@@ -256,6 +286,28 @@ class ModelTrack:
                 "the vector_head attacker never learned on the undefended model: its loss stayed where it began"
             )
         return found.model_copy(update={"problems": problems})
+
+
+@dataclass(frozen=True, eq=False)
+class _Canaries:
+    """The models of an audit by canaries, with the defense and without it; none where no such audit is asked for.
+
+    Attributes:
+        tossed: (T, C) booleans, which canaries each was trained on.
+    """
+
+    models: Sequence[TrainedModel] = ()
+    plain: Sequence[TrainedModel] = ()
+    tossed: NDArray[np.bool_] | None = None
+
+    def judge(self, delta: float) -> EpsilonAudit | None:
+        if self.tossed is None:
+            return None
+        found = [confidence(model.logits("train"), model.cohort) for model in self.models]
+        plain = found
+        if self.plain is not self.models:
+            plain = [confidence(model.logits("train"), model.cohort) for model in self.plain]
+        return audit_by_canaries(found, plain, self.tossed, delta=delta)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from reidbench import metrics
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.records.parts.common import Interval
-from reidbench.records.parts.membership import AuditTrial, DrawnMembership, EpsilonAudit, Membership, MembershipAttack
+from reidbench.records.parts.membership import (
+    AuditTrial,
+    DrawnMembership,
+    EpsilonAudit,
+    Membership,
+    MembershipAttack,
+    WithoutPrivacy,
+)
 
 #: What scores a patient by a model; what does so without one.
 ByModel = Literal["loss", "lira"]
@@ -24,6 +31,10 @@ GUESSED = (1.0, 0.5, 0.1)
 LEVEL = 0.95
 LOW_FPR, HIGH_FPR = 0.01, 0.1
 SEED = 20230515
+CANARIES = 20230517
+
+
+MANY = {"shadows": 16, "canary_models": 8}
 
 
 class MembershipOptions(BaseModel):
@@ -32,13 +43,22 @@ class MembershipOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ClassVar[str] = "membership"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": {"shadows": 16}, "paper": {"shadows": 16}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick": {}, "standard": MANY, "paper": MANY}
 
     shadows: int = Field(
         4,
         ge=0,
         le=1024,
-        description="models of the same mechanism to learn from; 0: no such attack, 3 and more: an audit by lira too",
+        description="models of the same mechanism to attack and to learn from; 0: no such attack and no audit",
+    )
+    canaries: int = Field(
+        400, ge=0, le=100_000, description="generated patients of an audit of epsilon; 0: an audit by the shadows' own"
+    )
+    canary_models: int = Field(
+        2,
+        ge=1,
+        le=1024,
+        description="models that are trained on half of the canaries each, and as many without privacy",
     )
 
 
@@ -61,9 +81,13 @@ class Confidence:
         return Confidence(self.loss[patients], self.logit[patients])
 
 
-def coins(patients: int, shadow: int, seed: int) -> NDArray[np.bool_]:
-    """Whom a shadow is trained on: (P,), a fair coin for each patient, whatever split they are of."""
-    return np.random.default_rng([SEED, seed, shadow]).random(patients) < 0.5
+def coins(patients: int, shadow: int, seed: int, *, of: int = SEED) -> NDArray[np.bool_]:
+    """Whom a shadow is trained on: (P,), a fair coin for each patient, whatever split they are of.
+
+    Args:
+        of: what the patients are: coins of :data:`CANARIES` are others than those of a cohort's patients.
+    """
+    return np.random.default_rng([of, seed, shadow]).random(patients) < 0.5
 
 
 def confidence(logits: NDArray[np.float32], cohort: Cohort) -> Confidence:
@@ -113,6 +137,7 @@ def judge_membership(
     *,
     delta: float,
     runs: int,
+    audited: EpsilonAudit | None = None,
 ) -> Membership:
     """Tells the training patients from those held out, and audits the mechanism.
 
@@ -125,6 +150,7 @@ def judge_membership(
         tossed: (K, P) booleans, whom each was trained on.
         delta: of the claim, or :func:`unclaimed_delta`, in [0, 1].
         runs: bootstrap resamplings.
+        audited: by canaries; None for an audit by the shadows.
     """
     patients = cohort.frame["patient"].to_numpy()
     member = np.zeros(tossed.shape[1], dtype=np.bool_)
@@ -142,7 +168,7 @@ def judge_membership(
         shadows=len(shadows),
         attacks=[_judge(attack, scores, member, runs) for attack, scores in scored.items()],
         drawn=_drawn(shadows, tossed, blind, runs),
-        audit=audit(shadows, tossed, delta=delta),
+        audit=audited or audit(shadows, tossed, delta=delta),
     )
 
 
@@ -180,6 +206,55 @@ def audit(shadows: Sequence[Confidence], tossed: NDArray[np.bool_], *, delta: fl
             guesses = metrics.guess_members(scores, int(share * candidates))
             made, right = int((guesses != 0).sum()), int(((guesses > 0) & target | (guesses < 0) & ~target).sum())
             trials.append(AuditTrial(attack=attack, guesses=made, correct=right))
+    return _audited(trials, candidates, delta)
+
+
+def audit_by_canaries(
+    models: Sequence[Confidence],
+    plain: Sequence[Confidence],
+    tossed: NDArray[np.bool_],
+    *,
+    delta: float,
+) -> EpsilonAudit:
+    """The epsilon that guesses at canaries prove, and what they prove of the same training without the defense.
+
+    The guarantee holds for every training set, so that the audit may choose one whose patients are remembered best.
+    Guesses at several models are added up: all trainings together are one mechanism, in which a canary of one of them
+    is in no other (parallel composition), so that the theorem holds for it with all coins as its candidates.
+
+    Args:
+        models: confidence of each model in all C canaries, T of them, at least 1.
+        plain: the same of the models without the defense; the same ones for a model that has none.
+        tossed: (T, C) booleans, which canaries each was trained on, with or without the defense.
+        delta: of the claim, or :func:`unclaimed_delta`, in [0, 1].
+    """
+    count, canaries = tossed.shape
+    trials = _guess_canaries(models, tossed)
+    found = _audited(trials, count * canaries, delta)
+    without = trials if plain is models else _guess_canaries(plain, tossed)
+    power = _audited(without, count * canaries, delta).epsilon_lower
+    return found.model_copy(
+        update={
+            "canaries": canaries,
+            "models": count,
+            "without_privacy": WithoutPrivacy(epsilon_lower=power, trials=without),
+        }
+    )
+
+
+def _guess_canaries(models: Sequence[Confidence], tossed: NDArray[np.bool_]) -> list[AuditTrial]:
+    trials = []
+    for share in GUESSED:
+        made = right = 0
+        for model, target in zip(models, tossed):
+            guesses = metrics.guess_members(model.loss, int(share * len(target)))
+            made += int((guesses != 0).sum())
+            right += int(((guesses > 0) & target | (guesses < 0) & ~target).sum())
+        trials.append(AuditTrial(attack="loss", guesses=made, correct=right))
+    return trials
+
+
+def _audited(trials: list[AuditTrial], candidates: int, delta: float) -> EpsilonAudit:
     level = _share(len(trials))
     found = [(_bound(trial.correct, trial.guesses, candidates, delta, level), trial) for trial in trials]
     lower, best = max(found, key=lambda one: one[0])
@@ -228,6 +303,15 @@ def proved_at(found: Membership, delta: float) -> tuple[float, float]:
     level = _share(tried, audit.level)
     lower = max(_bound(trial.correct, trial.guesses, audit.candidates, delta, level) for trial in trials)
     return lower, max(_bound(guesses, guesses, audit.candidates, delta, level) for guesses in possible)
+
+
+def power_at(found: Membership, delta: float) -> float | None:
+    """The epsilon that the same audit proves at a delta of the same training without privacy; None if not measured."""
+    audit, without = found.audit, found.audit.without_privacy
+    if without is None or not without.trials:
+        return None
+    level = _share(len(without.trials), audit.level)
+    return max(_bound(one.correct, one.guesses, audit.candidates, delta, level) for one in without.trials)
 
 
 def _share(trials: int, level: float = LEVEL) -> float:

@@ -51,6 +51,7 @@ class TrainedModel:
         cohort: with all splits; the model is trained on the train split.
         coins: (P,) booleans by the cohort's patients: trained on these instead, of any split, as a shadow.
         shadow: the shadow's number, which its draws differ by.
+        population: the public number of training patients; that of the train split unless given.
 
     Raises:
         ReidbenchError: the dataset has no findings to train a model on.
@@ -66,6 +67,7 @@ class TrainedModel:
         cache: StepCache,
         coins: NDArray[np.bool_] | None = None,
         shadow: int = 0,
+        population: int | None = None,
     ) -> None:
         if not cohort.labels:
             raise ReidbenchError(
@@ -76,7 +78,9 @@ class TrainedModel:
         self.cohort = cohort
         self._settings = settings
         self._cache = cache
-        self._seed = settings.seed if coins is None else seed_of(settings.seed, "shadow", shadow)
+        what = "shadow" if population is None else "canaries"
+        self._seed = settings.seed if coins is None else seed_of(settings.seed, what, shadow)
+        self._population = population
         patients = cohort.frame["patient"].to_numpy()
         self._rows = cohort.rows("train") if coins is None else np.flatnonzero(coins[patients])
         self.key = {
@@ -94,6 +98,8 @@ class TrainedModel:
             "device": settings.device.type,
             "torch": torch.__version__,
         }
+        if population is not None:
+            self.key["population"] = population
 
     @property
     def undefended(self) -> bool:
@@ -117,6 +123,19 @@ class TrainedModel:
             cache=self._cache,
             coins=coins,
             shadow=number,
+        )
+
+    def with_canaries(self, number: int, canaries: Cohort, coins: NDArray[np.bool_]) -> TrainedModel:
+        """Another model of the same mechanism, for as many patients, trained on the canaries that the coins choose."""
+        return TrainedModel(
+            self.defense,
+            self.found,
+            canaries,
+            settings=self._settings,
+            cache=self._cache,
+            coins=coins,
+            shadow=number,
+            population=self._patients(),
         )
 
     def check(self) -> None:
@@ -198,14 +217,19 @@ class TrainedModel:
 
     def _images(self) -> LabelledImages:
         frame = self.cohort.frame.iloc[self._rows]
-        train = self.cohort.frame["split"] == "train"
         return LabelledImages(
             pixels=self.cohort.pixels[self._rows],
             patients=frame["patient"].to_numpy(),
             findings=frame[list(self.cohort.labels)].to_numpy(dtype=np.float64),
             identifiers=np.array([str(name) for name in frame["patient_id"]], dtype=np.str_),
-            population=int(self.cohort.frame.loc[train, "patient"].nunique()),
+            population=self._patients(),
         )
+
+    def _patients(self) -> int:
+        if self._population is not None:
+            return self._population
+        train = self.cohort.frame["split"] == "train"
+        return int(self.cohort.frame.loc[train, "patient"].nunique())
 
     @cached_property
     def _network(self) -> PublishedNetwork:

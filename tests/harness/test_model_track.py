@@ -18,7 +18,7 @@ from reidbench.harness.run import run
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records.ladder import full_ladder, parse_ladder
-from reidbench.records.membership import confidence, proved_at, unclaimed_delta
+from reidbench.records.membership import confidence, power_at, proved_at, unclaimed_delta
 from reidbench.records.parts.membership import AuditTrial
 from reidbench.records.recompute import recompute
 from reidbench.records.scores import SUFFIX, read_scores
@@ -41,6 +41,8 @@ LITTLE = {
     "vector_head.max_steps": "8",
     "vector_head.batch_size": "32",
     "membership.shadows": "3",
+    "membership.canaries": "60",
+    "membership.canary_models": "1",
 }
 
 
@@ -131,10 +133,10 @@ def test_membership_and_audit_are_recorded_of_everybody(made):
     for record in (plain, private):
         found = record.membership
         assert found.members == record.dataset.patients["train"]
-        assert found.members + found.others == sum(record.dataset.patients.values()) == found.audit.candidates
+        assert found.members + found.others == sum(record.dataset.patients.values())
         assert [attack.attack for attack in found.attacks] == ["loss", "lira", "blind"]
         assert [attack.attack for attack in found.drawn.attacks] == ["loss", "lira", "blind"]
-        assert (found.drawn.targets, found.drawn.patients) == (3, found.audit.candidates)
+        assert (found.drawn.targets, found.drawn.patients) == (3, 60)
         assert found.audit.correct <= found.audit.guesses
         assert found.unknown is None
         best = max(found.audit.trials, key=lambda one: (one.correct - one.guesses / 2) / max(1, one.guesses) ** 0.5)
@@ -142,6 +144,13 @@ def test_membership_and_audit_are_recorded_of_everybody(made):
         # Both at the delta of the claim: at another the same guesses prove another epsilon.
         assert found.audit.delta == private.defense.privacy.delta
         assert proved_at(found, found.audit.delta) == (found.audit.epsilon_lower, found.audit.epsilon_most)
+        assert (found.audit.canaries, found.audit.models, found.audit.candidates) == (60, 1, 60)
+        power = found.audit.without_privacy.epsilon_lower
+        assert power_at(found, found.audit.delta) == power
+        assert f"without privacy it proves ε ≥ {power:.3g}" in membership_lines(record)[-1]
+    # The undefended model is what the private one's audit is compared with.
+    assert plain.membership.audit.trials == plain.membership.audit.without_privacy.trials
+    assert private.membership.audit.without_privacy.trials == plain.membership.audit.trials
 
 
 def test_the_audit_says_what_it_cannot_contradict(made):

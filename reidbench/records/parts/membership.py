@@ -40,8 +40,15 @@ class AuditTrial(Model):
     correct: Count
 
 
+class WithoutPrivacy(Model):
+    """What the same audit proves of the same training without the defense: what it could have found."""
+
+    epsilon_lower: Number
+    trials: list[AuditTrial] = Field(max_length=10_000)
+
+
 class EpsilonAudit(Model):
-    """What is proved of the mechanism's epsilon: a model trained on patients whom coins chose, and guesses at them."""
+    """What is proved of the mechanism's epsilon: models trained on patients whom coins chose, and guesses at them."""
 
     epsilon_lower: Number = Field(
         description="smaller ones are refused; holds with all tried attacks and numbers of guesses"
@@ -53,7 +60,19 @@ class EpsilonAudit(Model):
     )
     level: Rate = Field(description="confidence")
     delta: Rate = Field(description="of the claim that is tested; where none is made a tenth of 1 / training patients")
-    candidates: Count = Field(description="patients for whom a coin was tossed, and of whom a finding is known")
+    candidates: Count = Field(
+        description="coins that were tossed: one for each patient of whom a finding is known, or canary, and model"
+    )
+    canaries: Count | None = Field(
+        None, exclude_if=unsaid, description="generated patients that were inserted; null where the audit used patients"
+    )
+    models: Count | None = Field(None, exclude_if=unsaid, description="models that were trained on canaries")
+    without_privacy: WithoutPrivacy | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="the power of the audit: a bound near 0 says little where this is near 0 too; null in earlier "
+        "records: not measured",
+    )
     attack: Literal["loss", "lira"] = Field(description="that proved the most")
     guesses: Count
     correct: Count

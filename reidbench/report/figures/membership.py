@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reidbench.records.membership import proved_at
-from reidbench.records.parts.membership import MembershipAttack
+from reidbench.records.parts.membership import EpsilonAudit, Membership, MembershipAttack
 from reidbench.records.schema import Record
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.summary import contradiction
@@ -21,6 +21,22 @@ def _attacks(attacks: list[MembershipAttack]) -> str:
         + ("" if one.attack == "blind" else f", TPR {number(one.tpr_at_fpr_1.value)} at 1 % FPR")
         for one in attacks
     )
+
+
+def _candidates(found: Membership) -> str:
+    audit = found.audit
+    if audit.canaries is None:
+        return f"{audit.candidates} patients, shadow models: {found.shadows}"
+    return f"{audit.canaries} canary patients, models: {audit.models}"
+
+
+def _power(audit: EpsilonAudit) -> str:
+    """What the same audit finds where there is no privacy: what a bound of 0 is to be compared with."""
+    if audit.without_privacy is None:
+        return ""
+    power = audit.without_privacy.epsilon_lower
+    text = f"; of the same training without privacy it proves ε ≥ {power:.3g}"
+    return text if power else f"{text}: it has no power here, and its bound says nothing"
 
 
 def membership_lines(record: Record) -> list[str]:
@@ -45,8 +61,8 @@ def membership_lines(record: Record) -> list[str]:
         f"membership of {found.members} training patients against {found.others} others{left_out}: "
         f"{_attacks(found.attacks)}",
         f"{said}proved: ε ≥ {audit.epsilon_lower:.3g} at {audit.level:.0%} confidence and δ = {audit.delta:.2g} "
-        f"({audit.attack}: {audit.correct} of {audit.guesses} guesses right, {audit.candidates} patients, shadow "
-        f"models: {found.shadows}), of at most {most:.3g} were every guess right"
+        f"({audit.attack}: {audit.correct} of {audit.guesses} guesses right, {_candidates(found)}), "
+        f"of at most {most:.3g} were every guess right{_power(audit)}"
         + ("; it can't reject the claim, whatever the model gives away" if claimed and claimed.epsilon >= most else "")
         + (f"; CLAIM CONTRADICTED: {contradicted}" if contradicted else ""),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import inf
 
-from reidbench.records.membership import proved_at, unclaimed_delta
+from reidbench.records.membership import power_at, proved_at, unclaimed_delta
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 
@@ -178,17 +178,23 @@ def contradiction(record: Record) -> str | None:
 
 
 def proved(records: Iterable[Record], delta: float) -> tuple[float, str] | None:
-    """The highest ε that an audit proves at δ, and a text that adds the highest provable one; None without an audit.
+    """The highest ε that an audit proves at δ, and a text with what it could have proved; None without an audit.
+
+    The text adds what the same audit proves of training without privacy (``∞:``), where that is measured, and the
+    bound if every guess were right.
 
     Args:
         records: the seeds of a row.
         delta: the same for all rows that are compared, see :func:`audited_at`.
     """
+    records = list(records)
     found = [proved_at(record.membership, delta) for record in records if record.membership]
     if not found:
         return None
     lower = max(lower for lower, _ in found)
-    return lower, f"{lower:.3f} of {max(most for _, most in found):.3g} (δ = {delta:g})"
+    text = f"{lower:.3f} of {max(most for _, most in found):.3g} (δ = {delta:g})"
+    powers = [power for one in records if one.membership and (power := power_at(one.membership, delta)) is not None]
+    return lower, text + (f", ∞: {max(powers):.3g}" if powers else "")
 
 
 def membership_auc(record: Record) -> float | None:

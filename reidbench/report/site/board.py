@@ -150,12 +150,17 @@ COLUMNS = (
 MODEL_COLUMNS = (
     *COLUMNS[:8],
     ("utility", "macro AUC of the published model's own findings"),
-    ("membership", "AUC in telling training patients from others; the better attack, the highest over the seeds"),
+    (
+        "membership",
+        "AUC in telling training patients from others, in models of patients drawn at random where a record has these; "
+        "the better attack, the highest over the seeds",
+    ),
     (
         "ε, proved",
         "lower bound on the mechanism's ε by an audit, of the highest bound that the audit could prove, both at 95 % "
-        "confidence and at one δ for all rows (0.1 / number of training patients); the highest over the seeds. The "
-        "status says so if an audit proves more than is claimed, at the δ of the claim",
+        "confidence and at one δ for all rows (0.1 / number of training patients); the highest over the seeds; behind "
+        "∞, what the same audit proves of training without privacy. The status says so if an audit proves more than is "
+        "claimed, at the δ of the claim",
     ),
     *COLUMNS[13:],
 )
