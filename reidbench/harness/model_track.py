@@ -24,7 +24,7 @@ from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.vectors import map_vectors
 from reidbench.cohorts.base import SPLITS
 from reidbench.cohorts.canaries import canary_cohort
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.pairs import Pairs, pictures_of
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls
@@ -32,6 +32,7 @@ from reidbench.harness.experiment import ROOMS, Experiment
 from reidbench.harness.plan import Plan
 from reidbench.harness.scores.neighbours import Searched
 from reidbench.harness.scores.sources import Gallery, Judged, Links, Scores
+from reidbench.harness.untrained import NETWORKS, judge_untrained
 from reidbench.plugins import Found
 from reidbench.records.diagnosis import few_patients, judge_predictions, truth_of
 from reidbench.records.ladder import Rung, full_ladder
@@ -43,7 +44,7 @@ from reidbench.records.membership import (
     judge_membership,
     unclaimed_delta,
 )
-from reidbench.records.parts.membership import EpsilonAudit, Membership
+from reidbench.records.parts.membership import EpsilonAudit, Membership, Untrained
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, Controls, Fidelity, PostProcessing, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
@@ -103,6 +104,8 @@ class ModelTrack:
             models.append((one, f"train on canaries the model of {one.defense.name}"))
         for one in audited.plain:
             models.append((one, f"train on canaries {self._text(one)}"))
+        bare = self._bare(published)
+        models += [(one, f"initialize network {number + 1} without training") for number, one in enumerate(bare)]
         # The controls ask whether the model and the attacker learned without the defense.
         heads = any(rung.level.trains for rung in self.ladder)
         plain = published.without_defense()
@@ -113,14 +116,17 @@ class ModelTrack:
             splits = ["train", "val", "test"]
             if model is plain and model is not published:
                 splits = ["train"] if heads else []
+            if model in bare and not heads:
+                splits = ["val", "test"]
             if there := [split for split in splits if len(model.cohort.rows(split))]:
                 vectors = [model.vectors_step(split) for split in there]
                 what = f"{what.replace('train', 'ask', 1)} for its vectors"
                 # After all trainings: what is made in the process of the run lets no other process begin.
                 made[model] = plan.add_cached(vectors, what, needs=trained.values(), here=True)
         read = [*trained.values(), *made.values()]
-        for model in dict.fromkeys((published, plain)) if heads else ():
-            what = f"train {self.settings.vector_head.name} on the vectors of {self._text(model)}"
+        for model in dict.fromkeys((published, plain, *bare)) if heads else ():
+            of = "an untrained network" if model in bare else self._text(model)
+            what = f"train {self.settings.vector_head.name} on the vectors of {of}"
             read.append(plan.add_cached([self._head_training(model)], what, needs=[made[model]], here=True))
         return list(dict.fromkeys(read))
 
@@ -155,6 +161,7 @@ class ModelTrack:
         utility = timed("utility", partial(self._utility, published, scores))
         membership = timed("membership", partial(self._membership, published, shadows, tossed, audited))
         controls = timed("controls", partial(self._controls, published.without_defense()))
+        untrained = timed("controls", partial(self._untrained, published))
         made = experiment.record(
             id=self.identity(published),
             track="model",
@@ -164,6 +171,7 @@ class ModelTrack:
             complete=self.ladder == full_ladder("model"),
             utility=utility,
             membership=membership,
+            untrained=untrained,
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
@@ -198,6 +206,25 @@ class ModelTrack:
 
     def _shadows(self, published: TrainedModel, tossed: NDArray[np.bool_]) -> list[TrainedModel]:
         return [published.shadow(number, chosen) for number, chosen in enumerate(tossed)]
+
+    def _bare(self, published: TrainedModel) -> list[TrainedModel]:
+        # Of the undefended model: all defenses of it share the control.
+        plain = published.without_defense()
+        return [plain.before_training(number) for number in range(NETWORKS)]
+
+    def _untrained(self, published: TrainedModel) -> Untrained:
+        experiment = self.experiment
+        # Both linkages are one attack.
+        rungs = {rung.knowledge: rung for rung in self.ladder}.values()
+        networks = []
+        for model in self._bare(published):
+            attackers: list[Links] = []
+            for rung in rungs:
+                links = self._link(model, rung)
+                attackers += [links, *experiment.together([links])]
+            networks.append(attackers)
+        pictures = pictures_of(experiment.parts["test"].frame)
+        return judge_untrained(networks, experiment.pairs, experiment.patients["test"], pictures)
 
     def _audited(self, published: TrainedModel) -> _Canaries:
         options = self.settings.membership

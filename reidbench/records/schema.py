@@ -29,7 +29,7 @@ from reidbench.records.parts.common import (
     unsaid,
 )
 from reidbench.records.parts.linkability import Linkability
-from reidbench.records.parts.membership import Membership
+from reidbench.records.parts.membership import Membership, Untrained
 from reidbench.records.parts.provenance import BundleInfo, DatasetInfo, DefenseInfo, Environment, Git
 from reidbench.records.parts.questions import Inference, SinglingOut
 
@@ -377,6 +377,9 @@ class Record(Model):
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
     membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
+    untrained: Untrained | None = Field(
+        None, exclude_if=unsaid, description="control of a published model; null in earlier records: not measured"
+    )
     linkability: list[Linkability] | None = Field(
         None,
         max_length=100,

@@ -125,6 +125,10 @@ class TrainedModel:
             shadow=number,
         )
 
+    def before_training(self, number: int) -> TrainedModel:
+        """The network of the model without any training; another initialization for each number."""
+        return _Untrained(self, number)
+
     def with_canaries(self, number: int, canaries: Cohort, coins: NDArray[np.bool_]) -> TrainedModel:
         """Another model of the same mechanism, for as many patients, trained on the canaries that the coins choose."""
         return TrainedModel(
@@ -195,14 +199,7 @@ class TrainedModel:
 
         def fit(checkpoints: Path, progress: Progress) -> tuple[tuple[PublishedNetwork, Fitted], Training]:
             began = time.monotonic()
-            network, fitted = fit_model(
-                self.defense,
-                self._images(),
-                seed=self._seed,
-                device=self._settings.device,
-                work_dir=checkpoints,
-                progress=progress,
-            )
+            network, fitted = self._fit(checkpoints, progress)
             seconds = time.monotonic() - began
             training = Training(fitted.epochs, fitted.images_seen, seconds, fitted.history, fitted.learned)
             return (network, fitted), training
@@ -214,6 +211,16 @@ class TrainedModel:
             path.with_name(PRIVACY).write_text(json.dumps(guarantee))
 
         return cached_training(self._cache, "model", self.key, fit, save)
+
+    def _fit(self, checkpoints: Path, progress: Progress) -> tuple[PublishedNetwork, Fitted]:
+        return fit_model(
+            self.defense,
+            self._images(),
+            seed=self._seed,
+            device=self._settings.device,
+            work_dir=checkpoints,
+            progress=progress,
+        )
 
     def _images(self) -> LabelledImages:
         frame = self.cohort.frame.iloc[self._rows]
@@ -238,3 +245,19 @@ class TrainedModel:
             network = self.defense.network(self.cohort.size, len(self.cohort.labels))
         network.load_state_dict(load_file(self.training.read().path / WEIGHTS))
         return network
+
+
+class _Untrained(TrainedModel):
+    """A network as it is initialized. What it is initialized by does not depend on how it would be trained."""
+
+    def __init__(self, model: TrainedModel, number: int) -> None:
+        super().__init__(model.defense, model.found, model.cohort, settings=model._settings, cache=model._cache)
+        self._seed = seed_of(self._settings.seed, "untrained", number)
+        # Options of the training are in the key too: which of them decide the network, the defense alone knows.
+        self.key |= {"published": "untrained", "seed": self._seed}
+
+    def _fit(self, checkpoints: Path, progress: Progress) -> tuple[PublishedNetwork, Fitted]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            network = self.defense.network(self.cohort.size, len(self.cohort.labels))
+        return network.eval(), Fitted(None, epochs=0, images_seen=0, learned=False)

@@ -15,6 +15,7 @@ from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.load import load_cohort
 from reidbench.harness.model_track import _Distance
 from reidbench.harness.run import run
+from reidbench.harness.untrained import NETWORKS
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records.ladder import full_ladder, parse_ladder
@@ -24,7 +25,7 @@ from reidbench.records.recompute import recompute
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import read_record
 from reidbench.report.figures.matching import read_kept
-from reidbench.report.figures.membership import membership_lines
+from reidbench.report.figures.membership import membership_lines, untrained_line
 from reidbench.report.figures.summary import contradiction
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
@@ -165,6 +166,18 @@ def test_the_audit_says_what_it_cannot_contradict(made):
     assert "can't reject the claim" in line(audited.epsilon_most + 0.1)
     assert "can't reject" not in line(audited.epsilon_most - 0.1)
     assert f"of at most {audited.epsilon_most:.3g}" in line(1.0)
+
+
+def test_untrained_networks_are_attacked_as_the_published_one_is(made):
+    plain, private = made["records"]
+    # The control of a defense is that of the model without it.
+    assert plain.untrained == private.untrained
+    assert set(plain.untrained.auc) == {attack.negatives for attack in plain.attacks if attack.negatives}
+    for found in (plain.untrained.map_at_r, *plain.untrained.auc.values()):
+        assert len(set(found)) == NETWORKS
+    # Having learned nothing, each links better than chance.
+    assert min(plain.untrained.auc["random"]) > 0.6
+    assert untrained_line(private).count("untrained") >= 3
 
 
 def test_audits_compare_at_one_delta_and_old_ones_too(made):

@@ -1,12 +1,12 @@
-"""The part of a record that a published model has: membership attacks, and the audit of its epsilon."""
+"""The parts of a record that a published model has: membership attacks, the audit of its epsilon, and a control."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, unsaid
+from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, Text, unsaid
 
 
 class MembershipAttack(Model):
@@ -95,3 +95,12 @@ class Membership(Model):
     )
     drawn: DrawnMembership | None = Field(None, exclude_if=unsaid, description="null in earlier records: not measured")
     audit: EpsilonAudit
+
+
+class Untrained(Model):
+    """The strongest attack on vectors of the same network before any training, by initialization."""
+
+    auc: dict[Text, Annotated[list[Rate | None], Field(max_length=1_000)]] = Field(
+        description="by negatives; the highest over the attackers"
+    )
+    map_at_r: list[Rate | None] = Field(max_length=1_000, description="the highest over the attackers")

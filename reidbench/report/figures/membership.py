@@ -1,10 +1,11 @@
-"""Results of the membership attacks and of the audit of a published model, in words."""
+"""Results of the membership attacks, the audit and the control of a published model, in words."""
 
 from __future__ import annotations
 
 from reidbench.records.membership import proved_at
 from reidbench.records.parts.membership import EpsilonAudit, Membership, MembershipAttack
 from reidbench.records.schema import Record
+from reidbench.report.figures.credit import MARK, Comparison, comparisons
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.summary import contradiction
 
@@ -66,3 +67,23 @@ def membership_lines(record: Record) -> list[str]:
         + ("; it can't reject the claim, whatever the model gives away" if claimed and claimed.epsilon >= most else "")
         + (f"; CLAIM CONTRADICTED: {contradicted}" if contradicted else ""),
     ]
+
+
+def untrained_line(record: Record) -> str | None:
+    """The comparison and what follows from it, in a sentence; None where the control was not made."""
+    compared = comparisons(record)
+    if not compared:
+        return None
+    count = len(compared[0].untrained)
+    text = f"linking test patients: {'; '.join(map(_beside, compared))} ({count} initializations)"
+    if record.defense.kind == "none":
+        return text
+    below = [one.name for one in compared if one.credited]
+    if not below:
+        return f"{text}; {MARK}: training less hides as much, and no fall is credited to the defense"
+    return f"{text}; below every untrained network, beyond the interval: {', '.join(below)}"
+
+
+def _beside(one: Comparison) -> str:
+    low, high = min(one.untrained), max(one.untrained)
+    return f"{one.name} {figure(one.trained)}, {low:.3f} to {high:.3f} untrained"

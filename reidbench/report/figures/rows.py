@@ -13,6 +13,7 @@ from reidbench.records.ladder import full_ladder
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls
+from reidbench.report.figures.credit import MARK, uncredited
 from reidbench.report.figures.drops import RETRAINED, Drops, Find
 from reidbench.report.figures.paired import LEVEL, as_metric, over_seeds
 from reidbench.report.figures.pareto import pareto_front
@@ -76,6 +77,8 @@ class Row:
             marks.append("no undefended run")
         if any(record.defense.published for record in self.records):
             marks.append("a stand-in")
+        if any(map(uncredited, self.records)):
+            marks.append(MARK)
         if self.seeds < len(self.records):
             marks.append("a seed repeated")
         return ", ".join(marks) or "complete"

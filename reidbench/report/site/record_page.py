@@ -14,7 +14,7 @@ from reidbench.records.scores import RunScores
 from reidbench.report.figures.drops import UNFIT, Find, headline_drop
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.matching import Kept
-from reidbench.report.figures.membership import BLIND, membership_lines
+from reidbench.report.figures.membership import BLIND, membership_lines, untrained_line
 from reidbench.report.figures.paired import Paired
 from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (
@@ -70,6 +70,7 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "assessment": answers([record]) if record.track == "images" else [],
         "assessment_head": HEAD,
         "assessment_note": NOTE,
+        "untrained": untrained_line(record),
         "membership": membership_lines(record),
         "membership_tables": _membership_tables(record),
         "membership_note": BLIND if record.membership and record.membership.drawn else "",

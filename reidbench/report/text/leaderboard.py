@@ -19,6 +19,7 @@ from reidbench.report.figures.curve import Point
 from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.matching import hyperparameters, impostors
+from reidbench.report.figures.membership import untrained_line
 from reidbench.report.figures.origins import bundle_text
 from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.standing import Standing, standings
@@ -294,6 +295,9 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         (row.records[0].defense.name, told) for row in table if (told := stand_in(row.records[0]))
     )
     lines += [line for name, told in stands_in for line in (f"{plain_markdown(f'{name}: {told}')}", "")]
+    for row in table:
+        if told := untrained_line(row.records[0]):
+            lines += [plain_markdown(f"{row.label}: {told}."), ""]
     invalid = [
         f"- {plain_markdown(row.label)} is invalid: {plain_markdown('; '.join(row.problems))}."
         for row in table

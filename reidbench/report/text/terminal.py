@@ -11,7 +11,7 @@ from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, number, over_the_seeds
-from reidbench.report.figures.membership import membership_lines
+from reidbench.report.figures.membership import membership_lines, untrained_line
 from reidbench.report.figures.origins import origins
 from reidbench.report.figures.rows import Row, rows, shared_options
 from reidbench.report.figures.summary import (
@@ -130,6 +130,8 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
+    if told := untrained_line(record):
+        lines.append(told)
     return lines + membership_lines(record)
 
 

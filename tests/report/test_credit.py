@@ -1,0 +1,73 @@
+"""What is credited to the defense of a published model: figures below those of every untrained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reidbench.records.parts.membership import Untrained
+from reidbench.records.schema import Record
+from reidbench.records.store import read_record
+from reidbench.report.figures.credit import MARK, comparisons, uncredited
+from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.membership import untrained_line
+from reidbench.report.site.record_page import record_context
+from reidbench.report.text.leaderboard import render
+from reidbench.report.text.terminal import print_summary
+
+RECORDS = Path(__file__).parents[2] / "leaderboards" / "records"
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[Record, Record]:
+    """The undefended model and a private one, as committed."""
+    found = [read_record(path) for path in sorted(RECORDS.glob("dp_training-*.json"))]
+    plain = next(one for one in found if one.defense.kind == "none")
+    return plain, next(one for one in found if one.baseline_id == plain.id)
+
+
+def controlled(record: Record, auc: list[float], precision: list[float]) -> Record:
+    kinds = {str(attack.negatives) for attack in record.attacks if attack.negatives}
+    control = Untrained(auc=dict.fromkeys(kinds, auc), map_at_r=precision)
+    return record.model_copy(update={"untrained": control})
+
+
+def test_nothing_within_the_spread_of_untrained_networks_is_credited(models, capsys):
+    plain, private = models
+    assert untrained_line(private) is None
+    assert not uncredited(private)
+    within = controlled(private, [0.863, 0.883], [0.119, 0.131])
+    assert uncredited(within)
+    assert len(comparisons(within)) == 3
+    line = untrained_line(within)
+    assert "0.863 to 0.883 untrained" in line
+    assert "0.119 to 0.131 untrained" in line
+    assert line.endswith(f"{MARK}: training less hides as much, and no fall is credited to the defense")
+    page = render([controlled(plain, [0.863, 0.883], [0.119, 0.131]), within])["phantom-models.md"]
+    assert page.count(f"| {MARK} |") == 1
+    assert page.count("0.863 to 0.883 untrained") == 4
+    print_summary([within])
+    assert MARK in " ".join(capsys.readouterr().out.split())
+    assert record_context(Kept(within, RECORDS / f"{within.stem}.json"), None)["untrained"] == line
+
+
+def test_only_figures_below_every_untrained_network_and_beyond_the_interval_are_credited(models):
+    _, private = models
+    trained = {one.name: one.trained for one in comparisons(controlled(private, [0.5], [0.5]))}
+    name = "mAP@R"
+    # One that is lower than the interval's end is enough to take it back.
+    above = controlled(private, [0.0], [trained[name].high + 0.001, 0.9])
+    assert [one.name for one in comparisons(above) if one.credited] == [name]
+    assert not uncredited(above)
+    assert untrained_line(above).endswith(f"below every untrained network, beyond the interval: {name}")
+    between = controlled(private, [0.0], [trained[name].high - 0.001, 0.9])
+    assert uncredited(between)
+    assert trained[name].value < trained[name].high - 0.001
+
+
+def test_an_undefended_model_is_compared_and_credited_with_nothing(models):
+    plain, _ = models
+    found = controlled(plain, [0.99], [0.99])
+    assert not uncredited(found)
+    assert untrained_line(found).endswith("(1 initializations)")
