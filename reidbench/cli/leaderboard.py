@@ -28,6 +28,7 @@ def leaderboard(
     from reidbench.errors import ReidbenchError
     from reidbench.report.figures.board_input import read_for_boards
     from reidbench.report.figures.drops import paired_drops
+    from reidbench.report.figures.ranks import read_influences
     from reidbench.report.text.leaderboard import leftover, render, write
 
     places = records or [Path("leaderboards/records")]
@@ -41,7 +42,7 @@ def leaderboard(
         return
     kept = read_for_boards(places)
     links = {one.record.id: Path(os.path.relpath(one.path, out)).as_posix() for one in kept}
-    pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)), links)
+    pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)), links, read_influences(kept))
     if not pages:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     if check:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reidbench import __version__
+from reidbench import __version__, metrics
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.base import SPLITS, Cohort
@@ -41,7 +41,7 @@ from reidbench.records.parts.linkability import Linkability
 from reidbench.records.parts.provenance import BundleInfo, DatasetInfo
 from reidbench.records.parts.questions import SinglingOut
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Attack, Record, Utility
+from reidbench.records.schema import DEFINITIONS, Attack, Record, Utility
 from reidbench.records.scores import RANKS, RunScores, attack_key
 from reidbench.records.strata import GenuineStrata, keep_headline_strata
 from reidbench.settings import Settings
@@ -239,6 +239,7 @@ class Experiment:
             preset=self.settings.preset,
             overrides=dict(self.settings.overrides),
             bootstrap_runs=self.settings.bootstrap_runs,
+            definitions=DEFINITIONS,
             pairs_per_patient=self.settings.pairs_per_patient,
             dataset=self._dataset_info(),
             **found,
@@ -348,6 +349,7 @@ class Experiment:
         if links.validation is not None:
             validation = leveled(links.validation[0]), links.validation[1]
             kept.validation[attack_key(*where)] = validation[0]
+        ranks, area = self._rank(links)
         attacks = []
         for negatives, pairs in self.pairs.items():
             # Judged in the precision that is kept: so figures can be computed again from the file.
@@ -367,15 +369,29 @@ class Experiment:
                 strata=self.strata.get(negatives),
             )
             judged = self._memo(judge, f"pairs, {negatives}", scores, probabilities, *(validation or ()))
+            if negatives != "matched" and not np.isnan(area):
+                judged = judged.model_copy(update={"auc_all_pairs": area})
             attacks.append(Attack(task="verification", negatives=negatives, metrics=judged, **shared))
-        ranks = figures.rank_images(links.block, self.patients["test"], pictures_of(self.parts["test"].frame))
         kept.keep_ranks(attack_key(*where), ranks)
         found = [getattr(ranks, name) for name in ("average_precision", *RANKS)]
+        found += [ranks.influence.gains] if ranks.influence is not None else []
         ranked = self._memo(partial(figures.retrieval, ranks, runs=self.settings.bootstrap_runs), "ranks", *found)
         attacks.append(
             Attack(task="retrieval", negatives=None, metrics=ranked, post_processing=links.post_processing, **shared)
         )
         return attacks
+
+    def _rank(self, links: Links) -> tuple[metrics.QueryRanks, float]:
+        """What every test image finds among the others, and the AUC over all pairs, in one pass over the scores."""
+        patients, pictures = self.patients["test"], pictures_of(self.parts["test"].frame)
+        counted = figures.all_pairs(patients, pictures)
+
+        def block(rows: slice) -> NDArray[np.floating[Any]]:
+            scores = links.block(rows)
+            counted.add(rows, scores)
+            return scores
+
+        return figures.rank_images(block, patients, pictures, influence=True), counted.auc()
 
     def _test_pairs(self) -> dict[Negatives, Pairs]:
         frame = self.parts["test"].frame

@@ -1,5 +1,6 @@
 """Judgement of scores: pure functions on numpy arrays, with no model and no file in sight."""
 
+from reidbench.metrics.all_pairs import AllPairs
 from reidbench.metrics.bootstrap import (
     VerificationIntervals,
     bootstrap_auc_drop_patients,
@@ -9,13 +10,16 @@ from reidbench.metrics.bootstrap import (
     why_unbounded,
 )
 from reidbench.metrics.dataset_overlap import FalseMatches, patient_pair_maxima, q_values
+from reidbench.metrics.gallery_influence import GalleryInfluence
 from reidbench.metrics.intervals import (
     Interval,
     bootstrap_mean_patients,
     effective_number,
+    guarded_graded,
     guarded_share,
     wilson_interval,
 )
+from reidbench.metrics.jackknife import Jackknife, jackknife_interval, jackknife_rise, leave_patients_out
 from reidbench.metrics.membership import (
     MembershipIntervals,
     bootstrap_membership,
@@ -51,8 +55,11 @@ from reidbench.metrics.verification import (
 )
 
 __all__ = [
+    "AllPairs",
     "FalseMatches",
+    "GalleryInfluence",
     "Interval",
+    "Jackknife",
     "LabelAucs",
     "MacroAuc",
     "MembershipIntervals",
@@ -81,10 +88,14 @@ __all__ = [
     "epsilon_lower_bound",
     "equal_error_rate",
     "euclidean_scores",
+    "guarded_graded",
     "guarded_share",
     "guess_members",
+    "jackknife_interval",
+    "jackknife_rise",
     "label_aucs",
     "label_patients",
+    "leave_patients_out",
     "likelihood_ratios",
     "one_run_p_value",
     "patient_pair_maxima",

@@ -28,6 +28,7 @@ from reidbench.metrics.intervals import (
     Interval,
     checked,
     effective_number,
+    guarded_graded,
     guarded_share,
     over_patients,
     over_patients_in_columns,
@@ -61,8 +62,8 @@ class VerificationIntervals:
     """The figures of a set of scored pairs with intervals, all from the same resamples of patients.
 
     Attributes:
-        auc: area under the ROC curve.
-        eer: equal error rate.
+        auc: area under the ROC curve; at perfect separation no narrower than `guarded_graded` allows.
+        eer: equal error rate; likewise.
         tpr_at_fpr: true positive rate at each false positive rate asked for; without ends where `why_unbounded` has a
             reason.
     """
@@ -197,7 +198,8 @@ def bootstrap_auc_patients(
 ) -> Interval:
     """AUC with a percentile interval from resampling patients, on both sides of every pair.
 
-    Resamples that leave no genuine or no impostor pair are left out.
+    Resamples that leave no genuine or no impostor pair are left out. At perfect separation the interval is no narrower
+    than `guarded_graded` allows.
 
     Args:
         scores: (P,), higher = more alike.
@@ -218,7 +220,7 @@ def bootstrap_auc_patients(
     checked(runs, level)
     sample = _Sample.of(scores, same, patient_a, patient_b)
     values, draws = _over_patients([sample], lambda curves: [curves[0].auc()], runs, seed)
-    return percentile_interval(values[0], draws[:, 0], level)
+    return guarded_graded(percentile_interval(values[0], draws[:, 0], level), sample.effective_patients, level)
 
 
 def bootstrap_verification_patients(
@@ -231,6 +233,7 @@ def bootstrap_verification_patients(
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
+    guarded: bool = True,
 ) -> VerificationIntervals:
     """AUC, EER and TPR at low false positive rates, each with its interval, in one pass over resamples of patients.
 
@@ -247,6 +250,8 @@ def bootstrap_verification_patients(
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
+        guarded: whether AUC and EER are guarded at perfect separation; False gives percentiles alone, as records had
+            them before.
 
     Raises:
         ValueError: as `bootstrap_auc_patients`, or a rate is out of [0, 1].
@@ -256,6 +261,8 @@ def bootstrap_verification_patients(
     sample = _Sample.of(scores, same, patient_a, patient_b)
     values, draws = _verification_draws(sample, rates, runs, seed)
     auc, eer = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values[:2]))
+    if guarded:
+        auc, eer = (guarded_graded(one, sample.effective_patients, level) for one in (auc, eer))
     # A patient weighs by its genuine pairs.
     impostors, patients = len(sample.impostor_a), effective_number(np.bincount(sample.genuine_patient))
     tprs = [
@@ -326,6 +333,13 @@ class _Sample:
     @property
     def pairs(self) -> int:
         return len(self.genuine_patient) + len(self.impostor_a)
+
+    @property
+    def effective_patients(self) -> float:
+        """Whom either kind of pair is of, by their effective number, whichever are fewer."""
+        impostors = np.bincount(self.impostor_a, minlength=self.patients)
+        impostors += np.bincount(self.impostor_b, minlength=self.patients)
+        return min(map(effective_number, (np.bincount(self.genuine_patient), impostors)))
 
     @classmethod
     def of(cls, scores: ArrayLike, same: ArrayLike, patient_a: ArrayLike, patient_b: ArrayLike) -> _Sample:

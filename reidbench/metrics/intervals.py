@@ -155,6 +155,31 @@ def guarded_share(found: Interval, patients: float, level: float) -> Interval:
     return Interval(found.value, min(found.low, every.low), max(found.high, none.high))
 
 
+def guarded_graded(found: Interval, patients: float, level: float) -> Interval:
+    """The interval of a graded figure in [0, 1] whose resamples reach an end, such as the AUC at perfect separation.
+
+    Where no genuine pair scores below an impostor pair, none does in any resample, and the percentiles say [1, 1], as
+    if no pair ever could. What patients who were not drawn would add is unknown then, and bounded as the share of them
+    who might all lie at the other end: Wilson's interval of n of n patients. Graded figures vary much less than shares
+    elsewhere, and keep their percentiles as soon as fewer than (1 - level) / 2 of the resamples reach the end, which
+    takes about four patients with a misplaced pair at 95 %: from there on resampling shows how far the figure may move.
+    At 0 likewise.
+
+    Args:
+        found: the figure with its interval.
+        patients: n, whom it is of, by their :func:`effective_number`.
+        level: coverage aimed at, in (0, 1).
+    """
+    if np.isnan(found.low) or not patients:
+        return found
+    low, high = found.low, found.high
+    if found.high >= 1:
+        low = min(low, wilson_interval(patients, patients, level=level).low)
+    if found.low <= 0:
+        high = max(high, wilson_interval(0, patients, level=level).high)
+    return Interval(found.value, low, high, found.why_unbounded)
+
+
 def wilson_interval(found: float, of: float, *, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval (1927), which takes every trial for independent.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidbench.metrics.bootstrap import bounded_tpr
-from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
+from reidbench.metrics.intervals import Interval, checked, guarded_graded, over_patients, percentile_interval
 from reidbench.metrics.roc import Curve, Ranking
 from reidbench.metrics.validation import Bools, Floats, binary, score_vector
 from reidbench.metrics.verification import checked_rate
@@ -23,7 +23,8 @@ class MembershipIntervals:
     """How well members are told from others.
 
     Attributes:
-        auc: how often a member scores above somebody else; a percentile interval.
+        auc: how often a member scores above somebody else; a percentile interval, at perfect separation no narrower
+            than `guarded_graded` allows.
         tpr_at_fpr: share of the members found, at each false positive rate asked for; without ends where the others
             are fewer than 10 / the rate, and no narrower at 0 and 1 than `guarded_share` allows for so many members.
     """
@@ -96,7 +97,8 @@ def bootstrap_membership(
         )
         for i, rate in enumerate(rates)
     }
-    return MembershipIntervals(percentile_interval(values[0], draws[:, 0], level), tprs)
+    area = guarded_graded(percentile_interval(values[0], draws[:, 0], level), min(members, others), level)
+    return MembershipIntervals(area, tprs)
 
 
 def likelihood_ratios(target: ArrayLike, shadows: ArrayLike, included: ArrayLike) -> Floats:

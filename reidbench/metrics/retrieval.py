@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from reidbench.metrics.expected_ranks import TieGroups, expected
+from reidbench.metrics.gallery_influence import GainSums, GalleryInfluence
 from reidbench.metrics.parallel import over_threads, threads
 from reidbench.metrics.validation import Bools, Floats, Indices, codes
 
@@ -60,6 +61,7 @@ class QueryRanks:
         precision_at_1: 1 if the first image is the patient's; its probability under ties.
         best_rank: rank of the patient's first image, 1 at best.
         mean_rank: mean rank of all the patient's other images, (R + 1) / 2 at best.
+        influence: what each patient of the gallery does to the others; None where that was not asked for.
     """
 
     patients: NDArray[Any]
@@ -70,6 +72,7 @@ class QueryRanks:
     precision_at_1: Floats
     best_rank: Floats
     mean_rank: Floats
+    influence: GalleryInfluence | None = None
 
     @property
     def asked(self) -> Bools:
@@ -93,6 +96,8 @@ class _Task:
     first: Indices  # where in by_patient a patient begins
     images: Indices  # gallery images a patient has
     gallery: int
+    gallery_patient: Indices
+    names: NDArray[Any]  # of the patients by their numbers
     query_picture: Indices | None = None  # equal where two images of a patient are copies of one picture
     gallery_picture: Indices | None = None
 
@@ -106,6 +111,8 @@ class _Task:
         pictures: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> _Task:
         (query_patient, gallery_patient), patients = codes(query_patients, gallery_patients)
+        named, first = np.unique(np.r_[query_patient, gallery_patient], return_index=True)
+        assert len(named) == patients
         (query_id, gallery_id), identifiers = codes(query_ids, gallery_ids)
         if len(query_patient) != len(query_id) or len(gallery_patient) != len(gallery_id):
             raise ValueError("every query and every gallery image needs one patient and one identifier")
@@ -125,6 +132,8 @@ class _Task:
             first=np.cumsum(images) - images,
             images=images,
             gallery=len(gallery_id),
+            gallery_patient=gallery_patient,
+            names=np.r_[np.asarray(query_patients), np.asarray(gallery_patients)][first],
             **cls._pictures(query_patient, gallery_patient, own, pictures),
         )
 
@@ -173,7 +182,12 @@ class _Task:
             other = self.gallery_picture[columns] != self.query_picture[start:stop][rows]
         return (rows[other], columns[other]), (rows[~other], columns[~other])
 
-    def ranks(self, groups: TieGroups) -> QueryRanks:
+    def weights(self) -> Floats:
+        """One over the number of the patient's queries that have something to find (Q,)."""
+        asked = np.bincount(self.query_patient, weights=self.relevant() > 0, minlength=len(self.names))
+        return 1 / np.maximum(asked, 1)[self.query_patient]
+
+    def ranks(self, groups: TieGroups, gains: GainSums | None = None) -> QueryRanks:
         figures = expected(groups, self.relevant())
         return QueryRanks(
             patients=self.patients,
@@ -184,6 +198,7 @@ class _Task:
             precision_at_1=figures.precision_at_1,
             best_rank=figures.best_rank,
             mean_rank=figures.mean_rank,
+            influence=gains.taken(self.names) if gains is not None else None,
         )
 
 
@@ -195,6 +210,7 @@ def rank_queries(
     gallery_ids: ArrayLike,
     block: int | None = None,
     pictures: tuple[ArrayLike, ArrayLike] | None = None,
+    influence: bool = False,
 ) -> QueryRanks:
     """Ranks the gallery for every query, block by block.
 
@@ -210,6 +226,8 @@ def rank_queries(
         pictures: a number or text for every query (Q,) and every gallery image (G,), equal where two images of one
             patient are the same picture under two names. Copies of a query are excluded from its ranking as it is
             itself: finding them is not recognition.
+        influence: whether to follow what each patient of the gallery does to the others, for intervals that are not of
+            this gallery alone.
 
     Raises:
         ValueError: lengths differ, identifiers repeat in the gallery or contradict the patients, a block has a wrong
@@ -220,13 +238,18 @@ def rank_queries(
     if rows_at_once < 1:
         raise ValueError(f"block must be at least 1, not {rows_at_once}")
     if isinstance(score_block, FilledBlocks):
-        parts = _rank_filled(score_block, task, rows_at_once if block else max(rows_at_once, FILLED_ROWS))
+        parts = _rank_filled(score_block, task, rows_at_once if block else max(rows_at_once, FILLED_ROWS), influence)
     else:
-        parts = _rank_given(score_block, task, rows_at_once)
+        parts = _rank_given(score_block, task, rows_at_once, influence)
     query, above, not_below = (
         np.concatenate([part[i] for part in parts]) if parts else np.empty(0, dtype=np.intp) for i in range(3)
     )
-    return task.ranks(TieGroups.of_relevant(query, above, not_below))
+    gains = None
+    if influence:
+        gains = GainSums(task.gallery_patient, len(task.names))
+        for *_, of_part in parts:
+            gains.sums += of_part.sums if of_part is not None else 0
+    return task.ranks(TieGroups.of_relevant(query, above, not_below), gains)
 
 
 def chance_retrieval(
@@ -270,11 +293,12 @@ def chance_of(ranks: QueryRanks) -> QueryRanks:
     )
 
 
-# Query, number of images above, and number not below, for every relevant image of some queries.
-_Found = tuple[Indices, Indices, Indices]
+# Query, number of images above, and number not below, for every relevant image of some queries; and the gains of these
+# queries, None unless they are followed.
+_Found = tuple[Indices, Indices, Indices, GainSums | None]
 
 
-def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int) -> list[_Found]:
+def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int, influence: bool) -> list[_Found]:
     """Each thread scores and ranks blocks of its own, in one buffer."""
     bounds = [*range(0, task.queries, rows_at_once), task.queries]
     pieces = list(pairwise(bounds))
@@ -284,7 +308,7 @@ def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int) -> list[_
         found = []
         for start, stop in mine:
             blocks.fill(slice(start, stop), held[: stop - start])
-            found.append(_rank_rows(held[: stop - start], task, start))
+            found.append(_rank_rows(held[: stop - start], task, start, influence))
         return found
 
     count = min(threads(), len(pieces))
@@ -296,7 +320,7 @@ def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int) -> list[_
     return [shares[number % count][number // count] for number in range(len(pieces))]
 
 
-def _rank_given(score_block: ScoreBlock, task: _Task, rows_at_once: int) -> list[_Found]:
+def _rank_given(score_block: ScoreBlock, task: _Task, rows_at_once: int, influence: bool) -> list[_Found]:
     """Blocks are scored one after the other, by a function that may have threads of its own, and ranked by threads."""
     found: list[_Found] = []
     held: NDArray[np.floating[Any]] | None = None
@@ -316,14 +340,14 @@ def _rank_given(score_block: ScoreBlock, task: _Task, rows_at_once: int) -> list
         ) -> _Found:
             # A copy: the caller's array is not ours to reorder.
             np.copyto(held[rows], scores[rows], casting="unsafe")
-            return _rank_rows(held[rows], task, start + rows.start)
+            return _rank_rows(held[rows], task, start + rows.start, influence)
 
         cuts = np.linspace(0, stop - start, min(threads(), stop - start) + 1).astype(int).tolist()
         found += over_threads(rank, [slice(low, high) for low, high in pairwise(cuts)])
     return found
 
 
-def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int) -> _Found:
+def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int, influence: bool) -> _Found:
     """Ranks of the queries from ``start`` on, one for each row of scores, which are put in order."""
     count = len(ordered)
     (rows, columns), left_out = task.relevant_images(start, start + count)
@@ -334,14 +358,19 @@ def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int) -> _
     lowest = np.bincount(left_out[0], minlength=count).tolist()
     bounds = np.searchsorted(rows, np.arange(count + 1)).tolist()
     above, not_below = np.empty(len(rows), dtype=np.intp), np.empty(len(rows), dtype=np.intp)
+    gains = GainSums(task.gallery_patient, len(task.names)) if influence else None
+    weights = task.weights()[start : start + count]
     for row in range(count):
         line, mine = ordered[row], slice(bounds[row], bounds[row + 1])
         if mine.start < mine.stop:
+            raw = line.copy() if gains is not None else line
             line.sort()
             above[mine] = line.searchsorted(values[mine], side="right")
             not_below[mine] = line.searchsorted(values[mine], side="left")
             # Infinite scores have a place in the order, but -inf is taken. NaN comes last of all.
             ends = line[lowest[row]], line[-1]
+            if gains is not None:
+                gains.add(raw, line, columns[mine], float(weights[row]))
         elif lowest[row] < task.gallery:
             # A query with nothing to find needs no order.
             line[left_out[1][left_out[0] == row]] = 0
@@ -351,4 +380,4 @@ def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int) -> _
         finite = finite and bool(np.isfinite(ends[0]) and np.isfinite(ends[1]))
     if not finite:
         raise ValueError(f"scores of queries {start}..{start + count - 1} are not all finite")
-    return rows + start, task.gallery - above, task.gallery - not_below
+    return rows + start, task.gallery - above, task.gallery - not_below, gains

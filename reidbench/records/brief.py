@@ -31,7 +31,7 @@ LEFT_OUT: dict[type[Model], dict[str, Any]] = {
         "strata": None,
     },
     RetrievalMetrics: {
-        "map_at_r_patients": _NOTHING,
+        "map_at_r": _NOTHING,
         "r_precision": _NOTHING,
         "precision_at_1": _NOTHING,
         "chance": {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.metrics.retrieval import BLOCK_SCORES
 from reidbench.records import schema
 from reidbench.records.parts.common import Interval
+from reidbench.records.quantize import leveled
 from reidbench.records.strata import GenuineStrata
 
 # The operating points that a record states.
@@ -38,6 +41,7 @@ def verification(
     validation: tuple[Scores, NDArray[np.bool_]] | None,
     runs: int,
     strata: GenuineStrata | None = None,
+    definitions: int = schema.DEFINITIONS,
 ) -> schema.VerificationMetrics:
     """Judges the scores of pairs.
 
@@ -49,6 +53,7 @@ def verification(
         validation: scores and truth of validation pairs, to set a threshold on.
         runs: bootstrap resamplings.
         strata: divides the genuine pairs; None to leave that out.
+        definitions: of the record, which says which intervals it has.
     """
     same = pairs.same
     # The same resamplings for every attacker on these pairs: differences between runs stay paired.
@@ -60,6 +65,7 @@ def verification(
         fprs=(LOW_FPR, LOWEST_FPR),
         runs=runs,
         seed=BOOTSTRAP_SEED,
+        guarded=definitions >= 2,
     )
     calibrated, threshold = None, float("nan")
     if validation is not None and validation[1].size:
@@ -89,7 +95,11 @@ def verification(
 
 
 def rank_images(
-    score_block: Callable[[slice], Scores], patients: NDArray[np.int64], pictures: NDArray[np.int64] | None = None
+    score_block: Callable[[slice], Scores],
+    patients: NDArray[np.int64],
+    pictures: NDArray[np.int64] | None = None,
+    *,
+    influence: bool = False,
 ) -> metrics.QueryRanks:
     """Ranks all images for every image, which asks for its patient's other images.
 
@@ -98,10 +108,42 @@ def rank_images(
         patients: (N,) each image's patient; probe i and gallery i are versions of one image, which is excluded.
         pictures: (N,) equal where two images of a patient are the same picture, which is excluded too; None where no
             image has a copy.
+        influence: whether to follow what each patient does to the others as part of the gallery, for intervals; in the
+            precision that is kept, so that they can be computed again.
     """
     images = np.arange(len(patients))
     both = None if pictures is None else (pictures, pictures)
-    return metrics.rank_queries(score_block, patients, patients, images, images, pictures=both)
+    ranks = metrics.rank_queries(score_block, patients, patients, images, images, pictures=both, influence=influence)
+    if ranks.influence is None:
+        return ranks
+    return replace(ranks, influence=replace(ranks.influence, gains=leveled(ranks.influence.gains).astype(np.float64)))
+
+
+def all_pairs(patients: NDArray[np.int64], pictures: NDArray[np.int64] | None = None) -> metrics.AllPairs:
+    """Counts all pairs of N images, probes by gallery.
+
+    Args:
+        patients, pictures: as of :func:`rank_images`.
+    """
+    shown = np.arange(len(patients)) if pictures is None else pictures
+    return metrics.AllPairs(patients, patients, shown, shown)
+
+
+def area_of_all_pairs(
+    score_block: Callable[[slice], Scores], patients: NDArray[np.int64], pictures: NDArray[np.int64] | None = None
+) -> float | None:
+    """The AUC over all pairs of N images, probes by gallery; None without a pair of either kind.
+
+    Args:
+        score_block, patients, pictures: as of :func:`rank_images`.
+    """
+    counted = all_pairs(patients, pictures)
+    at_once = max(1, BLOCK_SCORES // max(1, len(patients)))
+    for start in range(0, len(patients), at_once):
+        rows = slice(start, min(start + at_once, len(patients)))
+        counted.add(rows, score_block(rows))
+    area = counted.auc()
+    return None if np.isnan(area) else area
 
 
 def retrieval(ranks: metrics.QueryRanks, *, runs: int) -> schema.RetrievalMetrics:
@@ -118,6 +160,10 @@ def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs:
     """The record's figures of what every image found, beside what guessing finds."""
     found = metrics.summarize_retrieval(ranks, runs=runs, seed=BOOTSTRAP_SEED)
     risk = metrics.summarize_risk(metrics.patient_risk(ranks), runs=runs, seed=BOOTSTRAP_SEED)
+    later = {}
+    if ranks.influence is not None:
+        # Records of the first definitions lack it.
+        later["map_at_r_patients"] = nan_mean(metrics.patient_risk(guessed).map_at_r)
     return schema.RetrievalMetrics(
         map_at_r=interval(found.map_at_r),
         map_at_r_patients=interval(found.patient_map_at_r),
@@ -127,6 +173,7 @@ def judge_ranks(ranks: metrics.QueryRanks, guessed: metrics.QueryRanks, *, runs:
             "map_at_r": nan_mean(guessed.average_precision),
             "r_precision": nan_mean(guessed.r_precision),
             "precision_at_1": nan_mean(guessed.precision_at_1),
+            **later,
         },
         risk=schema.PatientRisk(
             patients=risk.patients,

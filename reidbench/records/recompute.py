@@ -26,8 +26,9 @@ from reidbench.records.scores import UNDEFENDED, RunScores, attack_key, classifi
 
 # Ranks are kept in single precision; figures from them agree to about seven digits.
 TOLERANCE = 1e-6
-# Beside the figures of attacks and classifiers, and told by no score: strata need the table of the images.
-UNTOLD = ("strata", "training")
+# Beside the figures of attacks and classifiers, and told by no score: strata need the table of the images, and the area
+# over all pairs the whole matrix of scores.
+UNTOLD = ("strata", "training", "auc_all_pairs")
 # What scores are found by: an attack or classifier of another name has other scores, or none.
 ATTACK_NAMES = ("task", "attacker", "knowledge", "linkage", "negatives")
 CLASSIFIER_NAMES = ("trained_on", "tested_on")
@@ -173,7 +174,7 @@ def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64
 def _found_by(record: Record, scores: RunScores) -> Iterator[Steps]:
     """Fields that are not figures, and of which an edit shows in the figures or in the outline."""
     # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
-    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
+    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",), ("definitions",))
     for number in range(len(record.attacks)):
         yield from (("attacks", number, name) for name in ATTACK_NAMES)
     if scores.withheld:
@@ -199,7 +200,7 @@ def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationM
         return _verification(attack, record, scores)
     if attack.task == "retrieval" and key in scores.average_precision:
         ranks = scores.query_ranks(key)
-        if ranks is not None:
+        if ranks is not None and (ranks.influence is not None) == (record.definitions >= 2):
             return figures.retrieval(ranks, runs=record.bootstrap_runs)
     return None
 
@@ -219,6 +220,7 @@ def _verification(attack: Attack, record: Record, scores: RunScores) -> Verifica
         probabilities=likely,
         validation=validation,
         runs=record.bootstrap_runs,
+        definitions=record.definitions,
     )
 
 

@@ -34,6 +34,10 @@ from reidbench.records.parts.provenance import BundleInfo, DatasetInfo, DefenseI
 from reidbench.records.parts.questions import Inference, SinglingOut
 
 SCHEMA_VERSION = 2
+#: The newest definitions of figures and intervals. Records keep those that they were made with, and are computed again
+#: by them.
+DEFINITIONS = 2
+FIRST_DEFINITIONS = 1
 #: Where an attacker's weights come from, in a run with a bundle of attackers that were trained before.
 Origin = Literal["bundle", "fine-tuned", "cohort"]
 
@@ -41,6 +45,11 @@ Origin = Literal["bundle", "fine-tuned", "cohort"]
 def _usual(value: Any) -> bool:
     """The track of every record before there was another."""
     return value == "images"
+
+
+def _first(value: Any) -> bool:
+    """The definitions of every record before there were others."""
+    return value == FIRST_DEFINITIONS
 
 
 #: The end of a training is at least so many epochs.
@@ -194,9 +203,18 @@ class Stratification(Model):
 class VerificationMetrics(Model):
     """Are these two images of one patient?"""
 
-    auc: Interval = Field(description="area under the ROC curve; 95 % percentile bootstrap over patients")
+    auc: Interval = Field(
+        description="area under the ROC curve; 95 % percentile bootstrap over patients, at 0 and 1 no narrower than "
+        "their effective number allows"
+    )
+    auc_all_pairs: Rate | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="over all pairs of test images, probe by gallery, without exchange or cap, as the literature "
+        "counts them: another estimand; beside random and listed negatives, null in earlier records",
+    )
     auc_pairs: Interval = Field(description="the same with the bootstrap over pairs, as in the literature; too narrow")
-    eer: Interval = Field(description="equal error rate")
+    eer: Interval = Field(description="equal error rate; interval as that of the area")
     tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="true positive rate at 1 % false positives")
     tpr_at_fpr_01: Interval = Field(
         alias="tpr_at_fpr_0.001",
@@ -229,8 +247,13 @@ class PatientRisk(Model):
 class RetrievalMetrics(Model):
     """Which images of the gallery show the patient of this probe?"""
 
-    map_at_r: Interval = Field(description="averaged over probes; 95 % percentile bootstrap over patients")
-    map_at_r_patients: Interval = Field(description="averaged over patients, so that many images buy no more say")
+    map_at_r: Interval = Field(
+        description="averaged over probes; 95 %, leaving each patient out as probes and in the gallery from "
+        "definitions 2 on; before, percentile bootstrap of the probes' patients"
+    )
+    map_at_r_patients: Interval = Field(
+        description="the headline: averaged over patients, so that many images buy no more say; likewise"
+    )
     r_precision: Interval
     precision_at_1: Interval
     chance: Numbers = Field(description="what a constant score gives")
@@ -364,6 +387,13 @@ class Record(Model):
         description="resamplings behind every interval over pairs and probes. A true positive rate has no interval "
         "where fewer than ten impostor pairs (or non-members) decide it, and the interval of a share, of strata and "
         "members too, is no narrower at 0 or 1 than the effective number of patients allows"
+    )
+    definitions: Annotated[int, Field(ge=FIRST_DEFINITIONS, le=DEFINITIONS)] = Field(
+        FIRST_DEFINITIONS,
+        exclude_if=_first,
+        description="which definitions the intervals follow: 1, percentiles also at perfect separation; 2, those of "
+        "AUC and EER are bounded there by the effective number of patients, and those of retrieval are of patients as "
+        "probes and in the gallery",
     )
     pairs_per_patient: Count | None = Field(
         None,

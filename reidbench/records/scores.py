@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest, write_file
-from reidbench.metrics import QueryRanks
+from reidbench.metrics import GalleryInfluence, QueryRanks
 from reidbench.records.quantize import pack, unpack
 from reidbench.records.scores_archive import UNREADABLE, read_arrays, require_consistent
 
@@ -44,6 +44,8 @@ class RunScores:
             withheld.
         undefended: by classifier, the logits on original test images that falls of the macro AUC are counted from;
             empty if withheld.
+        gallery_gains: by attack, (4, K) float32, what leaving each of the K patients out of the gallery does to the
+            others, in the order of their numbers; empty in files that older versions wrote.
         pictures: (N,) equal where two test images of a patient are the same picture, whose pair is left out; None where
             none is.
 
@@ -63,6 +65,7 @@ class RunScores:
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     undefended: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     pictures: NDArray[np.int64] | None = None
+    gallery_gains: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def withheld(self) -> bool:
@@ -83,6 +86,14 @@ class RunScores:
         """Takes over what the probes of an attack found."""
         self.average_precision[attack] = ranks.average_precision.astype(np.float32)
         self.ranks[attack] = np.stack([getattr(ranks, name) for name in RANKS]).astype(np.float32)
+        if ranks.influence is not None:
+            order = np.argsort(ranks.influence.patients)
+            self.gallery_gains[attack] = ranks.influence.gains[:, order].astype(np.float32)
+
+    def influence(self, attack: str) -> GalleryInfluence | None:
+        """What each patient did to the others as part of the gallery of an attack; None if it was not kept."""
+        gains = self.gallery_gains.get(attack)
+        return None if gains is None else GalleryInfluence(np.unique(self.patients), gains.astype(np.float64))
 
     def query_ranks(self, attack: str) -> QueryRanks | None:
         """What the probes of an attack found, in single precision; None if it was not kept."""
@@ -97,6 +108,7 @@ class RunScores:
             relevant=(images[self.patients] - left_out).astype(np.intp),
             candidates=np.zeros(len(self.patients), dtype=np.intp) + len(self.patients) - left_out,
             average_precision=self.average_precision[attack].astype(np.float64),
+            influence=self.influence(attack),
             **rows,
         )
 
@@ -107,6 +119,7 @@ class RunScores:
         arrays |= {f"verification {name}": value for name, value in self.verification.items()}
         arrays |= {f"average_precision {name}": value for name, value in self.average_precision.items()}
         arrays |= {f"ranks {name}": value for name, value in self.ranks.items()}
+        arrays |= {f"gallery_gains {name}": value for name, value in self.gallery_gains.items()}
         # A decision is a bit; the length is that of the attack's pairs.
         arrays |= {f"accepted {name}": np.packbits(value) for name, value in self.accepted.items()}
         arrays |= {f"validation {name}": value for name, value in self.validation.items()}
@@ -161,6 +174,26 @@ def read_scores(path: Path, sha256: str) -> RunScores:
     return scores
 
 
+def read_retrieval(path: Path, attack: str) -> RunScores | None:
+    """What the probes of one attack found and what the gallery did to it, without the rest of a file; None without it.
+
+    Args:
+        path: a file of which the digest is known to be right.
+        attack: its :func:`attack_key`.
+
+    Raises:
+        ReidbenchError: the file declares too much, or holds arrays that do not fit together.
+        UNREADABLE: it is damaged.
+    """
+    wanted = [f"{kind} {attack}" for kind in ("average_precision", "gallery_gains")]
+    stored = read_arrays(path, {"patients", *wanted, *(f"{ENDS} {name}" for name in wanted)})
+    if not {"patients", *wanted} <= stored.keys():
+        return None
+    scores = _of_arrays(stored)
+    require_consistent(path, scores)
+    return scores
+
+
 def _of_arrays(stored: Mapping[str, NDArray[Any]]) -> RunScores:
     grouped: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
     for name in stored:
@@ -176,6 +209,7 @@ def _of_arrays(stored: Mapping[str, NDArray[Any]]) -> RunScores:
         verification=grouped["verification"],
         average_precision=grouped["average_precision"],
         ranks=grouped["ranks"],
+        gallery_gains=grouped["gallery_gains"],
         accepted={name: value[: len(grouped["verification"].get(name, ()))] for name, value in bits.items()},
         validation=grouped["validation"],
         validation_same=stored["validation_same"] if "validation_same" in stored else np.empty(0, np.bool_),

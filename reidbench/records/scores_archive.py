@@ -6,7 +6,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -25,8 +25,12 @@ _MAX_ARRAYS = 2_000
 _MAX_NUMBER = 10_000_000
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """The arrays of an archive by name; one that would not fit into memory is refused by what it declares, unread.
+
+    Args:
+        path: the archive.
+        names: of the arrays to read; None for all.
 
     Raises:
         ReidbenchError: it declares too much, or an array is not as large as its header says.
@@ -41,7 +45,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 f"{len(members):,} of {declared:,}"
             )
         # No more is unpacked of a member than it declares.
-        return {member.filename.removesuffix(".npy"): _array(path, archive, member) for member in members}
+        named = {member.filename.removesuffix(".npy"): member for member in members}
+        return {name: _array(path, archive, member) for name, member in named.items() if names is None or name in names}
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
@@ -92,6 +97,8 @@ def _misfits(scores: Any) -> Iterator[str]:
         yield from _shaped(f"average_precision {name}", values, (images,))
     for name, values in _named(scores, "ranks"):
         yield from _shaped(f"ranks {name}", values, (4, images))
+    for name, values in _named(scores, "gallery_gains"):
+        yield from _shaped(f"gallery_gains {name}", values, (4, len(np.unique(scores.patients))))
     for name, values in _named(scores, "validation"):
         yield from _shaped(f"validation {name}", values, scores.validation_same.shape)
     if len(scores.findings):

@@ -34,6 +34,8 @@ PUBLISHED = 0
 ATTACKERS_VALIDATION = 1
 ATTACKERS_FIRST = 2
 # Whole releases of its own patients that an attacker of a cohort defense makes; an image defense is run batch by batch.
+# Each is made of sets of about as many patients as are published: among more patients, those of a cluster are more
+# alike, and an attacker that learned on such clusters would be tested on others.
 COHORT_DRAWS = 3
 ATTACKERS_OWN = range(ATTACKERS_FIRST, ATTACKERS_FIRST + COHORT_DRAWS)
 
@@ -259,24 +261,41 @@ class Release(Published):
         return [*self._fitting(), self._release(split, draw)]
 
     def _release(self, split: str, draw: int) -> CachedStep:
-        part = self.parts[split]
         if isinstance(self.defense, Defense) and self.defense.deterministic:
             draw = PUBLISHED
+        sets = self._sets(split, draw)
 
         def write(folder: Path, progress: Progress) -> None:
-            pixels = release(
-                self.mechanism(),
-                part.pixels,
-                part.frame["image_id"].tolist(),
-                part.frame["patient"].to_numpy(),
-                seed=self.seed,
-                draw=draw,
-                device=self._device,
-                progress=progress,
-            )
+            part = self.parts[split]
+            pixels = np.empty_like(part.pixels)
+            for number, rows in enumerate(sets):
+                # Sets have draws of their own, of which the first set has the one asked for.
+                pixels[rows] = release(
+                    self.mechanism(),
+                    part.pixels if len(sets) == 1 else part.pixels[rows],
+                    part.frame["image_id"].to_numpy()[rows].tolist(),
+                    part.frame["patient"].to_numpy()[rows],
+                    seed=self.seed,
+                    draw=draw + number * COHORT_DRAWS,
+                    device=self._device,
+                    progress=progress,
+                )
             np.save(folder / "pixels.npy", pixels)
 
-        return CachedStep(self._cache, "release", {**self.key, "split": split, "draw": draw}, write)
+        key = {**self.key, "split": split, "draw": draw}
+        if len(sets) > 1:
+            key["sets"] = len(sets)
+        return CachedStep(self._cache, "release", key, write)
+
+    def _sets(self, split: str, draw: int) -> list[NDArray[np.intp]]:
+        """Rows of a split that are released together: all, or sets of about as many patients as are published."""
+        patients = self.parts[split].frame["patient"].to_numpy()
+        everyone, published = np.unique(patients), self.parts["test"].frame["patient"].nunique()
+        count = len(everyone) // max(published, 1)
+        if split != "train" or draw not in ATTACKERS_OWN or isinstance(self.defense, Defense) or count < 2:
+            return [np.arange(len(patients))]
+        order = np.random.default_rng([self.seed, draw]).permutation(everyone)
+        return [np.flatnonzero(np.isin(patients, one)) for one in np.array_split(order, count)]
 
     def side(self) -> Side:
         """The training patients' images through the attacker's own runs of the mechanism."""

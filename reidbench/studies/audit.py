@@ -58,7 +58,7 @@ class Audit:
     @property
     def strongest(self) -> str:
         """The attacker with the highest mAP@R."""
-        return max(self.retrieval, key=lambda name: self.retrieval[name].map_at_r.value or 0.0)
+        return max(self.retrieval, key=lambda name: self.retrieval[name].map_at_r_patients.value or 0.0)
 
     def verification(self, attacker: str) -> dict[str, list[VerificationMetrics]]:
         """The figures of an attacker by kind of impostor pairs, one a fold."""
@@ -135,7 +135,7 @@ def _judge(name: str, cohort: Cohort, options: dict[str, Any], settings: Setting
     linked = [experiment.make_links(template, ONLY[0], experiment.originals) for template in settings.attackers]
     attackers: list[Links] = [*linked, *experiment.together(linked)]
     pictures = pictures_of(experiment.parts["test"].frame)
-    ranks = {links.name: rank_images(links.block, patients, pictures) for links in attackers}
+    ranks = {links.name: rank_images(links.block, patients, pictures, influence=True) for links in attackers}
     guessed = metrics.chance_of(next(iter(ranks.values())))
     return _Judged(name, experiment.parts["test"].frame, record, ranks, guessed)
 
@@ -164,10 +164,17 @@ def _dealt(cohort: Cohort, folds: int) -> list[tuple[str, Cohort]]:
 def _together(parts: Sequence[metrics.QueryRanks]) -> metrics.QueryRanks:
     """The probes of all folds. Each fold numbers its patients from 0, and no patient is in two."""
     before = np.cumsum([0, *(int(part.patients.max()) + 1 for part in parts)])
-    fields = [name for name in vars(parts[0]) if name != "patients"]
+    fields = [name for name in vars(parts[0]) if name not in ("patients", "influence")]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
     patients = np.concatenate([part.patients + first for part, first in zip(parts, before)])
-    return metrics.QueryRanks(patients=patients, **joined)
+    known = [(part.influence, first) for part, first in zip(parts, before) if part.influence is not None]
+    influence = None
+    if len(known) == len(parts):
+        influence = metrics.GalleryInfluence(
+            np.concatenate([one.patients + first for one, first in known]),
+            np.concatenate([one.gains for one, _ in known], axis=1),
+        )
+    return metrics.QueryRanks(patients=patients, influence=influence, **joined)
 
 
 def _table(judged: Sequence[_Judged], names: Sequence[str], strongest: str) -> pd.DataFrame:

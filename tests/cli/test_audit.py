@@ -37,7 +37,7 @@ def _agrees(table: pd.DataFrame, data: dict, attackers: list[str]) -> None:
         assert at_1 == pytest.approx(figures["precision_at_1"]["value"], rel=1e-4)
         every = asked[f"{name}.found_by_every_image"].mean()
         assert every == pytest.approx(figures["risk"]["found_by_every_image"]["value"], rel=1e-4)
-    strongest = max(attackers, key=lambda name: data["attackers"][name]["retrieval"]["map_at_r"]["value"])
+    strongest = max(attackers, key=lambda name: data["attackers"][name]["retrieval"]["map_at_r_patients"]["value"])
     assert set(table["attacker"]) == {data["strongest"]} == {strongest}
     assert asked["ap_at_r"].equals(asked[f"{strongest}.ap_at_r"])
 
@@ -57,7 +57,7 @@ def test_an_audit_says_of_each_test_patient_what_the_summary_says_of_all(call, t
     assert set(data["controls"][0]["pixels_auc"]) == {"random", "matched"}
     page = (tmp_path / "audit" / "audit.md").read_text()
     assert "test split only" in page
-    assert f"| mAP@R | {data['attackers']['verification']['retrieval']['map_at_r']['value']:.3f} [" in page
+    assert f"| mAP@R, by image | {data['attackers']['verification']['retrieval']['map_at_r']['value']:.3f} [" in page
     # The summary may be shown around; only the table tells who.
     assert not any(patient in page + done.stdout for patient in table["patient_id"])
     # What is trained is cached: a run would take it from there.

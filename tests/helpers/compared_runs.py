@@ -80,8 +80,8 @@ class Maker:
             judged = figures.verification(
                 scores, pairs, patient, probabilities=np.full(1, np.nan), validation=None, runs=50
             )
-            found = metrics.bootstrap_mean_patients(precision, patient, runs=50)
-            ranked = retrieval.metrics.model_copy(update={"map_at_r": figures.interval(found)})
+            found = metrics.bootstrap_mean_patients(precision, patient, each="patient", runs=50)
+            ranked = retrieval.metrics.model_copy(update={"map_at_r_patients": figures.interval(found)})
             attacks += [
                 verification.model_copy(update={"metrics": judged}),
                 retrieval.model_copy(update={"metrics": ranked}),

@@ -23,7 +23,7 @@ from reidbench.metrics import (
     tpr_at_fpr,
     why_unbounded,
 )
-from reidbench.metrics.intervals import RUNS_PER_STREAM, percentile_interval
+from reidbench.metrics.intervals import RUNS_PER_STREAM, percentile_interval, wilson_interval
 
 
 def percentiles(scores, same, first, second, *, fprs, runs, seed=0):
@@ -70,8 +70,11 @@ def test_patient_interval_is_that_of_listing_the_drawn_patients_pairs(decimals):
     scores, same, first, second = experiment(np.random.default_rng(0), patients=8, genuine_each=2, impostors=15)
     scores = np.round(scores, decimals)
     areas = resampled_aucs(scores, same, first.tolist(), second.tolist(), seed=3)
-    interval = bootstrap_auc_patients(scores, same, first, second, runs=RUNS_PER_STREAM, seed=3)
+    interval = percentiles(scores, same, first, second, fprs=(), runs=RUNS_PER_STREAM, seed=3).auc
     assert interval.value == pytest.approx(roc_auc_score(same, scores))
+    # A resample without a misplaced pair is one of few here: see the intervals near perfect separation.
+    guarded = bootstrap_auc_patients(scores, same, first, second, runs=RUNS_PER_STREAM, seed=3)
+    assert guarded.low <= interval.low <= interval.high == guarded.high
     assert [interval.low, interval.high] == pytest.approx(np.quantile(areas, [0.025, 0.975]))
 
 
@@ -188,8 +191,54 @@ def test_missing_kinds_of_pairs_give_nan(same, patient_a, patient_b):
 
 def test_resamples_without_one_kind_are_left_out():
     # Of two patients, half of all draws take one twice and so have no impostor pair.
-    interval = bootstrap_auc_patients([2.0, 3.0, 1.0], [True, True, False], [1, 2, 1], [1, 2, 2], runs=200)
-    assert interval == Interval(1.0, 1.0, 1.0)
+    pairs = [2.0, 3.0, 1.0], [True, True, False], [1, 2, 1], [1, 2, 2]
+    assert percentiles(*map(np.array, pairs), fprs=(), runs=200).auc == Interval(1.0, 1.0, 1.0)
+    interval = bootstrap_auc_patients(*pairs, runs=200)
+    assert (interval.low, interval.high) == (wilson_interval(2, 2).low, 1.0)
+
+
+@pytest.mark.parametrize("counts", [[3] * 30, [3] * 10 + [15]])
+def test_perfect_separation_has_the_interval_of_scipy_over_effective_patients(counts):
+    patient = np.repeat(np.arange(len(counts)), counts)
+    same = np.repeat([True, False], len(patient))
+    first, second = np.tile(patient, 2), np.r_[patient, np.roll(patient, max(counts))]
+    effective = sum(counts) ** 2 / sum(count**2 for count in counts)
+    z2 = 1.959964**2
+    for sign, low, high in ((1, effective / (effective + z2), 1), (-1, 0, z2 / (effective + z2))):
+        found = bootstrap_verification_patients(sign * same.astype(float), same, first, second, runs=100)
+        assert (found.auc.low, found.auc.high) == pytest.approx((low, high), abs=1e-6)
+        assert (found.eer.low, found.eer.high) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+        bare = bootstrap_verification_patients(sign * same.astype(float), same, first, second, runs=100, guarded=False)
+        assert bare.auc.low == bare.auc.high == bare.auc.value
+    if len(set(counts)) == 1:
+        theirs = binomtest(len(counts), len(counts)).proportion_ci(method="wilson")
+        assert bootstrap_auc_patients(same.astype(float), same, first, second, runs=100).low == pytest.approx(
+            theirs.low
+        )
+
+
+def test_intervals_near_perfect_separation_are_guarded_until_resampling_shows_what_may_move():
+    # One genuine pair a patient and an impostor pair beside it; the first few patients' genuine pairs lie below all.
+    patients = 60
+    first = np.tile(np.arange(patients), 2)
+    second = np.r_[np.arange(patients), np.roll(np.arange(patients), 1)]
+    same = first == second
+    lows, floor = [], wilson_interval(patients, patients).low
+    for misplaced in range(8):
+        scores = np.where(same, 1.0, 0.0)
+        scores[:misplaced] = -1.0
+        lows.append(bootstrap_auc_patients(scores, same, first, second, runs=1_000))
+    assert lows[0].low == pytest.approx(floor)
+    assert all(one.low <= floor + 1e-12 for one in lows)
+    # From four misplaced patients on fewer than one in forty resamples has none of them.
+    for one in lows[4:]:
+        assert one.high < 1
+    # A slight misplacement of many patients is no reason for a guard: their own resamples say how far it moves.
+    scores = np.where(same, np.linspace(0.3, 2, 2 * patients), np.linspace(-0.4, 0.6, 2 * patients))
+    many = bootstrap_auc_patients(scores, same, first, second, runs=1_000)
+    bare = percentiles(scores, same, first, second, fprs=(), runs=1_000).auc
+    assert bare.high < 1
+    assert many == bare
 
 
 def test_wrong_input_is_refused():

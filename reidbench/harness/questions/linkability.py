@@ -43,7 +43,7 @@ def strongest_links(linked: Mapping[Rung, Sequence[Links]], attacks: Sequence[At
     found = []
     for linkage in LINKAGE:
         ranked = [
-            (attack.metrics.map_at_r.value or 0.0, attack)
+            (attack.metrics.map_at_r_patients.value or 0.0, attack)
             for attack in attacks
             if isinstance(attack.metrics, RetrievalMetrics)
             and attack.linkage == linkage

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reidbench.records.parts.common import Interval
-from reidbench.records.schema import PostProcessing
+from reidbench.records.schema import DEFINITIONS, PostProcessing
 from reidbench.report.figures.drops import Find
 from reidbench.report.figures.rows import Row
 from reidbench.report.figures.summary import Worst
@@ -61,3 +61,15 @@ def post_processing_text(found: PostProcessing) -> str:
     options = ", ".join(f"{name} {value:g}" for name, value in found.options.items())
     gain = f"validation mAP@R {number(found.map_at_r_off)} → {number(found.map_at_r)}"
     return f"{WAYS[found.method]} of {found.base} ({options}); {gain}"
+
+
+def intervals_told(table: Sequence[Row]) -> list[str]:
+    """What is to be known of the intervals of a table whose rows have them by earlier definitions."""
+    old = [row for row in table if any(record.definitions < DEFINITIONS for record in row.records)]
+    if not old:
+        return []
+    whose = "all rows" if len(old) == len(table) else f"{len(old)} of {len(table)} rows"
+    return [
+        f"Intervals of {whose} are of earlier versions: those of mAP@R resample probes against a fixed gallery and are "
+        "too narrow, and those of an AUC of 1 have no width."
+    ]

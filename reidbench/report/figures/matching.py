@@ -28,13 +28,18 @@ class Kept:
     record: Record
     path: Path
 
+    @property
+    def scores_path(self) -> Path:
+        """Where the scores lie, if they are there."""
+        return self.path.with_name(f"{self.record.stem}{SUFFIX}")
+
     def scores(self) -> RunScores | None:
         """The scores of the record; None if none were kept or the file is missing.
 
         Raises:
             ReidbenchError: the file beside the record holds other scores.
         """
-        path = self.path.with_name(f"{self.record.stem}{SUFFIX}")
+        path = self.scores_path
         if self.record.scores_sha256 is None or not path.is_file():
             return None
         found = path.stat()

@@ -16,6 +16,7 @@ import numpy as np
 
 from reidbench import metrics
 from reidbench.errors import ReidbenchError
+from reidbench.metrics.gallery_influence import MAP_AT_R_PATIENTS
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack
@@ -85,10 +86,7 @@ class Paired:
             return independent(headline(new), headline(old))
         base, other = self.scores
         if new.negatives is None:
-            rises = other.average_precision[after].astype(float) - base.average_precision[before]
-            return metrics.bootstrap_mean_patients(
-                rises, base.patients, runs=self.runs, seed=BOOTSTRAP_SEED, level=level
-            )
+            return self._ranked(base, other, before, after, level)
         a, b, same = base.pairs[new.negatives]
         return metrics.bootstrap_auc_drop_patients(
             other.verification[after],
@@ -99,6 +97,16 @@ class Paired:
             runs=self.runs,
             seed=BOOTSTRAP_SEED,
             level=level,
+        )
+
+    def _ranked(self, base: RunScores, new: RunScores, before: str, after: str, level: float) -> metrics.Interval:
+        """The rise of the mAP@R over patients, from leaving each out, or against fixed galleries in earlier runs."""
+        found = [patients_left_out(side, key) for side, key in ((base, before), (new, after))]
+        if found[0] is not None and found[1] is not None:
+            return metrics.jackknife_rise(found[1], found[0], level=level)
+        rises = new.average_precision[after].astype(float) - base.average_precision[before]
+        return metrics.bootstrap_mean_patients(
+            rises, base.patients, each="patient", runs=self.runs, seed=BOOTSTRAP_SEED, level=level
         )
 
     def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
@@ -134,6 +142,15 @@ class Paired:
             seed=BOOTSTRAP_SEED,
             level=LEVEL,
         )
+
+
+def patients_left_out(scores: RunScores, attack: str) -> metrics.Jackknife | None:
+    """The mAP@R over patients of an attack without each of them; None where the gallery's part was not kept."""
+    influence = scores.influence(attack)
+    if influence is None:
+        return None
+    values = scores.average_precision[attack].astype(float)
+    return metrics.leave_patients_out(values, scores.patients, influence, MAP_AT_R_PATIENTS, each="patient")
 
 
 def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:

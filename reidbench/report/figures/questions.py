@@ -66,7 +66,7 @@ def answers(records: Sequence[Record], found: Sequence[RetrievalMetrics] = ()) -
 
 
 def _linkability(records: Sequence[Record], found: Sequence[RetrievalMetrics]) -> list[Answer]:
-    best: RetrievalMetrics | None = max(found, key=lambda one: one.map_at_r.value or 0.0, default=None)
+    best: RetrievalMetrics | None = max(found, key=lambda one: one.map_at_r_patients.value or 0.0, default=None)
     by = ""
     if best is None and len(records) == 1 and (worst := worst_retrieval(records[0])) is not None:
         best, by = _ranked(worst.attack), f" ({short_rung(worst.attack)})"

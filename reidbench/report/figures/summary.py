@@ -48,8 +48,8 @@ def short_rung(attack: Attack) -> str:
 
 
 def headline(attack: Attack) -> Interval:
-    """AUC of a verification attack, mAP@R of a retrieval attack."""
-    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r
+    """AUC of a verification attack, mAP@R of a retrieval attack averaged over patients."""
+    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r_patients
 
 
 def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
@@ -72,10 +72,16 @@ def worst_matched(record: Record) -> Worst | None:
     return worst_verification(record, "matched")
 
 
+def worst_all_pairs(record: Record) -> float | None:
+    """The highest AUC over all pairs of test images; None where it is not recorded."""
+    found = [a.metrics.auc_all_pairs for a in record.attacks if isinstance(a.metrics, VerificationMetrics)]
+    return max((value for value in found if value is not None), default=None)
+
+
 def worst_retrieval(record: Record) -> Worst | None:
-    """The highest mAP@R over the ladder; None if undefined."""
+    """The highest mAP@R over the ladder, averaged over patients; None if undefined."""
     return _worst(
-        (figures.map_at_r, attack)
+        (figures.map_at_r_patients, attack)
         for attack in record.attacks
         if isinstance(figures := attack.metrics, RetrievalMetrics)
     )

@@ -12,8 +12,9 @@ from typing import Any
 from reidbench.records.schema import Record
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.drops import UNPAIRED, Drops, Find
-from reidbench.report.figures.formats import figure, number, over_the_seeds
+from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
 from reidbench.report.figures.pareto import pareto_front
+from reidbench.report.figures.ranks import Influences, Rank, explained, ranks
 from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import (
@@ -68,6 +69,7 @@ class Board:
         controls: the outcome of its controls.
         shared: options that the names in the table omit, one text per defense.
         chart: data of the risk–utility plot, JSON-ready.
+        told: what ranks and intervals were made from, a sentence each.
     """
 
     group: Group
@@ -76,6 +78,7 @@ class Board:
     controls: BoardControls
     shared: tuple[str, ...]
     chart: dict[str, Any]
+    told: tuple[str, ...] = ()
 
     @property
     def any_record(self) -> Record:
@@ -114,10 +117,23 @@ COLUMNS = (
         "drop",
         f"of the strongest attack's AUC against the undefended run; paired 95 % interval over patients. {UNPAIRED}",
     ),
+    (
+        "AUC, all pairs",
+        "highest over the ladder, over all pairs of test images, as the literature counts them: another estimand than "
+        "that of exchanged pairs",
+    ),
     ("AUC, matched", "highest on impostor pairs of the same sex, age and view; 95 % interval over patients"),
     ("TPR at 1 % FPR", "highest over the ladder"),
-    ("mAP@R, strongest attack", "of the strongest tested attack, highest over the ladder; 95 % interval over patients"),
+    (
+        "mAP@R, strongest attack",
+        "averaged over patients; of the strongest tested attack, highest over the ladder; 95 % interval over patients",
+    ),
     ("drop of mAP@R", "against the undefended run, as that of the AUC"),
+    (
+        "rank",
+        "by the mAP@R of the strongest attack over patients, 1 for the highest; rows that cannot be told apart from "
+        "the first of their rank share it (=); in brackets the rank in 95 % of resamples",
+    ),
     (
         f"P@1, {KNOWN} known images",
         f"highest Precision@1 over the linkages if {KNOWN} images of a patient are known; patients with at least six",
@@ -148,7 +164,7 @@ COLUMNS = (
 
 # Columns of published models instead of those of images.
 MODEL_COLUMNS = (
-    *COLUMNS[:8],
+    *COLUMNS[:10],
     ("utility", "macro AUC of the published model's own findings"),
     (
         "membership",
@@ -162,7 +178,7 @@ MODEL_COLUMNS = (
         "∞, what the same audit proves of training without privacy. The status says so if an audit proves more than is "
         "claimed, at the δ of the claim",
     ),
-    *COLUMNS[13:],
+    *COLUMNS[15:],
 )
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
@@ -186,12 +202,13 @@ UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
 MODEL_UTILITIES = {"release": ("macro AUC of the published model", UTILITIES["release"][1])}
 
 
-def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]:
+def boards(records: Sequence[Record], drops: Drops | None = None, influences: Influences | None = None) -> list[Board]:
     """All tables of these records; records that are not comparable never share a table.
 
     Args:
         records: of any datasets.
         drops: the drops with a paired interval.
+        influences: how far patients move the figures of records with scores beside them, for ranks.
     """
     groups: dict[Group, list[Record]] = defaultdict(list)
     for record in records:
@@ -199,21 +216,23 @@ def boards(records: Sequence[Record], drops: Drops | None = None) -> list[Board]
     made = []
     for group in sorted(groups, key=lambda group: (group.dataset, *group.order(), group.track)):
         controls = board_controls(groups[group], records)
-        made.append(_board(group, rows(groups[group], records, controls, drops), controls))
+        made.append(_board(group, rows(groups[group], records, controls, drops), controls, influences))
     return made
 
 
-def _board(group: Group, table: list[Row], controls: BoardControls) -> Board:
+def _board(group: Group, table: list[Row], controls: BoardControls, influences: Influences | None) -> Board:
     chart = _chart(table)
     delta = audited_at(record for row in table for record in row.records)
+    places = ranks(table, influences)
     lines = tuple(
-        BoardRow(row, tuple(_cells(row, stands, delta)), stands is Standing.FRONT)
-        for row, stands in zip(table, standings(table))
+        BoardRow(row, tuple(_cells(row, stands, rank, delta)), stands is Standing.FRONT)
+        for row, stands, rank in zip(table, standings(table), places)
     )
-    return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart)
+    told = tuple(filter(None, (explained(places), *intervals_told(table))))
+    return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart, told)
 
 
-def _cells(row: Row, stands: Standing, delta: float) -> list[Cell]:
+def _cells(row: Row, stands: Standing, rank: Rank | None, delta: float) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(worst_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     climbed, rungs = row.climbed
@@ -221,10 +240,12 @@ def _cells(row: Row, stands: Standing, delta: float) -> list[Cell]:
         Cell(row.label, row.label),
         _worst_cell(row, worst_verification, auc),
         _drop_cell(row, worst_verification),
+        _cell(row.all_pairs()),
         _worst_cell(row, worst_matched, matched),
         _cell(highest_tpr(row)),
         _worst_cell(row, worst_retrieval, ranking),
         _drop_cell(row, worst_retrieval),
+        Cell(f"{rank.text} ({rank.range})" if rank else "–", float(rank.shared) if rank else None),
         _cell(row.several_known()),
         *(_images_left(row) if row.records[0].track == "images" else _model_left(row, delta)),
         Cell(epsilon(row.records[0]) or "–", claimed.epsilon if claimed else None),

@@ -22,6 +22,7 @@ from reidbench.report.figures.drops import HEADLINES, Find, paired_drops
 from reidbench.report.figures.formats import over_the_seeds
 from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.origins import origins
+from reidbench.report.figures.ranks import read_influences
 from reidbench.report.figures.titles import Titles
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.page_workers import make_pages
@@ -53,7 +54,7 @@ def write_site(
         ReidbenchError: a file cannot be written, or a page would replace a file that is none.
     """
     progress, titles = progress or Silent(), Titles(examples.registry)
-    made = boards([one.record for one in kept], paired_drops(kept, progress))
+    made = boards([one.record for one in kept], paired_drops(kept, progress), read_influences(kept))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
     index = {"boards": made, "tracks": TRACKS, "headlines": HEADLINES, "undefended": _undefended}
     with staging() as staged:

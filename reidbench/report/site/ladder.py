@@ -34,8 +34,10 @@ class Step:
     notes: str
 
 
-VERIFICATION_HEAD = ("AUC", "AUC, pairs", "EER", "TPR at 1 % FPR", "TPR at 0.1 % FPR", "FPR*", "precision*", "recall*")
-RETRIEVAL_HEAD = ("mAP@R", "by patient", "R-Precision", "Precision@1", "found by every image")
+VERIFICATION_HEAD = (
+    "AUC", "AUC, all pairs", "AUC, pairs", "EER", "TPR at 1 % FPR", "TPR at 0.1 % FPR", "FPR*", "precision*", "recall*",
+)  # fmt: skip
+RETRIEVAL_HEAD = ("mAP@R, by patient", "by image", "R-Precision", "Precision@1", "found by every image")
 
 
 def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
@@ -46,8 +48,8 @@ def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
         if isinstance(m, VerificationMetrics):
             decided = m.calibrated
             cells = (
-                interval_text(m.auc), interval_text(m.auc_pairs), interval_text(m.eer), interval_text(m.tpr_at_fpr_1),
-                interval_text(m.tpr_at_fpr_01), number(_false_positives(decided)),
+                interval_text(m.auc), number(m.auc_all_pairs), interval_text(m.auc_pairs), interval_text(m.eer),
+                interval_text(m.tpr_at_fpr_1), interval_text(m.tpr_at_fpr_01), number(_false_positives(decided)),
                 number(decided.precision if decided else None), number(decided.recall if decided else None),
             )  # fmt: skip
             steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
@@ -76,7 +78,7 @@ def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:
         m = attack.metrics
         if isinstance(m, RetrievalMetrics):
             cells = (
-                interval_text(m.map_at_r), interval_text(m.map_at_r_patients), interval_text(m.r_precision),
+                interval_text(m.map_at_r_patients), interval_text(m.map_at_r), interval_text(m.r_precision),
                 interval_text(m.precision_at_1), interval_text(m.risk.found_by_every_image),
             )  # fmt: skip
             steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))

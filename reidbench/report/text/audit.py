@@ -170,11 +170,21 @@ def _rows(audit: Audit) -> list[list[str]]:
                 "0.500",
             ]
         )
+    areas = [_all_pairs(audit, name) for name in audit.retrieval]
+    if any(areas):
+        rows.append(["AUC, all pairs", *(_mean(each) for each in areas), "", "", "0.500"])
     low = [_over_folds(_low_rates(audit, name)) for name in audit.retrieval]
     return [
         *rows,
         ["TPR at 1 % FPR", *low, "", "", "0.010"],
-        ["mAP@R", *(figure(each.map_at_r) for each in ranked), pixels_map, "", number(chance["map_at_r"])],
+        [
+            "mAP@R, by patient",
+            *(figure(each.map_at_r_patients) for each in ranked),
+            "",
+            "",
+            number(chance.get("map_at_r_patients")),
+        ],
+        ["mAP@R, by image", *(figure(each.map_at_r) for each in ranked), pixels_map, "", number(chance["map_at_r"])],
         ["Precision@1", *(figure(each.precision_at_1) for each in ranked), "", "", number(chance["precision_at_1"])],
         ["found by every image*", *(figure(each.risk.found_by_every_image) for each in ranked), "", "", ""],
     ]
@@ -183,6 +193,12 @@ def _rows(audit: Audit) -> list[list[str]]:
 def _low_rates(audit: Audit, name: str) -> list[Interval]:
     """An attacker's true positive rates at 1 % false positives among the first kind of impostor pairs, one per fold."""
     return [fold.tpr_at_fpr_1 for fold in next(iter(audit.verification(name).values()))]
+
+
+def _all_pairs(audit: Audit, name: str) -> list[float | None]:
+    """An attacker's AUC over all pairs of images, one per fold; empty where no fold has it."""
+    found = [fold.auc_all_pairs for fold in next(iter(audit.verification(name).values()))]
+    return found if any(value is not None for value in found) else []
 
 
 def _mean(values: list[float | None]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,11 @@ from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.curve import Point
 from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
-from reidbench.report.figures.formats import figure, number, over_the_seeds
+from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
 from reidbench.report.figures.matching import hyperparameters, impostors
 from reidbench.report.figures.membership import untrained_line
 from reidbench.report.figures.origins import bundle_text
+from reidbench.report.figures.ranks import Influences, Rank, explained, ranks
 from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import (
@@ -126,10 +127,14 @@ class _Table:
     rows: list[Row]
     standings: list[Standing]
     controls: BoardControls
+    ranks: list[Rank | None]
 
 
 def render(
-    records: Sequence[Record], drops: Drops | None = None, links: Mapping[str, str] | None = None
+    records: Sequence[Record],
+    drops: Drops | None = None,
+    links: Mapping[str, str] | None = None,
+    influences: Influences | None = None,
 ) -> dict[str, str]:
     """The pages of these records by file name: for each dataset ``<name>.md``, ``<name>.csv`` and ``<name>.svg``.
 
@@ -140,6 +145,7 @@ def render(
         records: of any datasets.
         drops: the drops with a paired interval, for records with scores beside them.
         links: by a record's id, its path relative to the pages.
+        influences: how far patients move the figures of records with scores beside them, for ranks.
     """
     pages = {}
     groups: dict[Group, list[Record]] = defaultdict(list)
@@ -151,7 +157,7 @@ def render(
         for group in mine:
             controls = board_controls(groups[group], records)
             table = rows(groups[group], records, controls, drops)
-            tables.append(_Table(group, table, standings(table), controls))
+            tables.append(_Table(group, table, standings(table), controls, ranks(table, influences)))
         panels = [panel for panel in (_panel(one.group.title_among(mine), one.rows) for one in tables) if panel.points]
         pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
@@ -218,8 +224,13 @@ INTRODUCTIONS = {
     "images": (
         "Made by `reidbench leaderboard` from the records; do not edit. The strongest attack is the tested one",
         "with the highest figure over the attack ladder (attacker × knowledge × linkage × negatives). It is not an",
-        "upper bound: an attack that was not tested may find more. Rows are sorted by it, the highest risk first.",
-        "Brackets: 95 % interval, bootstrap over patients, of the strongest seed. *Matched*: impostor pairs of the",
+        "upper bound: an attack that was not tested may find more. Rows are sorted by its mAP@R, averaged over",
+        "patients, the highest risk first: near 1 the AUC tells hardly anything apart, and where one image stands for",
+        "a cluster of patients (k-Same) it counts which published images are equal, which is no recognition. Rows that",
+        "cannot be told apart from the first of their rank share it (=); in brackets the rank in 95 % of resamples.",
+        "Brackets: 95 % interval, bootstrap over patients, of the strongest seed. AUC: genuine pairs against the same",
+        "with second images exchanged, so that no image alone tells anything; literature mostly counts *all pairs*,",
+        "which is another estimand, and the one to compare with. *Matched*: impostor pairs of the",
         "same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a classifier",
         "trained on originals, and with one trained on the release, with its interval. Drops are against the",
         "undefended run; their intervals are paired. *ε*: the formal guarantee for a release whose seed is secret; the",
@@ -232,8 +243,12 @@ INTRODUCTIONS = {
         "Made by `reidbench leaderboard` from the records; do not edit. These defenses publish a model and its vector",
         "of each image, but no image; their figures are not comparable with those of released images. The strongest",
         "attack is the tested one with the highest figure over the attacks on the vectors of test patients, whom no ε",
-        "protects; an attack that was not tested may find more. Brackets: 95 %",
-        "interval, bootstrap over patients, of the strongest seed. *Utility*: macro AUC of the published model's own",
+        "protects. Rows are sorted by its mAP@R, averaged over patients; those that cannot be told apart from the",
+        "first of their rank share it (=), with the rank in 95 % of resamples in brackets. It is no bound: an",
+        "attack that was not tested may find more. Brackets: 95 %",
+        "interval, bootstrap over patients, of the strongest seed. AUC: genuine pairs against the same with second",
+        "images exchanged; literature mostly counts *all pairs*, which is another estimand.",
+        "*Utility*: macro AUC of the published model's own",
         "findings. *Membership*: AUC of the better attack in telling training patients from others, in models whose",
         "training patients were drawn at random where a record has these, else in the published one. *ε*: the claim",
         "for a training patient, for a model whose training seed is secret; a benchmark run's seed is in its record,",
@@ -256,9 +271,9 @@ def _markdown(page: str, tables: list[_Table], links: Mapping[str, str], *, figu
     lines = [f"{TITLE}{plain_markdown(page)}", "", *INTRODUCTIONS[track], ""]
     if figured:
         lines += [f"![{CURVE if track == 'images' else MODEL_CURVE}]({page}.svg)", ""]
-    groups = [table.group for table in tables]
-    for table in tables:
-        lines += [f"## {plain_markdown(table.group.title_among(groups))}", "", *_section(table, links)]
+    groups = [one.group for one in tables]
+    for one in tables:
+        lines += [f"## {plain_markdown(one.group.title_among(groups))}", "", *_section(one, links)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -269,14 +284,18 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
     controls = any_record.controls
     delta = audited_at(record for row in table for record in row.records)
     described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
-    columns = [[*described(row), *_about(row, stands, links)] for row, stands in zip(table, one.standings)]
-    if all(row.several_known() is None for row in table):
-        columns = [[cell for cell in cells if cell[0] != SEVERAL_KNOWN] for cells in columns]
+    columns = [
+        [*described(row, rank), *_about(row, stands, links)]
+        for row, stands, rank in zip(table, one.standings, one.ranks)
+    ]
+    for name, of in LATER.items():
+        if all(of(row) is None for row in table):
+            columns = [[cell for cell in cells if cell[0] != name] for cells in columns]
     lines = [
         f"{data.images['train']} training images of {data.patients['train']} patients; "
         f"{data.images['test']} test images of {data.patients['test']}. "
         f"Without any network: metadata alone {_by_negatives(controls.metadata_only_auc)}, raw pixels "
-        f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R.",
+        f"{_by_negatives(controls.pixels_auc)} AUC and {number(controls.pixels_map_at_r)} mAP@R (over images).",
         "",
         f"Attackers: {plain_markdown(group.attackers)}; hyperparameters {group.hyperparameters}. {_pairs(table)}",
         "",
@@ -287,6 +306,7 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
         "",
     ]
+    lines += [line for told in (explained(one.ranks), *intervals_told(table)) if told for line in (told, "")]
     if same := shared_options(table):
         lines += [f"In all of these rows: {plain_markdown('; '.join(same))}.", ""]
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
@@ -306,9 +326,9 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
     return [*lines, *invalid, ""] if invalid else lines
 
 
-def _columns(row: Row) -> list[tuple[str, str]]:
+def _columns(row: Row, rank: Rank | None) -> list[tuple[str, str]]:
     return [
-        *_attack_columns(row),
+        *_attack_columns(row, rank),
         ("utility: originals", number(row.utility("originals", "release"))),
         ("utility: release", figure(row.utility_interval("release", "release"))),
         ("drop", figure(row.fall("release", "release")) if row.records[0].defense.kind != "none" else ""),
@@ -317,11 +337,11 @@ def _columns(row: Row) -> list[tuple[str, str]]:
     ]
 
 
-def _model_columns(row: Row, delta: float) -> list[tuple[str, str]]:
+def _model_columns(row: Row, rank: Rank | None, *, delta: float) -> list[tuple[str, str]]:
     shown = proved(row.records, delta)
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
-        *_attack_columns(row),
+        *_attack_columns(row, rank),
         ("utility", figure(row.utility_interval("originals", "originals"))),
         ("membership", number(max(found, default=None))),
         ("ε", epsilon(row.records[0]) or ""),
@@ -380,20 +400,24 @@ def _realized(table: list[Row]) -> str:
     )
 
 
-#: A column that is left out where no row has it.
 SEVERAL_KNOWN = f"P@1, {KNOWN} known images"
+ALL_PAIRS = "AUC, all pairs"
+#: Columns that are left out where no row has them.
+LATER: dict[str, Callable[[Row], float | None]] = {SEVERAL_KNOWN: Row.several_known, ALL_PAIRS: Row.all_pairs}
 
 
-def _attack_columns(row: Row) -> list[tuple[str, str]]:
+def _attack_columns(row: Row, rank: Rank | None) -> list[tuple[str, str]]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     return [
         ("defense", row.label),
         ("AUC, strongest attack", over_the_seeds(row, worst_verification, auc)),
         ("drop", _drop_text(row, worst_verification)),
+        (ALL_PAIRS, number(row.all_pairs())),
         ("matched", number(row.mean(worst_matched))),
         ("TPR at 1 % FPR", number(highest_tpr(row))),
         ("mAP@R, strongest attack", over_the_seeds(row, worst_retrieval, ranking)),
         ("drop", _drop_text(row, worst_retrieval)),
+        ("rank", f"{rank.text} ({rank.range})" if rank else "–"),
         (SEVERAL_KNOWN, number(row.several_known())),
         ("by (AUC)", auc.rung if auc else "–"),
     ]
@@ -409,10 +433,12 @@ def _by_negatives(figures: dict[str, float | None]) -> str:
 
 CSV_COLUMNS = (
     "dataset", "revision", "size", "preset", "overrides", "attackers", "hyperparameters", "defense", "seeds", "status",
-    "problems",
-    "auc", "auc_spread", "auc_max", "auc_low", "auc_high", "auc_drop", "auc_drop_low", "auc_drop_high", "auc_matched",
-    "tpr_at_fpr_0.01", "map_at_r", "map_at_r_spread", "map_at_r_max", "map_at_r_low", "map_at_r_high", "map_at_r_drop",
-    "map_at_r_drop_low", "map_at_r_drop_high", "precision_at_1_4_known",
+    "problems", "rank", "rank_low", "rank_high",
+    "auc", "auc_spread", "auc_max", "auc_low", "auc_high", "auc_drop", "auc_drop_low", "auc_drop_high", "auc_all_pairs",
+    "auc_matched",
+    "tpr_at_fpr_0.01", "map_at_r_patients", "map_at_r_patients_spread", "map_at_r_patients_max",
+    "map_at_r_patients_low", "map_at_r_patients_high", "map_at_r_patients_drop", "map_at_r_patients_drop_low",
+    "map_at_r_patients_drop_high", "precision_at_1_4_known",
     "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_release_low",
     "utility_release_release_high", "utility_drop", "utility_drop_low", "utility_drop_high",
     "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
@@ -423,18 +449,23 @@ CSV_COLUMNS = (
 def _csv(tables: list[_Table]) -> str:
     return csv_text(
         CSV_COLUMNS,
-        (_csv_row(one.group, row, stands) for one in tables for row, stands in zip(one.rows, one.standings)),
+        (
+            _csv_row(one.group, row, stands, rank)
+            for one in tables
+            for row, stands, rank in zip(one.rows, one.standings, one.ranks)
+        ),
     )
 
 
-def _csv_row(group: Group, row: Row, stands: Standing) -> list[object]:
+def _csv_row(group: Group, row: Row, stands: Standing, rank: Rank | None) -> list[object]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     claimed, left = row.records[0].defense.privacy, row.utility_interval("release", "release")
     fallen = row.fall("release", "release") if row.records[0].defense.kind != "none" else None
     return [
         group.dataset, group.revision, group.size, group.preset, group.overrides, group.attackers,
         group.hyperparameters, defense_label(row.records[0]), row.seeds, row.status, "; ".join(row.problems),
-        *_figures(row, worst_verification, auc), row.mean(worst_matched),
+        *((rank.shared, rank.low, rank.high) if rank else (None, None, None)),
+        *_figures(row, worst_verification, auc), row.all_pairs(), row.mean(worst_matched),
         highest_tpr(row), *_figures(row, worst_retrieval, ranking), row.several_known(),
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         left.value if left else None, left.low if left else None, left.high if left else None,

@@ -21,6 +21,7 @@ from reidbench.report.figures.summary import (
     stand_in,
     utility,
     utility_fall,
+    worst_all_pairs,
     worst_retrieval,
     worst_verification,
 )
@@ -122,6 +123,8 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"strongest attack: {auc.rung} (AUC), {ranking.rung} (mAP@R)")
+    if (area := worst_all_pairs(record)) is not None:
+        lines.append(f"AUC over all pairs, as the literature counts them: {number(area)}")
     if told := stand_in(record):
         lines.append(told[:1].lower() + told[1:].removesuffix("."))
     fallen = utility_fall(record, "release") if record.defense.kind != "none" else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-VERIFICATION = ("auc", "accuracy", "specificity", "recall", "precision", "f1")
+#: The area is over random pairs, and so stands beside that over all pairs; exchanged pairs are another estimand.
+VERIFICATION = ("auc_all_pairs", "accuracy", "specificity", "recall", "precision", "f1")
 RETRIEVAL = ("map_at_r", "r_precision", "precision_at_1")
 
 #: Names as their authors write them.
@@ -56,10 +57,10 @@ BEST = TABLE_1[-1]
 
 WITH, WITHOUT = "with foreign material", "without foreign material"
 TABLE_2 = {
-    WITH: {"auc": "0.9970"},
-    WITHOUT: {"auc": "0.9972"},
-    "chexpert": {"auc": "0.9870", "pairs": "16,486"},
-    "covid19": {"auc": "0.9763", "pairs": "1,548"},
+    WITH: {"auc_all_pairs": "0.9970"},
+    WITHOUT: {"auc_all_pairs": "0.9972"},
+    "chexpert": {"auc_all_pairs": "0.9870", "pairs": "16,486"},
+    "covid19": {"auc_all_pairs": "0.9763", "pairs": "1,548"},
 }
 
 #: ChestX-ray14 by the width of the images in pixels, and the other datasets at their original size.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Cohort, remap
-from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, check_linkable
+from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, check_linkable, pictures_of
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED, Experiment
 from reidbench.harness.known_images import require_unseen
@@ -147,16 +147,20 @@ class Study:
         else:
             pairs = build_pairs(part.frame, negatives="random", seed=PAIR_SEED, max_pairs=MAX_PAIRS)
         scores = trained.attacker.score(vectors[pairs.a], vectors[pairs.b])
+        patients = part.frame["patient"].to_numpy()
+        area = figures.area_of_all_pairs(
+            lambda rows: trained.attacker.score_block(vectors[rows], vectors), patients, pictures_of(part.frame)
+        )
         found = figures.verification(
             scores,
             pairs,
-            part.frame["patient"].to_numpy(),
+            patients,
             probabilities=trained.attacker.probability(scores),
             validation=self._validation(trained),
             runs=self.settings.bootstrap_runs,
             strata=strata,
         )
-        return found, pairs, scores
+        return found.model_copy(update={"auc_all_pairs": area}), pairs, scores
 
     def _validation(self, trained: Trained) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
         pairs = self.experiment.validation_pairs
@@ -179,7 +183,8 @@ def verification_cells(found: VerificationMetrics) -> dict[str, Cell]:
     """The columns of the paper's Table 1, with the interval over patients beside the one over pairs, and counts."""
     half = found.at_half
     rates = {name: getattr(half, name) if half else None for name in facts.VERIFICATION[1:]}
-    return {"auc": found.auc, "auc_pairs": found.auc_pairs, **rates, "pairs": found.genuine + found.impostor}
+    areas: dict[str, Cell] = {"auc_all_pairs": found.auc_all_pairs, "auc": found.auc, "auc_pairs": found.auc_pairs}
+    return {**areas, **rates, "pairs": found.genuine + found.impostor}
 
 
 def retrieval_cells(found: RetrievalMetrics) -> dict[str, Cell]:
