@@ -124,6 +124,10 @@ def _outline(record: Record, scores: RunScores) -> Iterator[_Compared]:
     yield _Compared(("attacks (negatives)",), sorted(paired), sorted(scores.pairs))
     ranked = sorted(_key(attack) for attack in record.attacks if attack.task == "retrieval")
     yield _Compared(("attacks (retrieval)",), ranked, sorted(scores.ranks.keys() & scores.average_precision.keys()))
+    if scores.ranks:
+        # From the second definitions on the gallery's part of every attack is kept.
+        whole_gallery = scores.gallery_gains.keys() >= scores.ranks.keys()
+        yield _Compared(("definitions",), record.definitions >= 2, whole_gallery)
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
     whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
     yield _Compared(("complete",), record.complete, whole)
