@@ -63,9 +63,9 @@ dataset gets the same noise again, which can then be subtracted. The streams are
 cryptographic.
 
 Some random numbers come from torch's generators, which on a CPU use only 32 bits of a seed, so that all seeds can be
-tried: those of `kornia_augment`, the order of patients in `k_same_pixel` and `k_same_eigen`, all draws of
-`neural_obfuscation` and `latent_k_same`, the key of `keyed_encoding`, and the trainings of the other learned defenses,
-none of which claims a guarantee. The noise of `dp_training` and `federated`, which
+tried: those of `kornia_augment`, the order of patients in `k_same_pixel`, `k_same_eigen` and `latent_k_same`, all draws
+of `neural_obfuscation`, the key of `keyed_encoding`, and the trainings of the other learned defenses, none of which
+claims a guarantee. The noise of `dp_training` and `federated`, which
 [claim one](model-track.md#dp_training), comes from them too.
 
 *Gradients* states whether a finite gradient passes from the release to the image for all options, as needed by an

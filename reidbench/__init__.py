@@ -24,6 +24,7 @@ _WHERE = {
     "Field": "pydantic",
     "FitData": "reidbench.defenses.fitted",
     "Fitted": "reidbench.defenses.model",
+    "FittedCohortDefense": "reidbench.defenses.fitted",
     "FittedDefense": "reidbench.defenses.fitted",
     "Fixed": "reidbench.attackers.base",
     "History": "reidbench.defenses.fitted",
@@ -78,6 +79,7 @@ __all__ = [
     "Field",
     "FitData",
     "Fitted",
+    "FittedCohortDefense",
     "FittedDefense",
     "Fixed",
     "History",
@@ -133,7 +135,7 @@ if TYPE_CHECKING:
     from reidbench.attackers.siamese import SiameseAttacker
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
-    from reidbench.defenses.fitted import FitData, FittedDefense, History
+    from reidbench.defenses.fitted import FitData, FittedCohortDefense, FittedDefense, History
     from reidbench.defenses.model import Fitted, LabelledImages, ModelDefense, PublishedNetwork
     from reidbench.defenses.random import ReleaseRandom
     from reidbench.errors import PluginError, ReidbenchError, UnreadableImage

@@ -25,7 +25,7 @@ from reidbench.conformance.privacy import check_privacy
 from reidbench.conformance.scale import choose_scale
 from reidbench.conformance.state import maker
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
-from reidbench.defenses.fitted import FittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 
@@ -62,11 +62,12 @@ def check_defense(
         with restored():
             return [*findings, check_privacy(defense), *check_model(defense, device)]
     with restored():
-        if isinstance(defense, FittedDefense):
+        if isinstance(defense, BaseFittedDefense):
             fitted, found = check_fit(defense, device)
             findings += found
             if fitted is None:
                 return findings
+            assert isinstance(fitted, Defense | CohortDefense)
             published: Defense | CohortDefense = fitted
         else:
             published = defense

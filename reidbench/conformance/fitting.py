@@ -11,8 +11,9 @@ import torch
 from reidbench.conformance.finding import Finding, each, failed, first_line, short
 from reidbench.conformance.generators import scramble, states
 from reidbench.conformance.samples import SEED, difference, publish, sample
-from reidbench.conformance.scale import IMAGES, SMALLEST, Scale, smallest
-from reidbench.defenses.fitted import FitData, FittedDefense
+from reidbench.conformance.scale import IMAGES, SETS, SMALLEST, Scale, smallest
+from reidbench.defenses.base import CohortDefense
+from reidbench.defenses.fitted import FitData, BaseFittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.errors import PluginError, ReidbenchError
 
@@ -37,7 +38,7 @@ def small_set(scale: Scale = SMALLEST) -> FitData:
     return FitData(images.pixels, images.patients, labels)
 
 
-def check_fit(defense: FittedDefense, device: torch.device) -> tuple[FittedDefense | None, list[Finding]]:
+def check_fit(defense: BaseFittedDefense, device: torch.device) -> tuple[BaseFittedDefense | None, list[Finding]]:
     """Fits a defense on the smallest set that it takes, and checks what was promised of it.
 
     Returns:
@@ -79,9 +80,9 @@ def check_fit(defense: FittedDefense, device: torch.device) -> tuple[FittedDefen
 
 
 def _fit_smallest(
-    defense: FittedDefense, folder: Path, device: torch.device
-) -> tuple[Scale, FitData, FittedDefense, Path]:
-    def attempt(scale: Scale) -> tuple[FitData, FittedDefense, Path]:
+    defense: BaseFittedDefense, folder: Path, device: torch.device
+) -> tuple[Scale, FitData, BaseFittedDefense, Path]:
+    def attempt(scale: Scale) -> tuple[FitData, BaseFittedDefense, Path]:
         # A folder for each: what a refused training left behind is not part of the next.
         data, work_dir = small_set(scale), folder / f"{scale.patients} {scale.side}"
         try:
@@ -98,9 +99,10 @@ def _given(scale: Scale) -> str:
     return f"{2 * scale.patients} smooth images of {scale.side}×{scale.side}, {scale.patients} patients"
 
 
-def _published_apart(one: FittedDefense, other: FittedDefense, device: torch.device) -> str:
-    for scale in IMAGES:
-        images = sample("noisy", 3, scale.side, scale.side)
+def _published_apart(one: BaseFittedDefense, other: BaseFittedDefense, device: torch.device) -> str:
+    sets = isinstance(one, CohortDefense)
+    for scale in SETS if sets else IMAGES:
+        images = sample("noisy", 2 * scale.patients if sets else 3, scale.side, scale.side)
         try:
             expected = publish(one, images, device)
         except PluginError:
@@ -111,7 +113,7 @@ def _published_apart(one: FittedDefense, other: FittedDefense, device: torch.dev
     return ""  # It breaks or refuses all, which is told later.
 
 
-def _apart(one: FittedDefense, other: FittedDefense) -> str:
+def _apart(one: BaseFittedDefense, other: BaseFittedDefense) -> str:
     """In words, where two trainings ended apart; empty if they didn't."""
     first, second = one.network.state_dict(), other.network.state_dict()
     if first.keys() != second.keys():

@@ -15,7 +15,7 @@ import torch
 from reidbench.conformance.finding import Finding, failed, first_line
 from reidbench.conformance.samples import SEED, Sample, difference, publish
 from reidbench.defenses.base import BaseDefense, Defense
-from reidbench.defenses.fitted import FittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense
 from reidbench.defenses.release import draw_batch
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.images import to_unit
@@ -31,13 +31,13 @@ def maker(defense: BaseDefense, options: Mapping[str, Any], device: torch.device
         defense: one that has published nothing yet, since what its network keeps is copied now.
     """
     cls = type(defense)
-    if not isinstance(defense, FittedDefense):
+    if not isinstance(defense, BaseFittedDefense):
         return lambda: cls(**options)
     network = copy.deepcopy(defense.network)
 
     def fitted() -> BaseDefense:
         new = cls(**options)
-        assert isinstance(new, FittedDefense)
+        assert isinstance(new, BaseFittedDefense)
         return new.fitted(copy.deepcopy(network), device)
 
     return fitted

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from reidbench.defenses.base import Defense
+from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
 from reidbench.errors import ReidbenchError
 from reidbench.progress import Progress
 
@@ -41,14 +41,12 @@ class FitData:
         return len(self.pixels)
 
 
-class FittedDefense(Defense):
-    """Trains a network on the train split, then works on an image at a time.
+class BaseFittedDefense(BaseDefense):
+    """What defenses share that train a network on the train split before they publish.
 
     The benchmark builds and fits it once per release seed, stores the weights, and loads them into a fresh instance:
     everything that was learned must be in :attr:`network`. Everything that determines the training must be an option.
     """
-
-    kind = "fitted"
 
     _network: nn.Module | None = PrivateAttr(default=None)
 
@@ -125,3 +123,15 @@ class FittedDefense(Defense):
             reason = " ".join(str(error).split())[:200]
             raise ReidbenchError(f"{self.name}: {path} does not hold its weights: {reason}") from error
         return self.fitted(network, device)
+
+
+class FittedDefense(BaseFittedDefense, Defense):
+    """Trains a network on the train split, then works on an image at a time."""
+
+    kind = "fitted"
+
+
+class FittedCohortDefense(BaseFittedDefense, CohortDefense):
+    """Trains a network on the train split, then works on the whole set that is published."""
+
+    kind = "fitted cohort"

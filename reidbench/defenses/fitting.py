@@ -9,23 +9,23 @@ from typing import Any, TypeVar
 import torch
 
 from reidbench.defenses.fingerprint import identity
-from reidbench.defenses.fitted import FitData, FittedDefense, History
+from reidbench.defenses.fitted import FitData, BaseFittedDefense, History
 from reidbench.defenses.random import stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress
 
-Fitted = TypeVar("Fitted", bound=FittedDefense)
+Learner = TypeVar("Learner", bound=BaseFittedDefense)
 
 
 def fit_defense(
-    defense: Fitted,
+    defense: Learner,
     data: FitData,
     *,
     seed: int,
     work_dir: Path,
     device: torch.device | None = None,
     progress: Progress | None = None,
-) -> tuple[Fitted, History]:
+) -> tuple[Learner, History]:
     """Builds and trains a defense's network.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from reidbench.cohorts.base import Cohort
-from reidbench.defenses.fitted import FitData, FittedDefense
+from reidbench.defenses.fitted import FitData, BaseFittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.files import content_digest
 from reidbench.networks.history import Training
@@ -34,7 +34,7 @@ class Fit:
         info: how it was trained, for the record.
     """
 
-    defense: FittedDefense
+    defense: BaseFittedDefense
     info: FittingInfo
 
 
@@ -50,7 +50,7 @@ def fit_data(train: Cohort) -> FitData:
 
 
 def fitting(
-    defense: FittedDefense,
+    defense: BaseFittedDefense,
     train: Cohort,
     key: Mapping[str, Any],
     *,
@@ -66,7 +66,7 @@ def fitting(
         seed: the release seed.
     """
 
-    def make(checkpoints: Path, progress: Progress) -> tuple[FittedDefense, Training]:
+    def make(checkpoints: Path, progress: Progress) -> tuple[BaseFittedDefense, Training]:
         data = fit_data(train)
         began = time.monotonic()
         fitted, history = fit_defense(defense, data, seed=seed, device=device, work_dir=checkpoints, progress=progress)
@@ -77,7 +77,7 @@ def fitting(
     return cached_training(cache, STEP, key, make, lambda fitted, path: fitted.save(path), all_threads=True)
 
 
-def read_fit(step: Step, defense: FittedDefense, train: Cohort, *, device: torch.device) -> Fit:
+def read_fit(step: Step, defense: BaseFittedDefense, train: Cohort, *, device: torch.device) -> Fit:
     """A defense with the weights of its finished training."""
     history = read_training(step).history
     info = FittingInfo(
@@ -92,8 +92,8 @@ def read_fit(step: Step, defense: FittedDefense, train: Cohort, *, device: torch
 
 
 def recall(
-    defense: FittedDefense, key: Mapping[str, Any], sha256: str, *, cache: StepCache, device: torch.device
-) -> FittedDefense | None:
+    defense: BaseFittedDefense, key: Mapping[str, Any], sha256: str, *, cache: StepCache, device: torch.device
+) -> BaseFittedDefense | None:
     """A defense with the weights that a record names, None where they are no longer in the cache; never trains."""
     step = cache.known(STEP, key)
     if step is None or content_digest(step.path / WEIGHTS) != sha256:

@@ -16,7 +16,7 @@ from reidbench.attackers.base import Side
 from reidbench.cohorts.base import Cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense, Privacy
 from reidbench.defenses.fingerprint import by_content
-from reidbench.defenses.fitted import FittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense
 from reidbench.defenses.release import draw_batch, release
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.images import to_unit
@@ -84,7 +84,7 @@ class MechanismSide:
 
     def __call__(self, index: NDArray[np.int64], *, generator: torch.Generator, device: torch.device) -> torch.Tensor:
         """New draws of the release of these rows."""
-        if isinstance(self.defense, FittedDefense):
+        if isinstance(self.defense, BaseFittedDefense):
             # Several processes train on a device each; it was fitted on the first.
             self.defense.network.to(device)
         with in_full(device):
@@ -226,7 +226,7 @@ class Release(Published):
             "torch": torch.__version__,
             "numpy": np.__version__,
         }
-        if isinstance(defense, FittedDefense):
+        if isinstance(defense, BaseFittedDefense):
             self.key["fit"] = fitting_key()
         self._fit: Fit | None = None
 
@@ -236,13 +236,13 @@ class Release(Published):
         return fitted.defense if fitted else self.defense
 
     def _fitted(self) -> Fit | None:
-        if self._fit is None and isinstance(self.defense, FittedDefense):
+        if self._fit is None and isinstance(self.defense, BaseFittedDefense):
             (step,) = self._fitting()
             self._fit = read_fit(step.make(self._progress), self.defense, self.parts["train"], device=self._device)
         return self._fit
 
     def _fitting(self) -> list[CachedStep]:
-        if not isinstance(self.defense, FittedDefense):
+        if not isinstance(self.defense, BaseFittedDefense):
             return []
         train = self.parts["train"]
         return [fitting(self.defense, train, self.key, seed=self.seed, cache=self._cache, device=self._device)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
-from reidbench.defenses.fitted import FittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
 from reidbench.options import build
@@ -47,7 +47,7 @@ def remake(
         if not issubclass(cls, BaseDefense):
             return f"{record.defense.name} is no defense here"
         defense = build("defense", cls, record.defense.options)
-        if isinstance(defense, FittedDefense):
+        if isinstance(defense, BaseFittedDefense):
             fitted = _recall(defense, found, cohort, record, cache, progress)
             if fitted is None:
                 return "it was trained first, and its weights are no longer in the cache"
@@ -62,8 +62,8 @@ def remake(
 
 
 def _recall(
-    defense: FittedDefense, found: Found, cohort: Cohort, record: Record, cache: Path, progress: Progress
-) -> FittedDefense | None:
+    defense: BaseFittedDefense, found: Found, cohort: Cohort, record: Record, cache: Path, progress: Progress
+) -> BaseFittedDefense | None:
     steps, told = StepCache(cache / "steps"), record.defense.fitting
     if told is None:
         return None

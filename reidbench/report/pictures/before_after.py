@@ -10,7 +10,7 @@ import pandas as pd
 
 from reidbench.cohorts.base import Dataset, remap
 from reidbench.defenses.base import BaseDefense
-from reidbench.defenses.fitted import FitData, FittedDefense
+from reidbench.defenses.fitted import FitData, BaseFittedDefense
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import release
 from reidbench.image_grid import GridRow, draw_grid, save_picture
@@ -36,7 +36,7 @@ def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
     frame = dataset.source().frame
     frame = frame[frame.groupby("patient_id")["image_id"].transform("size") > 1]
     fitted = ""
-    if isinstance(defense, FittedDefense):
+    if isinstance(defense, BaseFittedDefense):
         defense = _fit(defense, dataset, frame)
         frame = frame[frame["split"] == "test"]
         fitted = f", fitted on {LEARNED_FROM} phantoms only"
@@ -52,7 +52,7 @@ def draw_sheet(defense: BaseDefense, dataset: Dataset, path: Path) -> None:
     save_picture(draw_grid(rows, tile=SIZE, margin=_MARGIN, caption=_CAPTION, width=width), path)
 
 
-def _fit(defense: FittedDefense, dataset: Dataset, frame: pd.DataFrame) -> FittedDefense:
+def _fit(defense: BaseFittedDefense, dataset: Dataset, frame: pd.DataFrame) -> BaseFittedDefense:
     train = frame[frame["split"] == "train"].head(LEARNED_FROM).reset_index(drop=True)
     labels = train[list(dataset.source().labels)].to_numpy(dtype=np.float32)
     data = FitData(dataset.read(train, FITTED_SIZE), remap(train["patient_id"]), labels)

@@ -17,6 +17,7 @@ WORKS_ON = {
     "image": "an image at a time",
     "cohort": "the whole set to be published",
     "fitted": "an image at a time, after a training on the train split",
+    "fitted cohort": "the whole set to be published, after a training on the train split",
     "model": "the train split, on which it trains the model that is published in place of images",
 }
 
