@@ -15,18 +15,13 @@ from reidbench import (
     FitData,
     FittedDefense,
     History,
-    ReidbenchError,
     ReleaseRandom,
     learn,
     masked_cross_entropy,
-    to_pixels,
     to_unit,
 )
 from reidbench_plugins._decoder import Decoder
-from reidbench_plugins._memorization import memorization
 
-#: Of the training patients, those that are held out to tell copies from chance.
-HELD_OUT = 0.1
 #: Images that are drawn at a time.
 BATCH = 128
 
@@ -40,10 +35,9 @@ class LatentSynthesis(FittedDefense):
     with thresholds at which each finding is as frequent as it is there. All that a release takes from an image is that
     list of yes and no.
 
-    What can leak is the train split. The attack on it is memorization: after a training on nine tenths of the patients,
-    an image is drawn for the findings of each of theirs, and the last row of the fitting's history states how many of
-    these are nearer to a training patient than the images of the held-out tenth are (``memorized_share``,
-    ``memorized_patients``, ``memorized_most``). Who is in the train split is not protected: no formal guarantee.
+    What can leak is the train split, whose patients the model may remember: a record states how many of them the
+    published images copy, beside patients whom the model never saw. Who is in the train split is not protected: no
+    formal guarantee.
 
     Images are drawn at ``side`` × ``side`` pixels and enlarged. They are blurred, as of any small model of this kind.
     The operating points differ in how narrow the latent space is, that is in how much of an image it can hold.
@@ -80,20 +74,11 @@ class LatentSynthesis(FittedDefense):
         work_dir: Path,
         progress: Any = None,
     ) -> History:
-        """Trains the model on nine of ten patients, and counts copies by the tenth.
-
-        Raises:
-            ReidbenchError: there are fewer than two patients.
-        """
+        """Trains the model."""
         assert isinstance(network, Networks)
-        names = np.unique(data.patients)
-        if len(names) < 2:
-            raise ReidbenchError("a generative model takes two patients, of whom one is held out to tell copies by")
-        held = np.random.default_rng(seed).permutation(names)[: max(1, round(HELD_OUT * len(names)))]
-        kept = np.flatnonzero(~np.isin(data.patients, held))
-        pixels, known = data.pixels[kept], np.full((len(kept), self.findings), np.nan, dtype=np.float32)
+        pixels, known = data.pixels, np.full((len(data), self.findings), np.nan, dtype=np.float32)
         some = min(self.findings, data.labels.shape[1])
-        known[:, :some] = data.labels[kept, :some]
+        known[:, :some] = data.labels[:, :some]
         labels = torch.from_numpy(known)
 
         def loss(images: torch.Tensor, rows: Any) -> torch.Tensor:
@@ -115,9 +100,6 @@ class LatentSynthesis(FittedDefense):
         network.to(device).eval()
         with torch.no_grad():
             self._set_thresholds(network, pixels, labels, device)
-            made = self._sampled(network, labels, pixels.shape[1:], seed, device)
-        held_out = data.pixels[np.isin(data.patients, held)]
-        history[-1] |= memorization(made, pixels, data.patients[kept], held_out)
         return history
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
@@ -148,17 +130,6 @@ class LatentSynthesis(FittedDefense):
             rate = labels[:, number].nanmean()
             if not bool(rate.isnan()):
                 network.thresholds[number] = torch.quantile(logits[:, number].double(), 1 - float(rate)).float()
-
-    def _sampled(
-        self, network: "Networks", labels: torch.Tensor, size: tuple[int, ...], seed: int, device: torch.device
-    ) -> NDArray[np.uint8]:
-        draws = torch.Generator().manual_seed(seed)
-        found = []
-        for part in labels.split(BATCH):
-            latent = torch.randn(len(part), self.latent, generator=draws).to(device)
-            made = network.draw(latent, part.nan_to_num(0.5).to(device))
-            found.append(to_pixels(F.interpolate(made, size, mode="bilinear").clamp(0, 1)))
-        return np.concatenate(found)
 
 
 class Networks(nn.Module):

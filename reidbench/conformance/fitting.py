@@ -13,7 +13,7 @@ from reidbench.conformance.generators import scramble, states
 from reidbench.conformance.samples import SEED, difference, publish, sample
 from reidbench.conformance.scale import IMAGES, SETS, SMALLEST, Scale, smallest
 from reidbench.defenses.base import CohortDefense
-from reidbench.defenses.fitted import FitData, BaseFittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense, FitData
 from reidbench.defenses.fitting import fit_defense
 from reidbench.errors import PluginError, ReidbenchError
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from reidbench.defenses.fingerprint import identity
-from reidbench.defenses.fitted import FitData, BaseFittedDefense, History
+from reidbench.defenses.fitted import BaseFittedDefense, FitData, History
 from reidbench.defenses.random import stream_key, torch_seed
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.progress import Progress

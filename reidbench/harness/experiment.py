@@ -29,6 +29,7 @@ from reidbench.harness.environment import environment, git_state
 from reidbench.harness.known_images import clear
 from reidbench.harness.memo import Memo
 from reidbench.harness.plan import Costs, Plan
+from reidbench.harness.questions.copies import judge_copies
 from reidbench.harness.questions.inference import PlannedInference, inference_rung
 from reidbench.harness.questions.linkability import judge_linkability, strongest_links
 from reidbench.harness.questions.singling_out import judge_singling_out
@@ -189,6 +190,7 @@ class Experiment:
         for rung, links in strongest:
             singled += timed("singling out", partial(self._singling_out, rung, links))
         inferred = timed("inference", self.inference(published).judge)
+        copies = timed("copies", partial(judge_copies, self.parts, published))
         utility = timed("utility", partial(self._diagnose, published, scores))
         ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
         controls = timed("controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], ignorant))
@@ -207,6 +209,7 @@ class Experiment:
             linkability=linkability,
             singling_out=singled,
             inference=inferred,
+            copies=copies,
             bundle=self._bundle_info(ignorant),
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},

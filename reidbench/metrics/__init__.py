@@ -9,6 +9,7 @@ from reidbench.metrics.bootstrap import (
     bootstrap_verification_patients,
     why_unbounded,
 )
+from reidbench.metrics.copies import copy_shares
 from reidbench.metrics.dataset_overlap import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.gallery_influence import GalleryInfluence
 from reidbench.metrics.intervals import (
@@ -84,6 +85,7 @@ __all__ = [
     "bootstrap_verification_patients",
     "chance_of",
     "chance_retrieval",
+    "copy_shares",
     "effective_number",
     "epsilon_lower_bound",
     "equal_error_rate",

@@ -31,7 +31,7 @@ from reidbench.records.parts.common import (
 from reidbench.records.parts.linkability import Linkability
 from reidbench.records.parts.membership import Membership, Untrained
 from reidbench.records.parts.provenance import BundleInfo, DatasetInfo, DefenseInfo, Environment, Git
-from reidbench.records.parts.questions import Inference, SinglingOut
+from reidbench.records.parts.questions import Copies, Inference, SinglingOut
 
 SCHEMA_VERSION = 2
 #: The newest definitions of figures and intervals. Records keep those that they were made with, and are computed again
@@ -421,6 +421,9 @@ class Record(Model):
     )
     inference: Inference | None = Field(
         None, exclude_if=unsaid, description="of sex and age; null where neither is known, and in earlier records"
+    )
+    copies: Copies | None = Field(
+        None, exclude_if=unsaid, description="of training patients, by a defense that learned; null in earlier records"
     )
     bundle: BundleInfo | None = Field(
         None, exclude_if=unsaid, description="the attackers trained before that this run's could start from"

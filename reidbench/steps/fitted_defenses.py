@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from reidbench.cohorts.base import Cohort
-from reidbench.defenses.fitted import FitData, BaseFittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense, FitData
 from reidbench.defenses.fitting import fit_defense
 from reidbench.files import content_digest
 from reidbench.networks.history import Training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reidbench.records.parts.common import Interval
-from reidbench.records.parts.questions import Inference, Inferred, SinglingOut
+from reidbench.records.parts.questions import Copies, Inference, Inferred, SinglingOut
 from reidbench.records.schema import Record
 from reidbench.report.figures.questions import ASKED, HEAD, answers
 from reidbench.report.figures.summary import worst_retrieval
@@ -82,3 +82,14 @@ def test_folds_are_told_by_mean_lowest_and_highest(record):
 def test_an_earlier_record_answers_what_it_has(record):
     earlier = record.model_copy(update={"singling_out": None, "inference": None})
     assert [one.question for one in answers([earlier])] == ["linkability"]
+
+
+def test_copies_of_training_patients_are_told_beside_those_of_people_never_seen(record):
+    copies = Copies(patients=50, images=90, copied=of(0.4), most=0.07, control=of(0.1))
+    changed = record.model_copy(update={"copies": copies})
+    (told,) = (one for one in answers([changed]) if one.name == "training patients copied")
+    assert (told.question, told.value) == ("linkability", "0.400 [0.200, 0.600]")
+    assert told.beside == "people it never saw 0.100 [0.050, 0.150]"
+    assert "40 % have" in told.words
+    assert "At most 7 % of the images" in told.words
+    assert not [one for one in answers([record]) if "copied" in one.name]

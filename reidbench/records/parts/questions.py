@@ -1,4 +1,4 @@
-"""Singling out and inference: what a record says of them beside linkability."""
+"""Singling out, inference and copies: what a record says of them beside linkability."""
 
 from __future__ import annotations
 
@@ -56,3 +56,20 @@ class Inference(Model):
         description="the train part's release, or other patients of the test part where there is none"
     )
     attributes: dict[Text, Inferred]
+
+
+class Copies(Model):
+    """Training patients whom a defense that learned from them publishes again, in the place of others.
+
+    A published test image copies a patient if it is nearer to one of the patient's training images than any validation
+    image is (Euclidean distance of images reduced to 32 × 32 pixels at most).
+    """
+
+    patients: Count = Field(description="of the train split, from whom the defense learned")
+    images: Count = Field(description="published test images")
+    copied: Interval = Field(description="share of these patients whom an image copies; Wilson's interval")
+    most: Rate = Field(description="the largest share of the published images that copy one patient")
+    control: Interval = Field(
+        description="the same share of validation patients, whom it never saw: nearer to one of theirs than images of "
+        "as many training patients are. What a blurred image, near to everybody, reaches"
+    )

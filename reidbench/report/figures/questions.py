@@ -62,7 +62,7 @@ def answers(records: Sequence[Record], found: Sequence[RetrievalMetrics] = ()) -
         records: one, or one for each fold of an audit, of which the means are told with the lowest and the highest.
         found: the attacks' rankings over all folds; by default those of the records.
     """
-    return [*_linkability(records, found), *_singling_out(records), *_inference(records)]
+    return [*_linkability(records, found), *_copies(records), *_singling_out(records), *_inference(records)]
 
 
 def _linkability(records: Sequence[Record], found: Sequence[RetrievalMetrics]) -> list[Answer]:
@@ -78,6 +78,21 @@ def _linkability(records: Sequence[Record], found: Sequence[RetrievalMetrics]) -
         f"{_percent(best.precision_at_1)} of the searches{by}; guessing finds {_share(chance)}."
     )
     return [Answer("linkability", "Precision@1", figure(best.precision_at_1), f"guessing {number(chance)}", words)]
+
+
+def _copies(records: Sequence[Record]) -> list[Answer]:
+    known = [record.copies for record in records if record.copies is not None]
+    if not known or len(known) < len(records):
+        return []
+    copied, control = _over([one.copied for one in known]), _over([one.control for one in known])
+    most = max(one.most for one in known)
+    words = (
+        f"Of the people whom the defense learned from, {_percent(copied)} have a published image nearer to them than "
+        f"any image of others is; of people whom it never saw, {_percent(control)}. At most {_share(most)} of the "
+        "images copy one person."
+    )
+    beside = f"people it never saw {_text(control, len(known))}"
+    return [Answer("linkability", "training patients copied", _text(copied, len(known)), beside, words)]
 
 
 def _ranked(attack: Attack) -> RetrievalMetrics | None:

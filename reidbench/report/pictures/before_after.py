@@ -10,7 +10,7 @@ import pandas as pd
 
 from reidbench.cohorts.base import Dataset, remap
 from reidbench.defenses.base import BaseDefense
-from reidbench.defenses.fitted import FitData, BaseFittedDefense
+from reidbench.defenses.fitted import BaseFittedDefense, FitData
 from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import release
 from reidbench.image_grid import GridRow, draw_grid, save_picture

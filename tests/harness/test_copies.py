@@ -1,0 +1,88 @@
+"""Copies of training patients: found in a defense that publishes its training images, and in no honest one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from reidbench import FittedDefense
+from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.harness.questions.copies import judge_copies
+from reidbench.images import to_unit
+from reidbench.plugins import Found
+from reidbench.progress import Silent
+from reidbench.steps.cache import StepCache
+from reidbench.steps.releases import Originals, Release
+
+SPLITS = ("train", "val", "test")
+
+
+class Rote(FittedDefense):
+    """Learns training images by heart, and publishes one of them for each image."""
+
+    name = "rote"
+
+    def build(self):
+        network = nn.Linear(1, 1)
+        network.register_buffer("known", torch.zeros(16, 1, 32, 32))
+        return network
+
+    def fit(self, network, data, **where):
+        network.known.copy_(to_unit(data.pixels[:16]))
+        return [{"epoch": 1.0}]
+
+    def transform(self, images, *, rng):
+        drawn = (16 * rng.uniform(len(images), 1, device=images.device)).flatten().long()
+        return self.network.known[drawn.clamp(max=15)]
+
+
+class Grey(Rote):
+    """Publishes the mean of what it learned: near to many, a copy of nobody in particular."""
+
+    name = "grey"
+
+    def transform(self, images, *, rng):
+        return self.network.known.mean(0, keepdim=True).expand_as(images).clone()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    cohort = load_cohort(Phantom(patients=60), size=32, cache=folder, strict=False, progress=Silent())
+    return {split: cohort.part(split) for split in SPLITS}
+
+
+def judged(parts, cls: type[FittedDefense], cache: Path):
+    found = Found("defense", cls.name, __name__, "tests", "1")
+    return judge_copies(
+        parts,
+        Release(cls(), found, parts, seed=0, cache=StepCache(cache), device=torch.device("cpu"), progress=Silent()),
+    )
+
+
+def test_patients_who_are_published_again_are_counted(parts, tmp_path: Path) -> None:
+    found = judged(parts, Rote, tmp_path)
+    learned = parts["train"].frame["patient"].to_numpy()[:16]
+    assert found.patients == parts["train"].frame["patient"].nunique()
+    assert found.images == len(parts["test"])
+    assert found.copied.value >= len(set(learned)) / found.patients - 1e-4
+    assert found.copied.low <= found.copied.value <= found.copied.high
+    assert found.most > 1 / found.images
+
+
+def test_an_image_near_to_everybody_is_told_by_the_control(parts, tmp_path: Path) -> None:
+    rote, grey = judged(parts, Rote, tmp_path), judged(parts, Grey, tmp_path)
+    assert grey.control.value > 0.2, "a mean is nearer to most than other people are"
+    assert grey.copied.low <= grey.control.high
+    assert rote.control.value < grey.control.value
+
+
+def test_what_learns_from_nobody_is_not_asked(parts, tmp_path: Path) -> None:
+    assert judge_copies(parts, Originals(parts)) is None
+    nobody = replace(parts["val"], frame=parts["val"].frame.iloc[:0], pixels=parts["val"].pixels[:0])
+    assert judged({**parts, "val": nobody}, Rote, tmp_path) is None, "no strangers to compare with"
