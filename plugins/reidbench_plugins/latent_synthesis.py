@@ -35,9 +35,8 @@ class LatentSynthesis(FittedDefense):
     with thresholds at which each finding is as frequent as it is there. All that a release takes from an image is that
     list of yes and no.
 
-    What can leak is the train split, whose patients the model may remember: a record states how many of them the
-    published images copy, beside patients whom the model never saw. Who is in the train split is not protected: no
-    formal guarantee.
+    What can leak is the train split, whose patients the model may remember: a record states how many of the published
+    images are copies of them. Who is in the train split is not protected: no formal guarantee.
 
     Images are drawn at ``side`` × ``side`` pixels and enlarged. They are blurred, as of any small model of this kind.
     The operating points differ in how narrow the latent space is, that is in how much of an image it can hold.

@@ -190,7 +190,7 @@ class Experiment:
         for rung, links in strongest:
             singled += timed("singling out", partial(self._singling_out, rung, links))
         inferred = timed("inference", self.inference(published).judge)
-        copies = timed("copies", partial(judge_copies, self.parts, published))
+        copies = timed("copies", partial(judge_copies, self.parts, published, runs=self.settings.bootstrap_runs))
         utility = timed("utility", partial(self._diagnose, published, scores))
         ignorant = [self._ignorant(template).read() for template in self.settings.attackers]
         controls = timed("controls", lambda: judge_controls(self.parts, self.pairs, self.patients["test"], ignorant))

@@ -9,7 +9,7 @@ from reidbench.metrics.bootstrap import (
     bootstrap_verification_patients,
     why_unbounded,
 )
-from reidbench.metrics.copies import copy_shares
+from reidbench.metrics.copies import Nearness, nearness
 from reidbench.metrics.dataset_overlap import FalseMatches, patient_pair_maxima, q_values
 from reidbench.metrics.gallery_influence import GalleryInfluence
 from reidbench.metrics.intervals import (
@@ -64,6 +64,7 @@ __all__ = [
     "LabelAucs",
     "MacroAuc",
     "MembershipIntervals",
+    "Nearness",
     "PatientRisk",
     "QueryRanks",
     "RetrievalSummary",
@@ -85,7 +86,6 @@ __all__ = [
     "bootstrap_verification_patients",
     "chance_of",
     "chance_retrieval",
-    "copy_shares",
     "effective_number",
     "epsilon_lower_bound",
     "equal_error_rate",
@@ -99,6 +99,7 @@ __all__ = [
     "label_patients",
     "leave_patients_out",
     "likelihood_ratios",
+    "nearness",
     "one_run_p_value",
     "patient_pair_maxima",
     "patient_risk",

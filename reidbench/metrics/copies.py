@@ -1,8 +1,8 @@
-"""Copies of training patients among published images, as a generative model that memorizes makes them."""
+"""Copies of known people among published images, as a generative model makes them that memorizes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,42 +10,44 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 #: Rows of distances that are held at a time.
 BLOCK = 1024
-#: Relative difference of squared distances that is rounding.
-ROUNDING = 1e-9
 
 
-def copy_shares(published: Floats, known: Floats, patients: NDArray[np.int64], others: Floats) -> NDArray[np.float64]:
-    """For each known patient, the share of the published images that copy them.
+class Nearness(NamedTuple):
+    """How near images are to known people.
 
-    A published image copies a patient if it is nearer to one of the patient's known images than the nearest image of
-    other people is to any of them (Euclidean distance). Of images that know nothing of the patient, each does so with a
-    probability of 1 in 1 + the number of those other images, if they are distributed alike.
+    Attributes:
+        ratios: (S,) the distance to the nearest image of a known person, divided by that to the nearest image of
+            somebody else; 0 for a copy, 1 where nobody is nearer, NaN where both distances are 0.
+        nearest: (S,) the row of that known image.
+    """
+
+    ratios: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+
+
+def nearness(images: Floats, known: Floats, others: Floats) -> Nearness:
+    """Compares images with known people, and with others of whom nothing is known.
+
+    A blurred image is near to everybody, but as near to the others as to the known people: ratios, unlike distances,
+    tell only of those images that know something of the known people.
 
     Args:
-        published: (S, D), at least one.
-        known: (N, D) images of the known patients, at least one.
-        patients: (N,) whose these are.
-        others: (M, D) images of people who are none of these, at least one.
-
-    Returns:
-        (P,) in ascending order of the patients' numbers, each in [0, 1].
+        images: (S, D).
+        known, others: (N, D) and (M, D), at least one of each; distances are Euclidean.
     """
-    order = np.argsort(patients, kind="stable")
-    starts = np.flatnonzero(np.diff(patients[order], prepend=patients[order[0]] - 1))
-    centre = known.mean(axis=0, dtype=np.float64)
-    made, rows, strangers = (array - centre for array in (published, known[order], others))
-    shares = []
-    # Blocks of whole patients, each of whom begins in it.
-    for firsts in np.split(starts, np.flatnonzero(np.diff(starts // BLOCK)) + 1):
-        end = starts[starts > firsts[-1]].min(initial=len(rows))
-        block, within = rows[firsts[0] : end], firsts - firsts[0]
-        bound = np.minimum.reduceat(_squared(block, strangers), within, axis=0).min(axis=1)
-        nearest = np.minimum.reduceat(_squared(block, made), within, axis=0)
-        shares.append((nearest < bound[:, None] * (1 - ROUNDING)).mean(axis=1))
-    return np.concatenate(shares)
+    near, rows = _nearest(images, known)
+    far, _ = _nearest(images, others)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Nearness(near / far, rows)
 
 
-def _squared(one: Floats, other: Floats) -> Floats:
-    norms = np.einsum("ij,ij->i", one, one)[:, None] + np.einsum("ij,ij->i", other, other)
-    squared: Floats = np.maximum(norms - 2 * (one @ other.T), 0)
-    return squared
+def _nearest(images: Floats, gallery: Floats) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    # About a centre, so that squares cancel less.
+    centre = gallery.mean(axis=0, dtype=np.float64)
+    found, gallery = np.empty(len(images), dtype=np.int64), gallery - centre
+    norms = np.einsum("ij,ij->i", gallery, gallery)
+    for start in range(0, len(images), BLOCK):
+        block = images[start : start + BLOCK] - centre
+        found[start : start + BLOCK] = (norms - 2 * (block @ gallery.T)).argmin(axis=1)
+    # The distance itself from differences: that to a copy is 0.
+    return np.linalg.norm(images - centre - gallery[found], axis=1), found

@@ -84,12 +84,12 @@ def test_an_earlier_record_answers_what_it_has(record):
     assert [one.question for one in answers([earlier])] == ["linkability"]
 
 
-def test_copies_of_training_patients_are_told_beside_those_of_people_never_seen(record):
-    copies = Copies(patients=50, images=90, copied=of(0.4), most=0.07, control=of(0.1))
+def test_copies_of_training_patients_are_told_beside_those_among_originals(record):
+    copies = Copies(patients=50, images=90, limit=0.7, copies=of(0.6), originals=0.04, copied=20, most=0.07)
     changed = record.model_copy(update={"copies": copies})
-    (told,) = (one for one in answers([changed]) if one.name == "training patients copied")
-    assert (told.question, told.value) == ("linkability", "0.400 [0.200, 0.600]")
-    assert told.beside == "people it never saw 0.100 [0.050, 0.150]"
-    assert "40 % have" in told.words
-    assert "At most 7 % of the images" in told.words
-    assert not [one for one in answers([record]) if "copied" in one.name]
+    (told,) = (one for one in answers([changed]) if one.name == "copies of training patients")
+    assert (told.question, told.value) == ("linkability", "0.600 [0.300, 0.900]")
+    assert told.beside == "originals 0.040"
+    assert told.words.startswith("60 % of the published images")
+    assert "as 4 % of the originals are by chance; at most 7 % copy one person." in told.words
+    assert not [one for one in answers([record]) if "training" in one.name]

@@ -13,32 +13,48 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.harness.questions.linkability import DIGITS, short_interval
 from reidbench.images import map_images
+from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.parts.questions import Copies
 from reidbench.steps.releases import Published
 
 #: Images are compared at this width and height at most.
 SIDE = 32
-#: Decides which training patients stand for strangers in the control.
-SEED = 47
+#: The share of originals, which copy nobody, that are taken for copies.
+FALSE_SHARE = 0.05
 
 
-def judge_copies(parts: Mapping[str, Cohort], published: Published) -> Copies | None:
-    """Counts them; None for a defense that learns from nobody, and without a train or a validation part."""
+def judge_copies(parts: Mapping[str, Cohort], published: Published, *, runs: int) -> Copies | None:
+    """Counts them; None for a defense that learns from nobody, and without a train or a validation part.
+
+    Args:
+        runs: bootstrap resamplings.
+    """
     if published.info().fitting is None or not len(parts["train"]) or not len(parts["val"]):
         return None
-    made = _small(published.images("test").pixels)
     train, held_out = (_small(parts[split].pixels) for split in ("train", "val"))
-    known, strangers = (parts[split].frame["patient"].to_numpy() for split in ("train", "val"))
-    shares = metrics.copy_shares(made, train, known, held_out)
-    names = np.unique(known)
-    count = min(len(names), len(np.unique(strangers)))
-    some = np.isin(known, np.random.default_rng(SEED).permutation(names)[:count])
-    control = metrics.copy_shares(made, held_out, strangers, train[some])
-    copied, usual = (
-        short_interval(metrics.wilson_interval(int(np.count_nonzero(each)), len(each))) for each in (shares, control)
+    usual = metrics.nearness(_small(parts["test"].pixels), train, held_out).ratios
+    made = metrics.nearness(_small(published.images("test").pixels), train, held_out)
+    # An image that is in both parts is a copy of nobody in particular.
+    usual, ratios = (np.nan_to_num(each, nan=1.0, posinf=np.finfo(np.float64).max) for each in (usual, made.ratios))
+    limit = float(np.quantile(usual, FALSE_SHARE, method="lower"))
+    copies = ratios < limit
+    known = parts["train"].frame["patient"].to_numpy()
+    names, counts = np.unique(known[made.nearest[copies]], return_counts=True)
+    share = metrics.bootstrap_mean_patients(
+        copies.astype(np.float64),
+        parts["test"].frame["patient"].to_numpy(),
+        share=True,
+        runs=runs,
+        seed=BOOTSTRAP_SEED,
     )
     return Copies(
-        patients=len(names), images=len(made), copied=copied, most=round(float(shares.max()), DIGITS), control=usual
+        patients=len(np.unique(known)),
+        images=len(copies),
+        limit=round(limit, DIGITS),
+        copies=short_interval(share),
+        originals=round(float((usual < limit).mean()), DIGITS),
+        copied=len(names),
+        most=round(counts.max(initial=0) / len(copies), DIGITS),
     )
 
 

@@ -61,15 +61,15 @@ class Inference(Model):
 class Copies(Model):
     """Training patients whom a defense that learned from them publishes again, in the place of others.
 
-    A published test image copies a patient if it is nearer to one of the patient's training images than any validation
-    image is (Euclidean distance of images reduced to 32 × 32 pixels at most).
+    A published test image is a copy if its distance to the nearest training image, divided by that to the nearest
+    validation image, is below the limit that 5 % of the test originals are below. Distances are Euclidean, of images
+    reduced to 32 × 32 pixels at most.
     """
 
     patients: Count = Field(description="of the train split, from whom the defense learned")
     images: Count = Field(description="published test images")
-    copied: Interval = Field(description="share of these patients whom an image copies; Wilson's interval")
+    limit: Number = Field(description="of the ratio of distances")
+    copies: Interval = Field(description="share of the published images that are copies; 0.05 is chance")
+    originals: Rate = Field(description="the realized share of the test originals below the limit")
+    copied: Count = Field(description="training patients who are copied")
     most: Rate = Field(description="the largest share of the published images that copy one patient")
-    control: Interval = Field(
-        description="the same share of validation patients, whom it never saw: nearer to one of theirs than images of "
-        "as many training patients are. What a blurred image, near to everybody, reaches"
-    )

@@ -84,15 +84,17 @@ def _copies(records: Sequence[Record]) -> list[Answer]:
     known = [record.copies for record in records if record.copies is not None]
     if not known or len(known) < len(records):
         return []
-    copied, control = _over([one.copied for one in known]), _over([one.control for one in known])
-    most = max(one.most for one in known)
+    copies, most = _over([one.copies for one in known]), max(one.most for one in known)
+    usual = fmean(one.originals for one in known)
     words = (
-        f"Of the people whom the defense learned from, {_percent(copied)} have a published image nearer to them than "
-        f"any image of others is; of people whom it never saw, {_percent(control)}. At most {_share(most)} of the "
-        "images copy one person."
+        f"{_percent(copies)} of the published images are nearer to a person whom the defense learned from than to "
+        f"anybody else, as {_share(usual)} of the originals are by chance; at most {_share(most)} copy one person."
     )
-    beside = f"people it never saw {_text(control, len(known))}"
-    return [Answer("linkability", "training patients copied", _text(copied, len(known)), beside, words)]
+    return [
+        Answer(
+            "linkability", "copies of training patients", _text(copies, len(known)), f"originals {number(usual)}", words
+        )
+    ]
 
 
 def _ranked(attack: Attack) -> RetrievalMetrics | None:
