@@ -14,6 +14,7 @@ from urllib.parse import quote
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_pages
 from reidbench.records.schema import Record, VerificationMetrics
+from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.curve import Point
 from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
@@ -303,6 +304,7 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         *(line for reason in board.reasons for line in (f"**Invalid board**: {plain_markdown(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
         *([plain_markdown(told), ""] if (told := findings_left_out(any_record)) else []),
+        *([plain_markdown(told), ""] if group.track == "images" and (told := conclusion(table)) else []),
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
         "",
     ]
