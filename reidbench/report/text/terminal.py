@@ -71,7 +71,7 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
         "* macro AUC on the release of a classifier trained on originals, and of one trained on the release."
         if first.track == "images"
         else "* macro AUC of the published model's own findings.  Attacked are the vectors of the test images.",
-        "  Intervals: 95 %, bootstrap over patients. Drops: against the undefended run.",
+        "  mAP@R is averaged over patients. Intervals: 95 %, over patients. Drops: against the undefended run.",
         sep="\n",
     )
     if left_out := findings_left_out(first):

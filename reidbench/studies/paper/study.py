@@ -132,7 +132,9 @@ class Study:
         except ReidbenchError as error:
             return str(error)
         ranks = figures.rank_images(
-            lambda block: trained.attacker.score_block(vectors[block], vectors), frame["patient"].to_numpy()
+            lambda block: trained.attacker.score_block(vectors[block], vectors),
+            frame["patient"].to_numpy(),
+            influence=True,
         )
         return retrieval_cells(figures.retrieval(ranks, runs=self.settings.bootstrap_runs))
 
