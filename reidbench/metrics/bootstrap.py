@@ -28,6 +28,7 @@ from reidbench.metrics.intervals import (
     Interval,
     checked,
     effective_number,
+    expanded_level,
     guarded_graded,
     guarded_share,
     over_patients,
@@ -198,8 +199,8 @@ def bootstrap_auc_patients(
 ) -> Interval:
     """AUC with a percentile interval from resampling patients, on both sides of every pair.
 
-    Resamples that leave no genuine or no impostor pair are left out. At perfect separation the interval is no narrower
-    than `guarded_graded` allows.
+    Resamples that leave no genuine or no impostor pair are left out. Percentiles are expanded for few patients
+    (`expanded_level`), and at perfect separation the interval is no narrower than `guarded_graded` allows.
 
     Args:
         scores: (P,), higher = more alike.
@@ -220,7 +221,7 @@ def bootstrap_auc_patients(
     checked(runs, level)
     sample = _Sample.of(scores, same, patient_a, patient_b)
     values, draws = _over_patients([sample], lambda curves: [curves[0].auc()], runs, seed)
-    return guarded_graded(percentile_interval(values[0], draws[:, 0], level), sample.effective_patients, level)
+    return _guarded(values[0], draws[:, 0], sample.effective_patients, level)
 
 
 def bootstrap_verification_patients(
@@ -250,8 +251,8 @@ def bootstrap_verification_patients(
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
-        guarded: whether AUC and EER are guarded at perfect separation; False gives percentiles alone, as records had
-            them before.
+        guarded: whether percentiles of AUC and EER are expanded for few patients and guarded at perfect separation;
+            False gives bare percentiles, as records had them before.
 
     Raises:
         ValueError: as `bootstrap_auc_patients`, or a rate is out of [0, 1].
@@ -260,9 +261,10 @@ def bootstrap_verification_patients(
     rates = [checked_rate(fpr) for fpr in fprs]
     sample = _Sample.of(scores, same, patient_a, patient_b)
     values, draws = _verification_draws(sample, rates, runs, seed)
-    auc, eer = (percentile_interval(value, draws[:, i], level) for i, value in enumerate(values[:2]))
     if guarded:
-        auc, eer = (guarded_graded(one, sample.effective_patients, level) for one in (auc, eer))
+        auc, eer = (_guarded(values[i], draws[:, i], sample.effective_patients, level) for i in range(2))
+    else:
+        auc, eer = (percentile_interval(values[i], draws[:, i], level) for i in range(2))
     # A patient weighs by its genuine pairs.
     impostors, patients = len(sample.impostor_a), effective_number(np.bincount(sample.genuine_patient))
     tprs = [
@@ -270,6 +272,11 @@ def bootstrap_verification_patients(
         for i, (rate, value) in enumerate(zip(rates, values[2:]))
     ]
     return VerificationIntervals(auc, eer, dict(zip(rates, tprs)))
+
+
+def _guarded(value: float, draws: Floats, patients: float, level: float) -> Interval:
+    """A graded figure with its percentiles, expanded for so many effective patients and guarded at 0 and 1."""
+    return guarded_graded(percentile_interval(value, draws, expanded_level(level, patients)), patients, level)
 
 
 def _verification_draws(sample: _Sample, rates: Sequence[float], runs: int, seed: int) -> tuple[list[float], Floats]:

@@ -155,6 +155,25 @@ def guarded_share(found: Interval, patients: float, level: float) -> Interval:
     return Interval(found.value, min(found.low, every.low), max(found.high, none.high))
 
 
+def expanded_level(level: float, patients: float) -> float:
+    """The level at which percentiles of resamples of few patients cover as often as asked for.
+
+    Resamples of n patients vary by (n - 1) / n of what the figure varies, and that spread is uncertain: percentiles
+    cover as an interval of normal deviations does in place of one of Student's t. Hesterberg ("What teachers should
+    know about the bootstrap", The American Statistician 2015) calls those at the wider level expanded.
+
+    Args:
+        level: coverage aimed at, in (0, 1).
+        patients: n, by their :func:`effective_number`; below 2 the level stays as it is.
+    """
+    if patients < 2:
+        return level
+    from scipy.special import stdtrit  # Tables of boards start without it.
+
+    deviations = sqrt(patients / (patients - 1)) * float(stdtrit(patients - 1, (1 + level) / 2))
+    return min(2 * NormalDist().cdf(deviations) - 1, 1 - 1e-9)
+
+
 def guarded_graded(found: Interval, patients: float, level: float) -> Interval:
     """The interval of a graded figure in [0, 1] whose resamples reach an end, such as the AUC at perfect separation.
 

@@ -432,8 +432,8 @@ class Record(Model):
         FIRST_DEFINITIONS,
         exclude_if=_first,
         description="which definitions the intervals follow: 1, percentiles also at perfect separation; 2, those of "
-        "AUC and EER are bounded there by the effective number of patients, and those of retrieval are of patients as "
-        "probes and in the gallery",
+        "AUC and EER are expanded for few patients and bounded there by their effective number, and those of retrieval "
+        "are of patients as probes and in the gallery",
     )
     pairs_per_patient: Count | None = Field(
         None,

@@ -23,7 +23,7 @@ from reidbench.metrics import (
     tpr_at_fpr,
     why_unbounded,
 )
-from reidbench.metrics.intervals import RUNS_PER_STREAM, percentile_interval, wilson_interval
+from reidbench.metrics.intervals import RUNS_PER_STREAM, expanded_level, percentile_interval, wilson_interval
 
 
 def percentiles(scores, same, first, second, *, fprs, runs, seed=0):
@@ -74,7 +74,7 @@ def test_patient_interval_is_that_of_listing_the_drawn_patients_pairs(decimals):
     assert interval.value == pytest.approx(roc_auc_score(same, scores))
     # A resample without a misplaced pair is one of few here: see the intervals near perfect separation.
     guarded = bootstrap_auc_patients(scores, same, first, second, runs=RUNS_PER_STREAM, seed=3)
-    assert guarded.low <= interval.low <= interval.high == guarded.high
+    assert guarded.low <= interval.low <= interval.high <= guarded.high
     assert [interval.low, interval.high] == pytest.approx(np.quantile(areas, [0.025, 0.975]))
 
 
@@ -238,7 +238,20 @@ def test_intervals_near_perfect_separation_are_guarded_until_resampling_shows_wh
     many = bootstrap_auc_patients(scores, same, first, second, runs=1_000)
     bare = percentiles(scores, same, first, second, fprs=(), runs=1_000).auc
     assert bare.high < 1
-    assert many == bare
+    assert many.low <= bare.low <= bare.high <= many.high
+    assert many.high - many.low < 1.1 * (bare.high - bare.low)
+
+
+def test_percentiles_of_few_patients_are_those_of_students_t():
+    # Resamples of normal values have normal means, whose percentiles at the expanded level are the textbook's interval.
+    values = np.random.default_rng(0).normal(size=15)
+    draws = np.random.default_rng(1).choice(values, (40_000, 15)).mean(axis=1)
+    found = percentile_interval(values.mean(), draws, expanded_level(0.95, 15))
+    theirs = stats.t.interval(0.95, 14, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(theirs, abs=0.03)
+    assert expanded_level(0.95, 1e9) == pytest.approx(0.95)
+    assert expanded_level(0.95, 1.5) == 0.95
+    assert 0.95 < expanded_level(0.95, 36) < expanded_level(0.95, 8) < expanded_level(0.95, 2) < 1
 
 
 def test_wrong_input_is_refused():
@@ -293,7 +306,10 @@ def test_a_rate_without_interval_keeps_its_figure_and_says_why():
     assert high.low <= high.high
     assert high.why_unbounded is None
     assert guarded.tpr_at_fpr[0.1] == bare.tpr_at_fpr[0.1]
-    assert (guarded.auc, guarded.eer) == (bare.auc, bare.eer)
+    plain = bootstrap_verification_patients(*args, runs=60, fprs=(0.01, 0.1), guarded=False)
+    assert (plain.auc, plain.eer) == (bare.auc, bare.eer)
+    assert guarded.auc.value == plain.auc.value
+    assert guarded.auc.low <= plain.auc.low <= plain.auc.high <= guarded.auc.high
 
 
 def test_a_rate_of_one_is_as_sure_as_its_patients_are_many():
