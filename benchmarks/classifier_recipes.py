@@ -25,8 +25,8 @@ from reidbench import metrics
 from reidbench.choosing import choose_dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.files import cache_folder
-from reidbench.options import build
 from reidbench.plugins import Registry
+from reidbench.plugins.options import build
 from reidbench.settings import FINDING_PATIENTS
 from reidbench.utility.classifier import ClassifierOptions, fit_classifier, predict
 

@@ -25,7 +25,7 @@ from reidbench.metrics import (
     leave_patients_out,
     rank_queries,
 )
-from reidbench.metrics.gallery_influence import MAP_AT_R, MAP_AT_R_PATIENTS
+from reidbench.metrics.retrieval.gallery_influence import MAP_AT_R, MAP_AT_R_PATIENTS
 
 DIMENSIONS = 8
 RUNS = 400

@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from reidbench.defenses.base import BaseDefense
 from reidbench.plugins import Registry
 from reidbench.report.text.describe import WORKS_ON
-from reidbench.report.text.markdown import Markdown, markdown_table
+from reidbench.report.text.markup.markdown import Markdown, markdown_table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "defenses.md"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError, did_you_mean
-from reidbench.options import build, parse_spec
 from reidbench.plugins import Found, Registry
+from reidbench.plugins.options import build, parse_spec
 
 if TYPE_CHECKING:
     from reidbench.cohorts.base import Dataset

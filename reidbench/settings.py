@@ -16,8 +16,8 @@ from reidbench.bundles.bundle import NONE, Bundle, find_bundle, read_bundle
 from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
-from reidbench.options import build
 from reidbench.plugins import Registry
+from reidbench.plugins.options import build
 from reidbench.records.ladder import (
     DEFAULT_ATTACKERS,
     FUSION,

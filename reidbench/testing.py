@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reidbench.attackers.base import Attacker
     from reidbench.conformance import Finding
     from reidbench.defenses.base import BaseDefense
-    from reidbench.report.figures.compare import Comparison
+    from reidbench.report.figures.paired.compare import Comparison
 
 
 class ConformanceWarning(UserWarning):
@@ -131,7 +131,7 @@ def assert_no_regression(
         AssertionError: a regression; the lines that ``reidbench compare`` prints.
         ReidbenchError: the records cannot be compared.
     """
-    from reidbench.report.figures.compare import Tolerances, compare
+    from reidbench.report.figures.paired.compare import Tolerances, compare
     from reidbench.report.text.compare_page import as_text
 
     limits = Tolerances(max_auc_rise, max_map_rise, max_utility_drop)

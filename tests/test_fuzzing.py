@@ -24,8 +24,8 @@ from reidbench.cohorts.pixels.decode import decode
 from reidbench.cohorts.sources.tables.csv_table import read_table
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
-from reidbench.options import build, parse_spec
 from reidbench.plugins import Registry
+from reidbench.plugins.options import build, parse_spec
 from reidbench.records.native_reading import read_natively
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import judge_content, read_record, record_text

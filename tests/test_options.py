@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from reidbench import PluginError, ReidbenchError
-from reidbench.options import Spec, build, parse_spec
+from reidbench.plugins.options import Spec, build, parse_spec
 
 
 class Thing(BaseModel):

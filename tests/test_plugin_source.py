@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from reidbench.plugin_source import declared_text
 from reidbench.plugins import Found, Registry
+from reidbench.plugins.source import declared_text
 
 SOURCE = """
 raise SystemExit("imported")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,14 @@ def test_the_map_of_the_code_names_every_package_and_no_other():
     assert modules <= set(re.findall(r"[a-z_]+\.py", table)), "a module of the top level is missing"
     for path in re.findall(r"`((?:steps|records|cohorts|metrics|report|reidbench)/[\w/]+(?:\.py)?/?)`", page):
         assert (ROOT / path).exists() or (ROOT / "reidbench" / path).exists(), path
+
+
+def test_no_package_has_more_modules_side_by_side_than_a_reader_can_survey():
+    modules = Counter(path.parent for path in (ROOT / "reidbench").rglob("*.py") if path.name != "__init__.py")
+    # About fifteen. One file per command there: a command is found by its name, and files grow with the commands.
+    del modules[ROOT / "reidbench" / "cli"]
+    assert len(modules) > 30
+    assert not {str(path.relative_to(ROOT)): number for path, number in modules.items() if number > 17}
 
 
 def test_the_map_has_the_order_of_the_layers():

@@ -20,8 +20,8 @@ from reidbench.bundles.card import CARD, BundledAttacker, Card, Content
 from reidbench.bundles.training_images import image_digests, read_digests
 from reidbench.errors import ReidbenchError, did_you_mean
 from reidbench.files import content_digest
-from reidbench.options import build
 from reidbench.plugins import Registry
+from reidbench.plugins.options import build
 
 #: The bundles that come with the package, a folder each.
 SHIPPED = Path(__file__).with_name("shipped")

@@ -14,7 +14,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from reidbench.errors import ReidbenchError
-from reidbench.options import parse_spec
+from reidbench.plugins.options import parse_spec
 
 # Options whose values contain a slash without being paths, or texts that are meant for publication.
 _KEPT = frozenset({"rung", "name", "summary", "licence", "attribution"})

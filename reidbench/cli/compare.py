@@ -40,8 +40,8 @@ def compare(
     """Exit 1 if a defense got weaker beyond the tolerance and beyond chance, 2 if nothing can be compared."""
     from reidbench.errors import ReidbenchError
     from reidbench.files import write_file
-    from reidbench.report.figures.compare import Tolerances
-    from reidbench.report.figures.compare import compare as compare_places
+    from reidbench.report.figures.paired.compare import Tolerances
+    from reidbench.report.figures.paired.compare import compare as compare_places
     from reidbench.report.text.compare_page import as_data, as_markdown, as_text
 
     if markdown is not None and not Path(markdown).name:

@@ -61,8 +61,8 @@ def check_attacker(
     from reidbench.conformance import check_attacker as check
     from reidbench.errors import ReidbenchError, did_you_mean
     from reidbench.harness.environment import choose_device
-    from reidbench.options import build, parse_spec
     from reidbench.plugins import Registry
+    from reidbench.plugins.options import build, parse_spec
 
     spec = parse_spec(name)
     if spec.point is not None:

@@ -26,9 +26,9 @@ def leaderboard(
 ) -> None:
     """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, or a site that opens from disk."""
     from reidbench.errors import ReidbenchError
-    from reidbench.report.figures.board_input import read_for_boards
-    from reidbench.report.figures.drops import paired_drops
-    from reidbench.report.figures.ranks import read_influences
+    from reidbench.report.figures.board.ranks import read_influences
+    from reidbench.report.figures.board.reading import read_for_boards
+    from reidbench.report.figures.paired.drops import paired_drops
     from reidbench.report.text.leaderboard import leftover, render, write
 
     places = records or [Path("leaderboards/records")]
@@ -65,7 +65,7 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     from reidbench.errors import ReidbenchError
     from reidbench.files import cache_folder
     from reidbench.plugins import Registry
-    from reidbench.report.figures.board_input import read_for_boards
+    from reidbench.report.figures.board.reading import read_for_boards
     from reidbench.report.site import write_site
     from reidbench.studies.example_images import ExampleSource
 

@@ -19,7 +19,7 @@ def report(
 ) -> None:
     """Write the page of a record: figures, ladder, curves, images, provenance. It opens from disk, offline."""
     from reidbench.errors import ReidbenchError
-    from reidbench.report.figures.matching import read_kept
+    from reidbench.report.figures.paired.matching import read_kept
 
     for place in records:
         if not place.exists():
@@ -36,7 +36,7 @@ def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet
     """Writes the pages of these records and prints their names."""
     from reidbench.files import cache_folder
     from reidbench.plugins import Registry
-    from reidbench.report.figures.matching import read_kept
+    from reidbench.report.figures.paired.matching import read_kept
     from reidbench.report.site import write_pages
     from reidbench.studies.example_images import ExampleSource
 

@@ -20,7 +20,7 @@ from reidbench.conformance.finding import Finding, each, failed, first_line, sho
 from reidbench.conformance.generators import restored, scramble, states
 from reidbench.errors import ReidbenchError
 from reidbench.images import to_unit
-from reidbench.options import build
+from reidbench.plugins.options import build
 
 SEED = 7
 #: Sides in pixels that are tried until the attacker takes one.

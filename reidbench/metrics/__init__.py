@@ -1,17 +1,7 @@
 """Judgement of scores: pure functions on numpy arrays, with no model and no file in sight."""
 
-from reidbench.metrics.all_pairs import AllPairs
-from reidbench.metrics.bootstrap import (
-    VerificationIntervals,
-    bootstrap_auc_drop_patients,
-    bootstrap_auc_pairs,
-    bootstrap_auc_patients,
-    bootstrap_verification_patients,
-    why_unbounded,
-)
 from reidbench.metrics.copies import Nearness, nearness
 from reidbench.metrics.dataset_overlap import FalseMatches, patient_pair_maxima, q_values
-from reidbench.metrics.gallery_influence import GalleryInfluence
 from reidbench.metrics.intervals import (
     Interval,
     bootstrap_mean_patients,
@@ -20,7 +10,6 @@ from reidbench.metrics.intervals import (
     guarded_share,
     wilson_interval,
 )
-from reidbench.metrics.jackknife import Jackknife, jackknife_interval, jackknife_rise, leave_patients_out
 from reidbench.metrics.membership import (
     MembershipIntervals,
     bootstrap_membership,
@@ -37,13 +26,23 @@ from reidbench.metrics.multilabel import (
     label_aucs,
     label_patients,
 )
-from reidbench.metrics.retrieval import QueryRanks, ScoreBlock, chance_of, chance_retrieval, rank_queries
-from reidbench.metrics.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
-from reidbench.metrics.roc_points import RocPoints, bootstrap_roc_patients, roc_points, roc_rates
+from reidbench.metrics.retrieval.gallery_influence import GalleryInfluence
+from reidbench.metrics.retrieval.jackknife import Jackknife, jackknife_interval, jackknife_rise, leave_patients_out
+from reidbench.metrics.retrieval.ranking import QueryRanks, ScoreBlock, chance_of, chance_retrieval, rank_queries
+from reidbench.metrics.retrieval.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
+from reidbench.metrics.retrieval.summary import RetrievalSummary, summarize_retrieval
 from reidbench.metrics.similarity import euclidean_scores
 from reidbench.metrics.strata import StratumRate, tpr_by_stratum
-from reidbench.metrics.summary import RetrievalSummary, summarize_retrieval
-from reidbench.metrics.verification import (
+from reidbench.metrics.verification.all_pairs import AllPairs
+from reidbench.metrics.verification.bootstrap import (
+    VerificationIntervals,
+    bootstrap_auc_drop_patients,
+    bootstrap_auc_pairs,
+    bootstrap_auc_patients,
+    bootstrap_verification_patients,
+    why_unbounded,
+)
+from reidbench.metrics.verification.figures import (
     RocCurve,
     ThresholdMetrics,
     equal_error_rate,
@@ -54,6 +53,7 @@ from reidbench.metrics.verification import (
     tpr_at_fpr,
     why_undefined,
 )
+from reidbench.metrics.verification.points import RocPoints, bootstrap_roc_patients, roc_points, roc_rates
 
 __all__ = [
     "AllPairs",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.retrieval import BLOCK_SCORES, ScoreBlock
+from reidbench.metrics.retrieval.ranking import BLOCK_SCORES, ScoreBlock
 from reidbench.metrics.validation import Floats, Indices, score_vector
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.bootstrap import bounded_tpr
 from reidbench.metrics.intervals import Interval, checked, guarded_graded, over_patients, percentile_interval
-from reidbench.metrics.roc import Curve, Ranking
 from reidbench.metrics.validation import Bools, Floats, binary, score_vector
-from reidbench.metrics.verification import checked_rate
+from reidbench.metrics.verification.bootstrap import bounded_tpr
+from reidbench.metrics.verification.curve import Curve, Ranking
+from reidbench.metrics.verification.figures import checked_rate
 
 #: No guarantee in use is weaker than this, and no number of patients could confirm a larger value.
 MOST_EPSILON = 50.0

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
-from reidbench.metrics.roc import Curve, Ranking
 from reidbench.metrics.validation import Bools, Floats, Indices, binary, codes, score_vector
+from reidbench.metrics.verification.curve import Curve, Ranking
 
 
 @dataclass(frozen=True, eq=False)

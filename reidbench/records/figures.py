@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.cohorts.pairing.pairs import Pairs
-from reidbench.metrics.retrieval import BLOCK_SCORES
+from reidbench.metrics.retrieval.ranking import BLOCK_SCORES
 from reidbench.records import schema
 from reidbench.records.parts.common import Interval
 from reidbench.records.quantize import leveled

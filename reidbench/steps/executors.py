@@ -6,6 +6,7 @@ through the step cache, so that an executor moves no data: it needs a place wher
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -176,7 +177,10 @@ def _start(task: Task) -> tuple[Any, BaseProcess]:
     with warnings.catch_warnings():
         # Bars and decoders have threads here; the new process touches neither.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # A collection in the new process would visit all that was imported here, and so copy its pages.
+        gc.freeze()
         process.start()
+        gc.unfreeze()
     sender.close()
     return receiver, process
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from reidbench.cohorts.base import Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.errors import ReidbenchError
-from reidbench.options import build
 from reidbench.plugins import Registry
+from reidbench.plugins.options import build
 from reidbench.progress import Progress
 from reidbench.records.examples import SUFFIX, example_rows, read_examples
 from reidbench.records.schema import Record

@@ -13,8 +13,8 @@ from reidbench.defenses.base import BaseDefense, CohortDefense, Defense
 from reidbench.defenses.fitted import BaseFittedDefense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
-from reidbench.options import build
 from reidbench.plugins import Found, Registry
+from reidbench.plugins.options import build
 from reidbench.progress import Progress
 from reidbench.records.schema import Record
 from reidbench.steps.cache import StepCache

@@ -181,7 +181,7 @@ def test_submit_check_goes_on_after_a_record_without_scores(call, runs, tiny_run
 @pytest.mark.parametrize("place", ["", ".", "/", "/proc/foo", "taken/page.md", "folder", "o" * 300])
 def test_a_summary_that_cannot_be_written_is_one_line_and_leaves_nothing(refused, runs, tmp_path, monkeypatch, place):
     # What is written does not matter, and these records are too small to be compared.
-    monkeypatch.setattr("reidbench.report.figures.compare.compare", lambda *places, **options: [])
+    monkeypatch.setattr("reidbench.report.figures.paired.compare.compare", lambda *places, **options: [])
     monkeypatch.setattr("reidbench.report.text.compare_page.as_markdown", lambda comparisons: "a page")
     (tmp_path / "taken").write_text("")
     (tmp_path / "folder").mkdir()

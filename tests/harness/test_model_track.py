@@ -24,8 +24,8 @@ from reidbench.records.parts.membership import AuditTrial
 from reidbench.records.recompute import recompute
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import read_record
-from reidbench.report.figures.matching import read_kept
 from reidbench.report.figures.membership import membership_lines, untrained_line
+from reidbench.report.figures.paired.matching import read_kept
 from reidbench.report.figures.summary import contradiction
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
@@ -173,7 +173,7 @@ def test_untrained_networks_are_attacked_as_the_published_one_is(made):
     # The control of a defense is that of the model without it.
     assert plain.untrained == private.untrained
     assert set(plain.untrained.auc) == {attack.negatives for attack in plain.attacks if attack.negatives}
-    for found in (plain.untrained.map_at_r_patients, *plain.untrained.auc.values()):
+    for found in (plain.untrained.map_at_r, *plain.untrained.auc.values()):
         assert len(set(found)) == NETWORKS
     # Having learned nothing, each links better than chance.
     assert min(plain.untrained.auc["random"]) > 0.6

@@ -24,8 +24,8 @@ from reidbench.defenses.fitting import fit_defense
 from reidbench.defenses.release import draw_batch, release
 from reidbench.errors import PluginError
 from reidbench.images import to_unit
-from reidbench.plugin_source import declared_text
 from reidbench.plugins import FAMILIES
+from reidbench.plugins.source import declared_text
 
 ROOT = Path(__file__).parents[2]
 LISTED: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["reidbench"]

@@ -4,7 +4,7 @@ import torch
 
 from reidbench import ReidbenchError, ReleaseRandom
 from reidbench.defenses.random import TrainingRandom
-from reidbench.options import build
+from reidbench.plugins.options import build
 from reidbench_plugins.kornia_augment import KorniaAugment
 
 

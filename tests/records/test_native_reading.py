@@ -13,9 +13,9 @@ from reidbench.records.brief import LEFT_OUT, make_brief
 from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.schema import Classifier
 from reidbench.records.store import judge_content, read_brief, read_record, record_text
-from reidbench.report.figures.board_input import read_for_boards
-from reidbench.report.figures.drops import paired_drops
-from reidbench.report.figures.matching import read_kept
+from reidbench.report.figures.board.reading import read_for_boards
+from reidbench.report.figures.paired.drops import paired_drops
+from reidbench.report.figures.paired.matching import read_kept
 from reidbench.report.site.board import boards
 from reidbench.report.text.leaderboard import render
 

@@ -16,7 +16,7 @@ from reidbench.files import content_digest
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import MAX_BYTES, read_distinct, read_named, read_record
-from reidbench.report.figures.matching import read_kept
+from reidbench.report.figures.paired.matching import read_kept
 from reidbench.report.text.leaderboard import render, write
 
 RECORDS = Path(__file__).parents[2] / "leaderboards" / "records"

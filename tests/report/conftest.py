@@ -17,7 +17,7 @@ def site_of(tiny_run):
     """Writes a site below a folder: of records as their files have them, and of those in other places."""
     from reidbench.plugins import Registry
     from reidbench.progress import Silent
-    from reidbench.report.figures.matching import read_kept
+    from reidbench.report.figures.paired.matching import read_kept
     from reidbench.report.site import write_site
     from reidbench.studies.example_images import ExampleSource
 

@@ -16,8 +16,8 @@ from reidbench import ReidbenchError, metrics
 from reidbench.files import content_digest
 from reidbench.records.scores import SUFFIX, RunScores, read_scores
 from reidbench.records.store import read_record, write_record
-from reidbench.report.figures.compare import Change, Tolerances, compare
-from reidbench.report.figures.paired import over_seeds
+from reidbench.report.figures.paired.change import over_seeds
+from reidbench.report.figures.paired.compare import Change, Tolerances, compare
 from reidbench.report.text.compare_page import as_data, as_markdown, as_text
 
 

@@ -10,8 +10,8 @@ from reidbench.records.parts.membership import Untrained
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.credit import MARK, comparisons, uncredited
-from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import untrained_line
+from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.site.record_page import record_context
 from reidbench.report.text.leaderboard import render
 from reidbench.report.text.terminal import print_summary
@@ -29,7 +29,7 @@ def models() -> tuple[Record, Record]:
 
 def controlled(record: Record, auc: list[float], precision: list[float]) -> Record:
     kinds = {str(attack.negatives) for attack in record.attacks if attack.negatives}
-    control = Untrained(auc=dict.fromkeys(kinds, auc), map_at_r_patients=precision)
+    control = Untrained(auc=dict.fromkeys(kinds, auc), map_at_r=precision)
     return record.model_copy(update={"untrained": control})
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reidbench.report.figures.curve import Point, front, lines
+from reidbench.report.figures.board.curve import Point, front, lines
 from reidbench.report.pictures import curve_svg
 from reidbench.report.pictures.curve_svg import Panel, draw
 from reidbench.report.pictures.labels import Box, Places

@@ -15,9 +15,9 @@ from reidbench import metrics
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.scores import SUFFIX
 from reidbench.records.store import write_record
-from reidbench.report.figures.drops import UNPAIRED, headline_drop, paired_drops
-from reidbench.report.figures.matching import Kept, key_of, read_kept
-from reidbench.report.figures.paired import Paired
+from reidbench.report.figures.paired.change import Paired
+from reidbench.report.figures.paired.drops import UNPAIRED, headline_drop, paired_drops
+from reidbench.report.figures.paired.matching import Kept, key_of, read_kept
 from reidbench.report.figures.summary import worst_retrieval, worst_verification
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context

@@ -18,7 +18,7 @@ from reidbench.report.figures.summary import defense_label, epsilon, worst_retri
 from reidbench.report.site.board import COLUMNS, boards
 from reidbench.report.site.ladder import VERIFICATION_HEAD, verification_steps
 from reidbench.report.text.leaderboard import CSV_COLUMNS, leftover, render, write
-from reidbench.report.text.markdown import plain_markdown
+from reidbench.report.text.markup.markdown import plain_markdown
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
+from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
 
 
 def test_a_table_escapes_text_and_keeps_what_is_markdown_already():

@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from reidbench.records.parts.common import Interval
 from reidbench.records.store import read_record
-from reidbench.report.figures.ranks import PatientInfluence, explained, ranks
-from reidbench.report.figures.rows import Row
+from reidbench.report.figures.board.ranks import PatientInfluence, explained, ranks
+from reidbench.report.figures.board.rows import Row
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 

@@ -13,7 +13,7 @@ from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.records.figures import verification
 from reidbench.records.scores import RunScores, attack_key
 from reidbench.records.store import read_record
-from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.pictures import roc
 from reidbench.report.text import roc as roc_text
 

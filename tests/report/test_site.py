@@ -15,8 +15,8 @@ import pytest
 from reidbench.metrics import tpr_at_fpr
 from reidbench.records.ladder import KNOWLEDGE
 from reidbench.records.scores import SUFFIX, read_scores
+from reidbench.report.figures.board.pareto import pareto_front
 from reidbench.report.figures.formats import number
-from reidbench.report.figures.pareto import pareto_front
 from reidbench.report.pictures.plots import COLOURS
 from reidbench.report.site import curves
 from reidbench.report.site.board import boards

@@ -9,9 +9,9 @@ import pytest
 from reidbench import metrics
 from reidbench.records.parts.common import Interval
 from reidbench.records.store import read_record
+from reidbench.report.figures.board.rows import rows
+from reidbench.report.figures.board.standing import Standing, standings
 from reidbench.report.figures.controls import board_controls
-from reidbench.report.figures.rows import rows
-from reidbench.report.figures.standing import Standing, standings
 from reidbench.report.figures.summary import worst_verification
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"

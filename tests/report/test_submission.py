@@ -19,7 +19,7 @@ from reidbench.records import recompute as recomputing
 from reidbench.records.recompute import recompute
 from reidbench.records.scores import SUFFIX, RunScores, read_scores
 from reidbench.records.store import read_record
-from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.submission import check_submission, check_submissions, exit_code, find_records, summary
 
 COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"

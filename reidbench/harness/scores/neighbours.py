@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from reidbench.metrics.retrieval import BLOCK_SCORES
+from reidbench.metrics.retrieval.ranking import BLOCK_SCORES
 
 Scores = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]

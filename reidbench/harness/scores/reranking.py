@@ -12,7 +12,7 @@ from reidbench import metrics
 from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.scores.neighbours import Expansion, Limits, Lists, Method, Reciprocal, Revised, Searched, longest
 from reidbench.harness.scores.sources import Fused, Links, Scores, score_scale
-from reidbench.metrics.retrieval import BLOCK_SCORES
+from reidbench.metrics.retrieval.ranking import BLOCK_SCORES
 from reidbench.records.ladder import RERANKING
 from reidbench.records.schema import PostProcessing
 

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, psi
 
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients, percentile_interval
-from reidbench.metrics.retrieval import BLOCK_SCORES, ScoreBlock
+from reidbench.metrics.retrieval.ranking import BLOCK_SCORES, ScoreBlock
 from reidbench.metrics.validation import Floats, Indices, codes
 
 #: Places among equals that stand for all of them in the model, and at most so many in all.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reidbench.metrics.retrieval import BLOCK_SCORES, ScoreBlock
+from reidbench.metrics.retrieval.ranking import BLOCK_SCORES, ScoreBlock
 from reidbench.metrics.validation import Floats, Indices, codes
 
 

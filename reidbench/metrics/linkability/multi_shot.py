@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.expected_ranks import TieGroups, expected
+from reidbench.metrics.retrieval.expected_ranks import TieGroups, expected
 from reidbench.metrics.validation import Floats, Indices, codes
 
 #: Scores of Q queries, each of m known images (Q, m), against the gallery (Q, N), higher = more alike.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import isclose
 
 from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
-from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.summary import CHANCE_AUC, contradiction
 
 IDENTITY, BLACKOUT = "identity", "blackout"

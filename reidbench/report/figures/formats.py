@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import DEFINITIONS, PostProcessing
-from reidbench.report.figures.drops import Find
-from reidbench.report.figures.rows import Row
+from reidbench.report.figures.board.rows import Row
+from reidbench.report.figures.paired.drops import Find
 from reidbench.report.figures.summary import Worst
 
 #: False positive rates at which a table shows a ROC curve.

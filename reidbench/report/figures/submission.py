@@ -13,7 +13,7 @@ from reidbench.progress import Progress
 from reidbench.records.recompute import Mismatch, recompute
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import read_record
-from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.paired.matching import Kept
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from reidbench.errors import ReidbenchError
-from reidbench.options import option_defaults
 from reidbench.plugins import Registry
+from reidbench.plugins.options import option_defaults
 from reidbench.records.schema import Record
 from reidbench.report.figures.summary import defense_label
 

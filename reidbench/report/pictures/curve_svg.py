@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from reidbench.report.figures.curve import Point, front, lines
+from reidbench.report.figures.board.curve import Point, front, lines
 from reidbench.report.figures.summary import CHANCE_AUC
 from reidbench.report.pictures.labels import Box, Places
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from reidbench.records.schema import Record
+from reidbench.report.figures.board.pareto import pareto_front
+from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
+from reidbench.report.figures.board.rows import Row, highest_tpr, rows, shared_options
+from reidbench.report.figures.board.standing import Standing, standings
 from reidbench.report.figures.controls import BoardControls, board_controls
-from reidbench.report.figures.drops import UNPAIRED, Drops, Find
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
-from reidbench.report.figures.pareto import pareto_front
-from reidbench.report.figures.ranks import Influences, Rank, explained, ranks
-from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
-from reidbench.report.figures.standing import Standing, standings
+from reidbench.report.figures.paired.drops import UNPAIRED, Drops, Find
 from reidbench.report.figures.summary import (
     KNOWN,
     Worst,

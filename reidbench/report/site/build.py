@@ -17,12 +17,12 @@ from reidbench import __version__
 from reidbench.image_grid import GridRow, draw_grid
 from reidbench.progress import Progress, Silent
 from reidbench.records.schema import Record
+from reidbench.report.figures.board.ranks import read_influences
 from reidbench.report.figures.controls import BoardControls, board_controls
-from reidbench.report.figures.drops import HEADLINES, Find, paired_drops
 from reidbench.report.figures.formats import over_the_seeds
-from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.origins import origins
-from reidbench.report.figures.ranks import read_influences
+from reidbench.report.figures.paired.drops import HEADLINES, Find, paired_drops
+from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.titles import Titles
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.page_workers import make_pages

@@ -12,7 +12,7 @@ from reidbench.metrics import RocPoints
 from reidbench.records.schema import Record, RetrievalMetrics, TrainingInfo
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.formats import SHOWN_RATES, number
-from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.summary import headline, worst_retrieval, worst_verification
 from reidbench.report.pictures import roc
 from reidbench.report.pictures.plots import COLOURS, DASHES, SYMBOLS

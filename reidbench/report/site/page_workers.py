@@ -15,7 +15,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.metrics.parallel import threads
 from reidbench.processes import end_with_parent
 from reidbench.progress import Silent
-from reidbench.report.figures.matching import Kept
+from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.site.staging import Staged
 from reidbench.studies.example_images import ExampleSource
 

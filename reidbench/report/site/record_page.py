@@ -11,11 +11,11 @@ from reidbench.records.parts.common import Interval
 from reidbench.records.parts.membership import MembershipAttack
 from reidbench.records.schema import Record
 from reidbench.records.scores import RunScores
-from reidbench.report.figures.drops import UNFIT, Find, headline_drop
 from reidbench.report.figures.formats import figure, number, unbounded
-from reidbench.report.figures.matching import Kept
 from reidbench.report.figures.membership import BLIND, membership_lines, untrained_line
-from reidbench.report.figures.paired import Paired
+from reidbench.report.figures.paired.change import Paired
+from reidbench.report.figures.paired.drops import UNFIT, Find, headline_drop
+from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (
     defense_label,
@@ -27,7 +27,6 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
-from reidbench.report.figures.training_checks import badly_trained
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.text.repeat import explain_command, repeat_command
@@ -71,7 +70,6 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "assessment": answers([record]) if record.track == "images" else [],
         "assessment_head": HEAD,
         "assessment_note": NOTE,
-        "badly_trained": badly_trained(record),
         "untrained": untrained_line(record),
         "membership": membership_lines(record),
         "membership_tables": _membership_tables(record),

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
-from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.strata import THRESHOLDS, stratification_title
 from reidbench.report.figures.summary import worst_verification
 from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars

@@ -11,9 +11,9 @@ from rich.text import Text
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.questions import HEAD, NOTE, Answer, answers
-from reidbench.report.text.csv_text import frame_text
-from reidbench.report.text.markdown import markdown_table
-from reidbench.report.text.tables import plain_table, report_console
+from reidbench.report.text.markup.csv_text import frame_text
+from reidbench.report.text.markup.markdown import markdown_table
+from reidbench.report.text.markup.tables import plain_table, report_console
 from reidbench.studies.audit import Audit
 
 

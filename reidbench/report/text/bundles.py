@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reidbench.bundles.bundle import Bundle
 from reidbench.bundles.card import BundledAttacker, Figures
-from reidbench.report.text.tables import plain_table, report_console
+from reidbench.report.text.markup.tables import plain_table, report_console
 
 PARTS = {"val": "validation part", "test": "test part"}
 

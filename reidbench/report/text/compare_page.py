@@ -7,8 +7,8 @@ from dataclasses import asdict
 from math import isfinite, isnan
 from typing import Any
 
-from reidbench.report.figures.compare import Change, Comparison
-from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
+from reidbench.report.figures.paired.compare import Change, Comparison
+from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
 
 HEADINGS = {
     "regression": "regression",

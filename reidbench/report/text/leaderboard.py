@@ -14,17 +14,16 @@ from urllib.parse import quote
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_pages
 from reidbench.records.schema import Record, VerificationMetrics
-from reidbench.report.figures.conclusions import conclusion
+from reidbench.report.figures.board.curve import Point
+from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
+from reidbench.report.figures.board.rows import Row, highest_tpr, rows, shared_options
+from reidbench.report.figures.board.standing import Standing, standings
 from reidbench.report.figures.controls import BoardControls, board_controls
-from reidbench.report.figures.curve import Point
-from reidbench.report.figures.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
-from reidbench.report.figures.matching import hyperparameters, impostors
 from reidbench.report.figures.membership import untrained_line
 from reidbench.report.figures.origins import bundle_text
-from reidbench.report.figures.ranks import Influences, Rank, explained, ranks
-from reidbench.report.figures.rows import Row, highest_tpr, rows, shared_options
-from reidbench.report.figures.standing import Standing, standings
+from reidbench.report.figures.paired.drops import HEADLINES, UNPAIRED, Drops, Find
+from reidbench.report.figures.paired.matching import hyperparameters, impostors
 from reidbench.report.figures.summary import (
     ENOUGH_PAIRS,
     KNOWN,
@@ -41,8 +40,8 @@ from reidbench.report.figures.summary import (
     worst_verification,
 )
 from reidbench.report.pictures.curve_svg import Panel, draw
-from reidbench.report.text.csv_text import csv_text
-from reidbench.report.text.markdown import Markdown, markdown_table, plain_markdown
+from reidbench.report.text.markup.csv_text import csv_text
+from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
 
 #: The beginning of every page.
 TITLE = "# Leaderboard: "
@@ -304,7 +303,6 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         *(line for reason in board.reasons for line in (f"**Invalid board**: {plain_markdown(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
         *([plain_markdown(told), ""] if (told := findings_left_out(any_record)) else []),
-        *([plain_markdown(told), ""] if group.track == "images" and (told := conclusion(table)) else []),
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
         "",
     ]

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from reidbench.image_grid import GridRow, draw_grid, save_picture
 from reidbench.report.figures.formats import number
-from reidbench.report.text.csv_text import frame_text
-from reidbench.report.text.markdown import markdown_table
-from reidbench.report.text.tables import plain_table, report_console
+from reidbench.report.text.markup.csv_text import frame_text
+from reidbench.report.text.markup.markdown import markdown_table
+from reidbench.report.text.markup.tables import plain_table, report_console
 from reidbench.settings import Settings
 from reidbench.studies.overlap import Overlap, Recovered
 

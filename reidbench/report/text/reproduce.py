@@ -9,12 +9,12 @@ from reidbench.files import write_pages
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import VerificationMetrics
 from reidbench.report.figures.formats import figure, number, unbounded
-from reidbench.report.figures.matching import key_of
+from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.pictures import roc
 from reidbench.report.pictures.attention import draw_attention
 from reidbench.report.pictures.plots import COLOURS
 from reidbench.report.text import strata
-from reidbench.report.text.markdown import Markdown, markdown_table
+from reidbench.report.text.markup.markdown import Markdown, markdown_table
 from reidbench.settings import Settings
 from reidbench.studies.paper.study import Cell
 from reidbench.studies.paper.tables import Reproduction, TableLine

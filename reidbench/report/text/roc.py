@@ -9,7 +9,7 @@ import numpy as np
 from reidbench.metrics import RocPoints
 from reidbench.records.schema import Decision
 from reidbench.report.figures.formats import SHOWN_RATES, number
-from reidbench.report.text.markdown import markdown_table
+from reidbench.report.text.markup.markdown import markdown_table
 
 
 def markdown(points: RocPoints, rates: Sequence[float] = SHOWN_RATES) -> str:

@@ -16,8 +16,8 @@ from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.strata import THRESHOLDS, Threshold, stratification_title
 from reidbench.report.figures.summary import defense_label, short_rung, worst_verification
 from reidbench.report.pictures.plots import COLOURS, error_bars
-from reidbench.report.text.markdown import markdown_table
-from reidbench.report.text.tables import plain_table, report_console
+from reidbench.report.text.markup.markdown import markdown_table
+from reidbench.report.text.markup.tables import plain_table, report_console
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record
+from reidbench.report.figures.board.rows import Row, rows, shared_options
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.membership import membership_lines, untrained_line
 from reidbench.report.figures.origins import origins
-from reidbench.report.figures.rows import Row, rows, shared_options
 from reidbench.report.figures.summary import (
     baseline_of,
     drop,
@@ -25,8 +25,7 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
-from reidbench.report.figures.training_checks import badly_trained
-from reidbench.report.text.tables import plain_table, report_console
+from reidbench.report.text.markup.tables import plain_table, report_console
 
 # Minimum widths of a table with intervals and of one without, in columns: below them the names of defenses are cut.
 WITH_INTERVALS = 96
@@ -134,7 +133,6 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
-    lines += badly_trained(record)
     if told := untrained_line(record):
         lines.append(told)
     return lines + membership_lines(record)

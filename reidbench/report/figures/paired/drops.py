@@ -1,0 +1,113 @@
+"""The drop of a worst case against the undefended run, with a paired interval where both have their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import isnan, nan
+from typing import Literal
+
+from reidbench import metrics
+from reidbench.progress import Progress, Silent
+from reidbench.records.schema import Record
+from reidbench.report.figures.paired.change import LEVEL, RUNS, Paired
+from reidbench.report.figures.paired.matching import Kept, key_of
+from reidbench.report.figures.summary import Worst, drop, utility_fall, worst_retrieval, worst_verification
+
+Find = Callable[[Record], Worst | None]
+HEADLINES: tuple[Find, ...] = (worst_verification, worst_retrieval)
+
+#: The fall of the retrained classifier's macro AUC, in place of a function that finds a worst case.
+RETRAINED: Literal["retrained"] = "retrained"
+
+#: Drops with their intervals, by a record's id and the function that finds its worst case, or :data:`RETRAINED`.
+Drops = Mapping[tuple[str, Find | Literal["retrained"]], metrics.Interval]
+
+UNPAIRED = (
+    "A drop without brackets has no interval: the scores of both runs do not lie beside the records, or the worst "
+    "cases are of different pairs."
+)
+
+# What scores raise that are consistent in their shapes alone.
+UNFIT = (ValueError, IndexError, KeyError, TypeError, MemoryError)
+
+
+def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs: int = RUNS) -> Drops:
+    """Every drop that can be paired.
+
+    Args:
+        kept: records with their paths, including the undefended runs.
+        progress: shows a bar: thousands of resamplings of every pair take a while.
+        runs: bootstrap runs per interval.
+    """
+    by_id = {one.record.id: one for one in kept}
+    defended = [one for one in by_id.values() if one.record.defense.kind != "none" and one.record.baseline_id in by_id]
+    found: dict[tuple[str, Find | Literal["retrained"]], metrics.Interval] = {}
+    progress = progress or Silent()
+    told: dict[str, None] = {}
+    with progress.task("drops", len(defended)) as advance:
+        for one in defended:
+            pair = Paired(by_id[str(one.record.baseline_id)], one, runs)
+            # Without scores there is no interval, whatever the worst cases are.
+            for find in HEADLINES if _scored(pair) else ():
+                made = headline_drop(pair, find)
+                if made is not None and not isnan(made.low):
+                    found[one.record.id, find] = made
+            if (fallen := utility_drop(pair)) is not None:
+                found[one.record.id, RETRAINED] = fallen
+            if pair.unreadable:
+                told[f"{one.path}: its drops have no interval: {pair.unreadable}"] = None
+            advance(1)
+    for line in told:
+        progress.say(line)
+    return found
+
+
+def utility_drop(pair: Paired) -> metrics.Interval | None:
+    """The fall of the retrained classifier's macro AUC, paired; None where the record has it, or scores are missing.
+
+    Args:
+        pair: the undefended run and the defended one.
+    """
+    if utility_fall(pair.records[1], "release") is not None:
+        return None
+    old, new = pair.utilities("release")
+    # As for the attacks: scores of another run are none of this one's.
+    if old is None or new is None or pair.unreadable or pair.predictions("release") is None:
+        return None
+    try:
+        return pair.fall("release", old, new)
+    except UNFIT as error:
+        pair.unreadable = f"its scores do not fit the record: {type(error).__name__}: {error}"
+        return None
+
+
+def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
+    """The fall of the worst case, each over all attacks, with the interval of that difference.
+
+    Args:
+        pair: the undefended run and the defended one.
+        find: the function that finds the worst case.
+
+    Returns:
+        The drop; its interval is NaN where scores are missing, or the worst cases are of different pairs and cannot be
+        paired. None if either worst case is undefined.
+    """
+    before, after = (find(record) for record in pair.records)
+    fallen = drop(after, before)
+    if before is None or after is None or fallen is None:
+        return None
+    if before.attack.negatives != after.attack.negatives or not _scored(pair):
+        return metrics.Interval(fallen, nan, nan)
+    try:
+        rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
+    except UNFIT as error:
+        # The files are those that the records name, and yet an attack is missing in one.
+        pair.unreadable = f"its scores do not fit the record: {type(error).__name__}: {error}"
+        return metrics.Interval(fallen, nan, nan)
+    # Not -high: a drop of zero is 0, not minus 0.
+    return metrics.Interval(fallen, 0 - rise.high, 0 - rise.low)
+
+
+def _scored(pair: Paired) -> bool:
+    # Where the file beside a record holds the scores of another run, they are treated as missing.
+    return not pair.unreadable and pair.scores is not None
