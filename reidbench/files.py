@@ -21,6 +21,9 @@ RULE = "letters, digits, _, . and - only, no . or - first"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 #: A file that is being written; no pattern for results matches it.
 _BEING_WRITTEN = ".reidbench-{}.tmp"
+# Two letters at the least: C:// is a drive.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@|[?&;](?:[^=&]*(?:secret|password|token|key)[^=&]*)=", re.IGNORECASE)
 
 
 def names_files(text: str) -> bool:
@@ -137,19 +140,38 @@ def sync(path: Path) -> None:
             os.close(handle)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is the address of an object store, such as ``s3://bucket/cache``, in place of a folder's name."""
+    return _ADDRESS.match(text) is not None
+
+
 def cache_folder() -> Path:
     """The folder of the caches: ``REIDBENCH_CACHE``, or ``reidbench`` in the user's cache folder.
 
+    Where ``REIDBENCH_CACHE`` is the address of an object store, this machine's copy of it: a folder in
+    ``REIDBENCH_LOCAL_CACHE``, or in the user's cache folder.
+
     Raises:
-        ReidbenchError: ``REIDBENCH_CACHE`` names the home of a user who does not exist.
+        ReidbenchError: ``REIDBENCH_CACHE`` names the home of a user who does not exist, or an address that contains a
+            password.
     """
     import platformdirs
 
     given = os.environ.get("REIDBENCH_CACHE")
+    name, text = "REIDBENCH_CACHE", given
+    copy = ""
+    if given and is_address(given):
+        if _PASSWORD.search(given):
+            raise ReidbenchError(
+                "REIDBENCH_CACHE: the address contains credentials; leave them to the environment or the client's files"
+            )
+        name, text = "REIDBENCH_LOCAL_CACHE", os.environ.get("REIDBENCH_LOCAL_CACHE")
+        # Copies of several addresses lie apart.
+        copy = f"copy-{hashlib.sha256(given.rstrip('/').encode()).hexdigest()[:16]}"
     try:
-        return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("reidbench"))
+        return (Path(text).expanduser() if text else Path(platformdirs.user_cache_dir("reidbench"))) / copy
     except RuntimeError as error:
-        raise ReidbenchError(f"REIDBENCH_CACHE={given}: {error}") from error
+        raise ReidbenchError(f"{name}={text}: {error}") from error
 
 
 def private_folder(path: Path) -> Path:

@@ -65,7 +65,9 @@ def _gather(module: ModuleType | None, files: set[Path]) -> None:
     files.add(path)
     if not package:
         return
-    values = list(vars(module).values())
+    # A submodule that a function imports becomes an attribute of its package then: the digest must not depend on when.
+    bound = _bound_by_imports(path)
+    values = [one for name, one in vars(module).items() if not isinstance(one, ModuleType) or name in bound]
     names = {
         value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) for value in values
     }
@@ -82,6 +84,16 @@ def _imported_from(path: Path) -> list[str]:
         return []
     statements = ast.parse(path.read_bytes()).body
     return ["." * one.level + (one.module or "") for one in statements if isinstance(one, ast.ImportFrom)]
+
+
+@cache
+def _bound_by_imports(path: Path) -> frozenset[str]:
+    """Names that a file's imports bind as it is loaded."""
+    if path.suffix != ".py":
+        return frozenset()
+    statements = [one for one in ast.parse(path.read_bytes()).body if isinstance(one, ast.Import | ast.ImportFrom)]
+    names = [name for one in statements for name in one.names]
+    return frozenset(name.asname or name.name.partition(".")[0] for name in names)
 
 
 def file_version(path: Path) -> bytes:

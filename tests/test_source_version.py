@@ -272,3 +272,18 @@ def test_every_python_gives_the_same_versions(tmp_path):
             [python, "-c", VERSIONS, source_version.__file__, *files], capture_output=True, text=True, check=True
         )
         assert done.stdout.split() == here, python
+
+
+def test_an_import_that_a_function_makes_later_changes_no_digest(tmp_path, monkeypatch):
+    package = tmp_path / "late_probe"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "def read():\n    from late_probe.pixels import draw\n    return draw()\n\n\nclass Source:\n    pass\n"
+    )
+    (package / "pixels.py").write_text("def draw():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    probe = importlib.import_module("late_probe")
+    before = source_digest(probe.Source)
+    assert probe.read() == 1
+    assert hasattr(probe, "pixels")
+    assert source_digest(probe.Source) == before

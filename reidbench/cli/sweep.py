@@ -150,7 +150,7 @@ def _on_ray(
         moved["bundle"] = str(Path(plan.bundle).absolute())
     given = Given(
         folders=tuple(packed(folder) for folder in place.plugins_dirs),
-        cache=str(place.cache.absolute()) if os.environ.get("REIDBENCH_CACHE") else None,
+        cache=_told_cache(place.cache),
         device=device,
         timeout=plan.timeout,
         strict=place.strict,
@@ -168,6 +168,16 @@ def _on_ray(
         progress=progress_bar(place.quiet),
     )
     return list(outcomes)
+
+
+def _told_cache(cache: Path) -> str | None:
+    from reidbench.files import is_address
+
+    given = os.environ.get("REIDBENCH_CACHE")
+    if not given:
+        return None
+    # Of an object store each node has a copy of its own.
+    return given if is_address(given) else str(cache.absolute())
 
 
 def _list(prepared: Any, as_json: bool) -> None:

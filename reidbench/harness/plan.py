@@ -12,8 +12,9 @@ from statistics import median
 from typing import Any
 
 from reidbench.progress import Overall, Progress, Silent
-from reidbench.steps.cache import DONE, CachedStep
+from reidbench.steps.cache import CachedStep
 from reidbench.steps.executors import Executor, local_executor
+from reidbench.steps.finished import DONE
 
 # Seconds that kinds of steps take in comparison with each other, as long as nothing is known of this machine: of a
 # quick run on two CPU cores. Only their ratios matter, since the time left is scaled by what the run has done so far.

@@ -18,7 +18,8 @@ from reidbench.attackers.pairs import PairAttacker
 from reidbench.progress import Progress
 from reidbench.records.schema import Origin, TrainingInfo
 from reidbench.settings import Settings
-from reidbench.steps.cache import CachedStep, Step, StepCache
+from reidbench.steps.cache import CachedStep, StepCache
+from reidbench.steps.finished import Step
 from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 from reidbench.threads import one_thread

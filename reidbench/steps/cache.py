@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,14 @@ from pydantic import BaseModel
 
 from reidbench.defenses.fingerprint import by_content
 from reidbench.errors import ReidbenchError
-from reidbench.files import content_digest, private_folder, sync
-from reidbench.progress import Progress
+from reidbench.files import private_folder, sync
+from reidbench.progress import Progress, Silent
+from reidbench.remote import remote_of
+from reidbench.steps.finished import DONE, Damaged, Step, finished, known_whole, seal
+from reidbench.steps.remote_steps import fetch_step, send_step
 
-DONE = "step.json"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A finished step.
-
-    Attributes:
-        path: the folder with its results.
-        digest: SHA-256 over all that determines them, 32 hexadecimal digits.
-        seconds: what it took when it was done.
-        fresh: whether it was done just now.
-    """
-
-    path: Path
-    digest: str
-    seconds: float
-    fresh: bool
+#: Ending of the name of an empty file beside a step that is not in the object store yet.
+UNSENT = ".unsent"
 
 
 class StepCache:
@@ -55,6 +42,9 @@ class StepCache:
     def __init__(self, root: Path, say: Callable[[str], None] | None = None) -> None:
         self.root = root
         self._say = say
+        self._remote = remote_of(root)
+        # Steps in the object store that are not what was sent, until they are sent again.
+        self._damaged: set[str] = set()
 
     def run(self, kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Step:
         """The finished step for this key, made now if it isn't there.
@@ -63,24 +53,21 @@ class StepCache:
         go on from a checkpoint. Of two processes that want the same step one makes it and the other waits.
         """
         digest, final = self._place(kind, key)
-        with contextlib.suppress(_Damaged):
-            if (found := _finished(final, digest)) is not None:
+        with contextlib.suppress(Damaged):
+            if (found := finished(final, digest)) is not None:
+                self._send_left(final)
                 return found
         private_folder(final.parent)
         with FileLock(final.with_suffix(".lock")):
-            try:
-                # Looked at again under the lock: another process may have made or mended it.
-                if (found := _finished(final, digest)) is not None:
-                    return found
-            except _Damaged as damage:
-                if self._say is not None:
-                    self._say(f"the cached step {kind}/{digest} is damaged ({damage}) and is made again")
+            # Looked at again under the lock: another process may have made or mended it.
+            if (found := self._look(final, digest)) is not None:
+                return found
             partial = final.with_suffix(".partial")
             private_folder(partial)
             began = time.perf_counter()
             try:
                 make(partial)
-                files = _seal(partial, {"kind": kind, "key": key, "seconds": time.perf_counter() - began})
+                files = seal(partial, {"kind": kind, "key": key, "seconds": time.perf_counter() - began})
             except Exception as error:
                 if _disk_is_full(partial, error):
                     raise ReidbenchError(
@@ -90,11 +77,14 @@ class StepCache:
                 raise
             if final.exists():  # Damaged, or without its record because parts of the cache were deleted.
                 shutil.rmtree(final)
+            if self._remote is not None:
+                # If it cannot be sent now, the next one who asks for it sends it.
+                final.with_suffix(UNSENT).touch()
             partial.replace(final)
             sync(final.parent)
-            # Hashed just now: not again in this process.
-            _HASHED.update((str(final / name), kept.bytes, kept.mtime_ns) for name, kept in files.items())
-        made = _finished(final, digest)
+            known_whole(final, files)
+            self._send_left(final)
+        made = finished(final, digest)
         if made is None:
             raise ReidbenchError(f"{final}: the cached step was removed while it was made; try again")
         return replace(made, fresh=True)
@@ -104,12 +94,59 @@ class StepCache:
         return self._place(kind, key)[0]
 
     def known(self, kind: str, key: Mapping[str, Any]) -> Step | None:
-        """The finished step for this key, None where it was never made, is no longer there, or is damaged."""
+        """The finished step for this key, None where it was never made, is no longer there, or is damaged.
+
+        Where the cache is an object store, the step is fetched from there.
+        """
         digest, final = self._place(kind, key)
-        try:
-            return _finished(final, digest)
-        except _Damaged:
+        with contextlib.suppress(Damaged):
+            if (found := finished(final, digest)) is not None:
+                return found
+        if self._remote is None:
             return None
+        private_folder(final.parent)
+        with FileLock(final.with_suffix(".lock")):
+            return self._look(final, digest)
+
+    def present(self, kind: str, key: Mapping[str, Any]) -> bool:
+        """Whether there is a finished step for this key; nothing is fetched for it from an object store."""
+        digest, final = self._place(kind, key)
+        with contextlib.suppress(Damaged):
+            if finished(final, digest) is not None:
+                return True
+        return self._remote is not None and self._remote.has(f"{kind}/{digest}/{DONE}")
+
+    @property
+    def remote(self) -> bool:
+        """Whether the cache is an object store, of which this machine has a copy."""
+        return self._remote is not None
+
+    def _look(self, final: Path, digest: str) -> Step | None:
+        """The finished step, from the object store if it is not here; tells of damage. The caller holds the lock."""
+        told = ""
+        try:
+            if (found := finished(final, digest)) is not None:
+                self._send_left(final)
+                return found
+        except Damaged as damage:
+            told = f"is damaged ({damage})"
+        if self._remote is not None and digest not in self._damaged:
+            try:
+                if fetch_step(self._remote, final):
+                    return finished(final, digest)
+            except Damaged as damage:
+                told = f"is damaged in the object store ({damage})"
+                self._damaged.add(digest)
+        if told and self._say is not None:
+            self._say(f"the cached step {final.parent.name}/{digest} {told} and is made again")
+        return None
+
+    def _send_left(self, final: Path) -> None:
+        unsent = final.with_suffix(UNSENT)
+        if self._remote is not None and unsent.exists():
+            send_step(self._remote, final)
+            unsent.unlink(missing_ok=True)
+            self._damaged.discard(final.name)
 
     def _place(self, kind: str, key: Mapping[str, Any]) -> tuple[str, Path]:
         text = json.dumps(key, sort_keys=True, separators=(",", ":"))
@@ -138,101 +175,26 @@ class CachedStep:
 
     def done(self) -> bool:
         """Whether the results are in the cache."""
-        return self.cache.known(self.kind, self.key) is not None
+        return self.cache.present(self.kind, self.key)
 
     def make(self, progress: Progress) -> Step:
         """The finished step, made now unless it is in the cache."""
         return self.cache.run(self.kind, self.key, lambda folder: self.write(folder, progress))
 
     def read(self) -> Step:
-        """The finished step; makes nothing.
+        """The finished step; makes nothing, unless it was found damaged in an object store.
 
         Raises:
             ReidbenchError: it is not in the cache.
         """
         found = self.cache.known(self.kind, self.key)
+        if found is None and self.cache.remote:
+            return self.make(Silent())
         if found is None:
             raise ReidbenchError(
                 f"{self.cache.root / self.kind / self.digest}: a step that was made is gone; was the cache emptied?"
             )
         return found
-
-
-class _Damaged(Exception):
-    """A finished step whose files are not what they were when it was finished."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of a finished step, as it was when the step was finished."""
-
-    bytes: int
-    mtime_ns: int
-    sha256: str
-
-
-def _seal(folder: Path, record: dict[str, Any]) -> dict[str, _File]:
-    """Writes a step's record with the size, time and digest of each of its files, and all of it to the disk.
-
-    Without this a power cut can leave a folder with its final name and files whose ends are zeros.
-    """
-    files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DONE):
-        sync(path)
-        status = path.stat()
-        name = path.relative_to(folder).as_posix()
-        files[name] = _File(status.st_size, status.st_mtime_ns, content_digest(path))
-    told = {name: asdict(kept) for name, kept in files.items()}
-    (folder / DONE).write_text(json.dumps({**record, "files": told}, indent=1))
-    sync(folder / DONE)
-    sync(folder)
-    return files
-
-
-def _finished(path: Path, digest: str) -> Step | None:
-    """A finished step; None where there is none.
-
-    Raises:
-        _Damaged: its record or one of its files is not what it was.
-    """
-    try:
-        record = json.loads((path / DONE).read_text())
-        seconds = float(record["seconds"])
-        files = {name: _File(**kept) for name, kept in record["files"].items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _Damaged(f"{DONE} is not readable") from error
-    for name, kept in files.items():
-        _check(path / name, kept)
-    return Step(path, digest, seconds, fresh=False)
-
-
-# Files up to this size are hashed once in each process, larger ones only where their time is not the recorded one:
-# gigabytes of pixels would cost minutes at each run.
-_HASHED_BYTES = 1 << 25
-# What this process has hashed: path, size and time.
-_HASHED: set[tuple[str, int, int]] = set()
-
-
-def _check(path: Path, kept: _File) -> None:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise _Damaged(f"{path.name} is missing") from error
-    if status.st_size != kept.bytes:
-        raise _Damaged(f"{path.name} has {status.st_size:,} bytes, not {kept.bytes:,}")
-    known = (str(path), status.st_size, status.st_mtime_ns)
-    touched = status.st_mtime_ns != kept.mtime_ns
-    if known in _HASHED or not (touched or status.st_size <= _HASHED_BYTES):
-        return
-    try:
-        found = content_digest(path)
-    except OSError as error:
-        raise _Damaged(f"{path.name} cannot be read: {error.strerror}") from error
-    if found != kept.sha256:
-        raise _Damaged(f"{path.name} was changed")
-    _HASHED.add(known)
 
 
 # torch and Lightning turn the system's error into one of their own: then only the disk can tell.

@@ -17,7 +17,8 @@ from reidbench.records.quantize import leveled
 from reidbench.records.schema import Fidelity, TrainingInfo, Utility
 from reidbench.records.scores import UNDEFENDED, RunScores, classifier_key
 from reidbench.settings import Settings
-from reidbench.steps.cache import CachedStep, Step, StepCache
+from reidbench.steps.cache import CachedStep, StepCache
+from reidbench.steps.finished import Step
 from reidbench.steps.releases import Published
 from reidbench.steps.training import WEIGHTS, cached_training, save_network, training_info, training_key
 from reidbench.threads import one_thread

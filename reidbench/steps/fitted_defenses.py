@@ -19,7 +19,8 @@ from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.parts.provenance import FittingInfo
 from reidbench.source_version import code_version
-from reidbench.steps.cache import CachedStep, Step, StepCache
+from reidbench.steps.cache import CachedStep, StepCache
+from reidbench.steps.finished import Step
 from reidbench.steps.training import WEIGHTS, cached_training, read_training, threads_key
 
 STEP = "fit"

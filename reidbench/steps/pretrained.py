@@ -21,7 +21,8 @@ from reidbench.records.schema import Origin
 from reidbench.settings import Settings
 from reidbench.source_version import code_version
 from reidbench.steps.attackers import START, AttackerTraining, BundledWeights, attacker_training
-from reidbench.steps.cache import CachedStep, Step, StepCache, hyperparameters
+from reidbench.steps.cache import CachedStep, StepCache, hyperparameters
+from reidbench.steps.finished import Step
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals
 from reidbench.steps.training import TRAINING, WEIGHTS, read_training, write_training
 from reidbench.threads import one_thread

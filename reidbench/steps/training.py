@@ -21,7 +21,8 @@ from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
-from reidbench.steps.cache import CachedStep, Step, StepCache, hyperparameters
+from reidbench.steps.cache import CachedStep, StepCache, hyperparameters
+from reidbench.steps.finished import Step
 from reidbench.threads import cpu_capability, one_thread
 
 WEIGHTS = "weights.safetensors"

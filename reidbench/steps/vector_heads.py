@@ -14,7 +14,8 @@ from reidbench.attackers.vectors import fit_head, load_head, save_head
 from reidbench.progress import Progress
 from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
-from reidbench.steps.cache import CachedStep, Step, StepCache
+from reidbench.steps.cache import CachedStep, StepCache
+from reidbench.steps.finished import Step
 from reidbench.steps.published_model import TrainedModel
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 

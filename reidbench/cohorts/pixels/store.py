@@ -24,10 +24,12 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Dataset
+from reidbench.cohorts.pixels.remote_store import fetch_store, mark_unsent, send_left
 from reidbench.cohorts.pixels.worker_pool import Job, Result, run_jobs
 from reidbench.errors import ReidbenchError
 from reidbench.files import private_folder, replacing
 from reidbench.progress import Progress, Silent
+from reidbench.remote import remote_of
 from reidbench.source_version import source_digest
 
 VERSION = 1
@@ -101,7 +103,9 @@ def open_store(
     except _Damaged:
         # Looked at again under the lock: another process may be mending it already.
         store = None
+    remote = remote_of(cache / "pixels")
     if store is not None:
+        send_left(remote, folder)
         return store
     private_folder(folder)
     with _locked(folder.with_name(folder.name + ".lock"), progress):
@@ -112,9 +116,21 @@ def open_store(
             shutil.rmtree(folder)
             private_folder(folder)
             store = None
+        if store is None and fetch_store(remote, folder):
+            try:
+                store = _open_finished(folder, len(frame), size)
+            except _Damaged as damage:
+                progress.say(
+                    f"the pixel store of {dataset.name} in the object store is damaged ({damage}); it is made anew"
+                )
+                shutil.rmtree(folder)
+                private_folder(folder)
         if store is None:
+            if remote is not None:
+                mark_unsent(folder)
             _Build(dataset, frame, size, folder).run(workers, progress)
             store = _open_finished(folder, len(frame), size)
+        send_left(remote, folder)
     if store is None:
         raise ReidbenchError(f"{folder}: the pixel store was removed while it was opened; try again")
     return store
