@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reidbench.attackers import siamese
+from reidbench.attackers import network, siamese
 from reidbench.attackers.base import Scenario
 from reidbench.attackers.losses import Contrast
 from reidbench.errors import ReidbenchError
@@ -148,6 +148,34 @@ def test_embeddings_depend_on_the_image_alone(trained, world):
     np.testing.assert_allclose(backwards, vectors, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(trained.embed(images[5:6], device=CPU)[0], vectors[5], rtol=1e-5, atol=1e-6)
     assert trained.embed(images[:0], device=CPU).shape == (0, 16)
+
+
+@pytest.mark.parametrize("agreement", [0.02, 0.0])
+def test_half_precision_is_used_only_where_scores_agree(trained, world, monkeypatch, agreement):
+    images, _ = world.blobs(30, 5, seed=4)
+    images[[7, 130]] = images[0]
+    full = trained.embed(images, device=CPU)
+    # A CPU has the instructions too; with eight bits its scores differ more than with the eleven of a GPU's type.
+    monkeypatch.setattr(network, "HALF", {"cpu": torch.bfloat16})
+    monkeypatch.setattr(network, "AGREEMENT", agreement)
+    vectors = trained.embed(images, device=CPU)
+    assert np.array_equal(vectors, full) == (agreement == 0)
+    scores, wanted = trained.score_block(vectors, vectors), trained.score_block(full, full)
+    assert np.abs(scores - wanted).max() <= 2 * agreement * np.ptp(wanted)
+    assert np.array_equal(vectors[7], vectors[0])
+    assert np.array_equal(vectors[130], vectors[0])
+    assert trained.embed(images[:0], device=CPU).shape == (0, 16)
+
+
+def test_vectors_that_are_not_finite_in_half_precision_are_not_used(trained, world, monkeypatch):
+    images, _ = world.blobs(10, 3, seed=4)
+    full = trained.embed(images, device=CPU)
+    embed = trained._embed
+    monkeypatch.setattr(network, "HALF", {"cpu": torch.float16})
+    monkeypatch.setattr(
+        network.NetworkAttacker, "_embed", lambda self, *given: embed(*given) if given[2] is None else full * np.inf
+    )
+    assert np.array_equal(trained.embed(images, device=CPU), full)
 
 
 def test_scores_of_pairs_are_scores_of_the_block(trained, world):

@@ -97,19 +97,34 @@ def resize(images: torch.Tensor, size: int | None) -> torch.Tensor:
 
 
 def embed_images(
-    network: nn.Module, images: NDArray[np.uint8], *, device: torch.device, batch_size: int = BATCH
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    *,
+    device: torch.device,
+    batch_size: int = BATCH,
+    dtype: torch.dtype | None = None,
 ) -> NDArray[np.float32]:
     """Maps images (N, H, W) uint8 to vectors (N, D) in evaluation mode.
 
     Identical images get identical vectors to the last bit, wherever they stand: each different image is mapped once.
     Batches are filled up to one fixed size, so that N decides no kernel.
+
+    Args:
+        dtype: of 16 bits, for convolutions and products; None for single precision throughout.
     """
     rows, copies = _distinct(images)
     network = network.to(device).eval()
-    vectors: NDArray[np.float32] = map_images(
-        lambda batch: network(batch).float(), images, device=device, batch_size=batch_size, rows=rows
-    )
-    return vectors[copies]
+    if device.type == "cuda":
+        # The order in which its convolutions are fastest.
+        network = network.to(memory_format=torch.channels_last)
+
+    def mapped(batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            vectors: torch.Tensor = network(batch)
+        return vectors.float()
+
+    found: NDArray[np.float32] = map_images(mapped, images, device=device, batch_size=batch_size, rows=rows)
+    return found[copies]
 
 
 def _distinct(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
