@@ -13,6 +13,7 @@ differential privacy", 2021). How the training itself is done is up to the defen
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -192,4 +193,10 @@ def quiet_opacus() -> Iterator[None]:
         warnings.filterwarnings("ignore", module="opacus")
         warnings.filterwarnings("ignore", message="Full backward hook is firing")
         warnings.filterwarnings("ignore", message="Optimal order is the")
-        yield
+        # An empty batch, which Poisson sampling of few patients draws now and then, is a batch like any other here.
+        logger = logging.getLogger("opacus.data_loader")
+        was, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = was

@@ -9,6 +9,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.metadata import metadata_score
 from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.harness.training_check import pixel_scores
 from reidbench.images import to_unit
 from reidbench.records.figures import nan_mean
 from reidbench.records.ladder import Negatives
@@ -35,7 +36,7 @@ def judge_controls(
     metadata, pixels = {}, {}
     for negatives, chosen in pairs.items():
         metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)
-        pixels[negatives] = metrics.roc_auc(_pair_scores(vectors, chosen), chosen.same)
+        pixels[negatives] = metrics.roc_auc(pixel_scores(test.pixels, test.pixels, chosen), chosen.same)
     images = np.arange(len(test))
     ranks = metrics.rank_queries(metrics.euclidean_scores(vectors, vectors), patients, patients, images, images)
     matched = pairs.get("matched")
@@ -51,12 +52,3 @@ def judge_controls(
         matched_negatives=matched.matched if matched else None,
         problems=problems,
     )
-
-
-def _pair_scores(vectors: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
-    # A block of pairs at a time: 64,000 pairs of 64² pixels at once would be a gigabyte.
-    scores = np.empty(len(pairs.a), dtype=np.float32)
-    for start in range(0, len(scores), 4096):
-        block = slice(start, start + 4096)
-        scores[block] = -np.linalg.norm(vectors[pairs.a[block]] - vectors[pairs.b[block]], axis=1)
-    return scores

@@ -35,6 +35,7 @@ from reidbench.harness.questions.linkability import judge_linkability, strongest
 from reidbench.harness.questions.singling_out import judge_singling_out
 from reidbench.harness.scores.reranking import Pictures, together
 from reidbench.harness.scores.sources import Linked, Links
+from reidbench.harness.training_check import add_check, check_training, pixel_scores
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
@@ -176,8 +177,10 @@ class Experiment:
         for template in self.settings.attackers:
             for rung in self.settings.ladder:
                 step = f"attack {template.name} {rung}"
-                linked[rung].append(timed(step, self.attack(template, rung, published).read))
-                attacks += timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
+                attack = self.attack(template, rung, published)
+                linked[rung].append(timed(step, attack.read))
+                judged = timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
+                attacks += timed(step, partial(self._checked, judged, attack, linked[rung][-1]))
         every: dict[Rung, list[Links]] = {}
         for rung, members in linked.items():
             made = timed(f"attack {RERANKING} {rung}", partial(self.together, members))
@@ -326,6 +329,20 @@ class Experiment:
 
     def _diagnose(self, published: Published, kept: RunScores) -> Utility | None:
         return diagnose(self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache)
+
+    def _checked(self, judged: list[Attack], attack: PlannedAttack, linked: Linked) -> list[Attack]:
+        """The attacks, with a check of the attacker's training where it was trained on what it attacks."""
+        pairs, chosen = self.validation_pairs, attack.chosen()
+        # An attacker that was trained on originals is not badly trained where a release defeats it.
+        own = attack.rung.level.trains or chosen.gallery is self.originals
+        if pairs is None or linked.validation is None or not own:
+            return judged
+        held, published = (side.images("val", ATTACKERS_VALIDATION).pixels for side in (chosen.probe, chosen.gallery))
+        raw = pixel_scores(held, published, pairs)
+        return add_check(
+            judged,
+            check_training(linked.validation[0], raw, pairs, self.patients["val"], runs=self.settings.bootstrap_runs),
+        )
 
     def together(self, members: Sequence[Links]) -> list[Links]:
         """What is made of attackers on one rung without training."""

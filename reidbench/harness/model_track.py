@@ -32,6 +32,7 @@ from reidbench.harness.experiment import ROOMS, Experiment
 from reidbench.harness.plan import Plan
 from reidbench.harness.scores.neighbours import Searched
 from reidbench.harness.scores.sources import Gallery, Judged, Links, Scores
+from reidbench.harness.training_check import add_check, check_training
 from reidbench.harness.untrained import NETWORKS, judge_untrained
 from reidbench.plugins import Found
 from reidbench.records.diagnosis import few_patients, judge_predictions, truth_of
@@ -157,7 +158,8 @@ class ModelTrack:
         for rung in self.ladder:
             links = timed(f"attack {rung}", partial(self._link, published, rung))
             for one in (links, *timed(f"attack {rung}", partial(experiment.together, [links]))):
-                attacks += timed(f"attack {rung}", partial(experiment.judge_links, rung, one, scores))
+                judged = timed(f"attack {rung}", partial(experiment.judge_links, rung, one, scores))
+                attacks += timed(f"attack {rung}", partial(self._checked, judged, published, one))
         utility = timed("utility", partial(self._utility, published, scores))
         membership = timed("membership", partial(self._membership, published, shadows, tossed, audited))
         controls = timed("controls", partial(self._controls, published.without_defense()))
@@ -250,6 +252,16 @@ class ModelTrack:
         if not rung.level.trains:
             return _linked(_Distance(), published, self.experiment.validation_pairs)
         return _linked(self._head(published), published, self.experiment.validation_pairs)
+
+    def _checked(self, judged: list[Attack], published: TrainedModel, links: Links) -> list[Attack]:
+        """The attacks, with a check of the head's training against the vectors as they are."""
+        pairs = self.experiment.validation_pairs
+        if links.training is None or links.validation is None or pairs is None:
+            return judged
+        plain = _linked(_Distance(), published, pairs).validation
+        assert plain is not None
+        patients, runs = self.experiment.patients["val"], self.settings.bootstrap_runs
+        return add_check(judged, check_training(links.validation[0], plain[0], pairs, patients, runs=runs))
 
     def _head(self, published: TrainedModel) -> _Head:
         trained = read_head(self._head_training(published).read(), published, self.settings)

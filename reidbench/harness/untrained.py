@@ -40,8 +40,9 @@ def judge_untrained(
             scores = [leveled(links.scores(chosen)) for links in attackers]
             aucs[negatives].append(_highest([metrics.roc_auc(one, chosen.same) for one in scores]))
         ranks = [figures.rank_images(links.block, patients, pictures) for links in attackers]
-        precisions.append(_highest([figures.nan_mean(one.average_precision) for one in ranks]))
-    return Untrained(auc=aucs, map_at_r=precisions)
+        # Averaged over patients, as the figure that a table ranks by.
+        precisions.append(_highest([figures.nan_mean(metrics.patient_risk(one).map_at_r) for one in ranks]))
+    return Untrained(auc=aucs, map_at_r_patients=precisions)
 
 
 def _highest(found: Sequence[float]) -> float | None:

@@ -54,6 +54,8 @@ def _first(value: Any) -> bool:
 
 #: The end of a training is at least so many epochs.
 LAST_EPOCHS = 3
+#: Raw pixels that reach no more find nothing that an attacker could be compared with.
+ABOVE_CHANCE = 0.55
 #: A validation AUC that rises by more than this in an epoch is not flat.
 FLAT = 0.002
 
@@ -274,6 +276,38 @@ class PostProcessing(Model):
     map_at_r_off: Number | None = Field(description="and without")
 
 
+class TrainingCheck(Model):
+    """Whether a trained attacker finds more than no network at all, on the validation pairs of its rung.
+
+    A training that started and led nowhere overstates privacy as one does that never started.
+    """
+
+    auc: Rate | None = Field(description="of the attacker")
+    raw_auc: Rate | None = Field(
+        description="without training: distance of the raw pixels, or for a published model cosine of its vectors"
+    )
+    gain: Interval = Field(description="the first less the second; 95 % paired bootstrap over validation patients")
+
+    @property
+    def verdict(self) -> Literal["worse than no training", "no better than no training", "at chance"] | None:
+        """What is wrong with the training; None where it gained something, or nothing can be told.
+
+        At chance, as the raw pixels are: nothing is there to be found, or nothing was learned.
+        """
+        if self.auc is None or self.raw_auc is None or self.gain.low is None or self.gain.high is None:
+            return None
+        if self.gain.low > 0:
+            return None
+        if self.gain.high < 0:
+            return "worse than no training"
+        return "no better than no training" if self.raw_auc > ABOVE_CHANCE else "at chance"
+
+    @property
+    def failed(self) -> bool:
+        """Whether no training would have found as much; not so at chance, where nothing may be there to be found."""
+        return self.verdict not in (None, "at chance")
+
+
 def _task_of(metrics: Any) -> str:
     """The task of these figures, so that they are validated as one kind alone."""
     ranking = "map_at_r" in metrics if isinstance(metrics, dict) else isinstance(metrics, RetrievalMetrics)
@@ -298,6 +332,12 @@ class Attack(Model):
     )
     post_processing: PostProcessing | None = Field(
         None, exclude_if=unsaid, description="of reranking; stated with its retrieval"
+    )
+    check: TrainingCheck | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="of an attacker that was trained on the images of this rung; stated with its retrieval; null in "
+        "earlier records: not measured",
     )
 
     @property

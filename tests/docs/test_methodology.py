@@ -14,7 +14,7 @@ from reidbench.records.schema import Record
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8")
-PITFALLS = 26
+PITFALLS = 27
 
 
 def sections() -> dict[int, str]:

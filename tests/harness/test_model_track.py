@@ -173,7 +173,7 @@ def test_untrained_networks_are_attacked_as_the_published_one_is(made):
     # The control of a defense is that of the model without it.
     assert plain.untrained == private.untrained
     assert set(plain.untrained.auc) == {attack.negatives for attack in plain.attacks if attack.negatives}
-    for found in (plain.untrained.map_at_r, *plain.untrained.auc.values()):
+    for found in (plain.untrained.map_at_r_patients, *plain.untrained.auc.values()):
         assert len(set(found)) == NETWORKS
     # Having learned nothing, each links better than chance.
     assert min(plain.untrained.auc["random"]) > 0.6

@@ -87,6 +87,22 @@ def test_an_attacker_that_could_not_learn_is_flagged(records):
     assert not any(a.learned for a in informed if a.linkage == "released-released" and a.training)
 
 
+def test_trained_attackers_are_compared_with_no_training(records):
+    for record in records.values():
+        checked = [attack for attack in record.attacks if attack.check is not None]
+        own = {"verification", "retrieval"}
+        informed = {(a.attacker, a.linkage) for a in record.attacks if a.knowledge == "informed" and a.attacker in own}
+        assert {(a.attacker, a.linkage) for a in checked if a.knowledge == "informed"} == informed
+        # Attackers trained on originals are checked on originals alone.
+        others = {a.knowledge for a in checked} - {"informed"}
+        assert others == ({"ignorant"} if record.defense.kind == "none" else set())
+        assert all(a.task == "retrieval" for a in checked)
+    blackout = [a.check for a in records[("blackout", 0.0)].attacks if a.check is not None]
+    assert {check.verdict for check in blackout} == {"at chance"}
+    for check in blackout:
+        assert (check.auc, check.raw_auc) == pytest.approx((0.5, 0.5), abs=0.01)
+
+
 def test_every_record_is_whole(records):
     for record in records.values():
         assert record.complete

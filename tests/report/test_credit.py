@@ -29,7 +29,7 @@ def models() -> tuple[Record, Record]:
 
 def controlled(record: Record, auc: list[float], precision: list[float]) -> Record:
     kinds = {str(attack.negatives) for attack in record.attacks if attack.negatives}
-    control = Untrained(auc=dict.fromkeys(kinds, auc), map_at_r=precision)
+    control = Untrained(auc=dict.fromkeys(kinds, auc), map_at_r_patients=precision)
     return record.model_copy(update={"untrained": control})
 
 

@@ -103,4 +103,6 @@ class Untrained(Model):
     auc: dict[Text, Annotated[list[Rate | None], Field(max_length=1_000)]] = Field(
         description="by negatives; the highest over the attackers"
     )
-    map_at_r: list[Rate | None] = Field(max_length=1_000, description="the highest over the attackers")
+    map_at_r_patients: list[Rate | None] = Field(
+        max_length=1_000, description="mAP@R averaged over patients, the highest over the attackers"
+    )

@@ -40,7 +40,7 @@ def comparisons(record: Record) -> list[Comparison]:
     named = [
         (f"AUC ({negatives})", worst_verification(record, negatives), known) for negatives, known in control.auc.items()
     ]
-    named.append(("mAP@R", worst_retrieval(record), control.map_at_r))
+    named.append(("mAP@R", worst_retrieval(record), control.map_at_r_patients))
     found = []
     for name, worst, known in named:
         values = tuple(value for value in known if value is not None)

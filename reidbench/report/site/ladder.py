@@ -13,6 +13,7 @@ from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.formats import number, post_processing_text, unbounded
 from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.summary import SHORT_LINKAGE, headline
+from reidbench.report.figures.training_checks import check_text
 from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
 from reidbench.report.site.charts import Chart, Table, figure, plain
 
@@ -168,4 +169,7 @@ def _notes(attack: Attack) -> str:
         return post_processing_text(attack.post_processing)
     if not attack.learned:
         return "training never left its starting loss"
-    return "training was still improving" if attack.training is not None and attack.training.still_improving else ""
+    notes = ["training was still improving"] if attack.training is not None and attack.training.still_improving else []
+    if attack.check is not None and attack.check.verdict is not None:
+        notes.append(check_text(attack.check))
+    return "; ".join(notes)

@@ -27,6 +27,7 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
+from reidbench.report.figures.training_checks import badly_trained
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
 from reidbench.report.text.repeat import explain_command, repeat_command
@@ -70,6 +71,7 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
         "assessment": answers([record]) if record.track == "images" else [],
         "assessment_head": HEAD,
         "assessment_note": NOTE,
+        "badly_trained": badly_trained(record),
         "untrained": untrained_line(record),
         "membership": membership_lines(record),
         "membership_tables": _membership_tables(record),

@@ -18,6 +18,7 @@ from reidbench.report.figures.board.curve import Point
 from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
 from reidbench.report.figures.board.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.board.standing import Standing, standings
+from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
 from reidbench.report.figures.membership import untrained_line
@@ -303,6 +304,7 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         *(line for reason in board.reasons for line in (f"**Invalid board**: {plain_markdown(reason)}.", "")),
         *([f"Controls: {board.line}.", ""] if board.line else []),
         *([plain_markdown(told), ""] if (told := findings_left_out(any_record)) else []),
+        *([plain_markdown(told), ""] if group.track == "images" and (told := conclusion(table)) else []),
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
         "",
     ]

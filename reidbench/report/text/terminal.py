@@ -25,6 +25,7 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
+from reidbench.report.figures.training_checks import badly_trained
 from reidbench.report.text.markup.tables import plain_table, report_console
 
 # Minimum widths of a table with intervals and of one without, in columns: below them the names of defenses are cut.
@@ -133,6 +134,7 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
+    lines += badly_trained(record)
     if told := untrained_line(record):
         lines.append(told)
     return lines + membership_lines(record)

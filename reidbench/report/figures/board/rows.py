@@ -79,6 +79,8 @@ class Row:
             marks.append("no undefended run")
         if any(record.defense.published for record in self.records):
             marks.append("a stand-in")
+        if any(one.check is not None and one.check.failed for record in self.records for one in record.attacks):
+            marks.append("badly trained")
         if any(map(uncredited, self.records)):
             marks.append(MARK)
         if self.seeds < len(self.records):
