@@ -52,12 +52,22 @@ def audit(
     size: Size = None,
     set_: Overrides = None,
     device: Device = "auto",
+    bands: Annotated[
+        bool,
+        typer.Option(
+            "--bands",
+            help="Also attack parts of the images (octaves of spatial frequency, border, centre), each alone and all "
+            "without it: 13 trainings, for each fold.",
+        ),
+    ] = False,
     released: Annotated[
         Path | None,
         typer.Option(help="Attack exactly the files of this release, on every rung; --dataset gives its originals."),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="The private key of --released.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for patients.csv, audit.md and audit.json.")] = Path("audit"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for patients.csv, audit.md, audit.json and, with --bands, bands.svg.")
+    ] = Path("audit"),
     strict: Strict = False,
     plugins_dir: PluginsDirs = None,
     as_json: AsJson = False,
@@ -65,9 +75,12 @@ def audit(
 ) -> None:
     """Attack a dataset without a defense, and report how well the images of each test patient can be linked."""
     from reidbench.choosing import choose_dataset
+    from reidbench.errors import ReidbenchError
     from reidbench.files import write_pages
     from reidbench.plugins import Registry
+    from reidbench.report.pictures.bands_svg import draw_bands
     from reidbench.report.text.audit import as_csv, as_data, as_markdown, print_audit
+    from reidbench.report.text.audit_bands import PLOT
     from reidbench.studies.audit import audit as run_audit
 
     require_folder(out)
@@ -87,13 +100,16 @@ def audit(
     )
     progress = progress_bar(quiet)
     if released is not None or key is not None:
+        if bands:
+            raise ReidbenchError("--bands: parts of originals are attacked, not a release; leave one of them out")
         _audit_released(released, key, folds, registry, source, settings, strict, progress, out, as_json=as_json)
         return
-    found = run_audit(source, settings, folds=folds, strict=strict, progress=progress)
+    found = run_audit(source, settings, folds=folds, strict=strict, bands=bands, progress=progress)
     data = json.dumps(as_data(found), indent=1)
-    for path in write_pages(
-        {"patients.csv": as_csv(found), "audit.md": as_markdown(found), "audit.json": data + "\n"}, out
-    ):
+    pages = {"patients.csv": as_csv(found), "audit.md": as_markdown(found), "audit.json": data + "\n"}
+    if found.bands is not None:
+        pages[PLOT] = draw_bands(found.bands)
+    for path in write_pages(pages, out):
         progress.say(f"written: {path}")
     if as_json:
         typer.echo(data)

@@ -303,11 +303,11 @@ class PlannedAttack:
 def add_steps(plan: Plan, steps: Sequence[CachedStep], published: Published) -> str | None:
     """Adds what is made for one kind of images, each after the one before; the last one's id, None for no step.
 
-    Releases are made in the process of the run, restored images and restoration networks anywhere.
+    Releases are made in the process of the run; restored images, restoration networks and parts of images anywhere.
     """
     before: tuple[str, ...] = ()
     for step in steps:
-        here = step.kind not in ("restorer", "restored")
+        here = step.kind not in ("restorer", "restored", "part")
         before = (plan.add_cached([step], _TEXTS[step.kind](step, _name(published)), needs=before, here=here),)
     return before[0] if before else None
 
@@ -326,4 +326,5 @@ _TEXTS: dict[str, Callable[[CachedStep, str], str]] = {
     "release": lambda step, name: f"release of {_split(step)} by {step.key['defense']}",
     "restorer": lambda step, name: f"train a network to restore {name.removeprefix('restored ')}",
     "restored": lambda step, name: f"restore images of {name.removeprefix('restored ')}",
+    "part": lambda step, name: f"{name}, of {_split(step)}",
 }

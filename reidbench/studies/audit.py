@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from reidbench import metrics
@@ -25,6 +24,7 @@ from reidbench.records.figures import judge_ranks, rank_images
 from reidbench.records.ladder import Rung
 from reidbench.records.schema import Record, RetrievalMetrics, VerificationMetrics
 from reidbench.settings import Settings
+from reidbench.studies.bands import Bands, plan_bands, together
 
 # Nothing is defended, so that all rungs are equal: training on originals is training in the tested scenario.
 ONLY = (Rung("ignorant", "original-released"),)
@@ -49,11 +49,13 @@ class Audit:
             ``patient_id``, ``images``, ``gallery`` (other images that a probe is compared with), ``attacker`` (the
             strongest), its ``RISK_COLUMNS``, and those of each attacker as ``NAME.COLUMN``. Ranks begin at 1; figures
             of a patient with one image are NaN: there is nothing to find.
+        bands: what carries identity; None where that was not asked.
     """
 
     records: tuple[Record, ...]
     retrieval: dict[str, RetrievalMetrics]
     table: pd.DataFrame
+    bands: Bands | None = None
 
     @property
     def strongest(self) -> str:
@@ -82,7 +84,13 @@ class _Judged:
 
 
 def audit(
-    dataset: Dataset, settings: Settings, *, folds: int | None = None, strict: bool = False, progress: Progress
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    folds: int | None = None,
+    strict: bool = False,
+    bands: bool = False,
+    progress: Progress,
 ) -> Audit:
     """Attacks a dataset's originals as a run does, and tells what that means for each patient.
 
@@ -93,9 +101,11 @@ def audit(
             hash into so many folds, and each is judged by attackers trained on the others, so that every patient is
             judged once, among the images of their own fold.
         strict: refuse a dataset with unreadable images in place of leaving them out.
+        bands: also attack parts of the images, each by an attacker trained for it: in the folds, or without any on the
+            dataset's own test split.
 
     Raises:
-        ReidbenchError: as a run's, or a fold that cannot be judged.
+        ReidbenchError: as a run's, a fold that cannot be judged, or there is nobody to train on for ``bands``.
     """
     if folds is not None and folds < 2:
         raise ReidbenchError(f"--folds {folds}: at least 2 are needed; leave it out to judge the test split")
@@ -110,18 +120,23 @@ def audit(
         parts = [("all patients", _everyone(cohort))]
     else:
         parts = [("test split", cohort)]
-    judged = [_judge(name, part, dataset_options(dataset), settings, progress) for name, part in parts]
+    options = dataset_options(dataset)
+    # A bundle's attackers judge everybody as they are; those of parts are trained, on the patients that are for that.
+    trained = parts if folds is not None else [("test split", cohort)]
+    planned = plan_bands(trained, options, settings, progress) if bands else None
+    judged = [_judge(name, part, options, settings, progress) for name, part in parts]
     # Attackers are fused on validation pairs, which a fold of few patients may lack.
     names = [name for name in judged[0].ranks if all(name in fold.ranks for fold in judged)]
     retrieval = {
         name: judge_ranks(
-            _together([fold.ranks[name] for fold in judged]),
-            _together([fold.guessed for fold in judged]),
+            together([fold.ranks[name] for fold in judged]),
+            together([fold.guessed for fold in judged]),
             runs=settings.bootstrap_runs,
         )
         for name in names
     }
-    found = Audit(tuple(fold.record for fold in judged), retrieval, pd.DataFrame())
+    carried = planned.judge(progress) if planned is not None else None
+    found = Audit(tuple(fold.record for fold in judged), retrieval, pd.DataFrame(), carried)
     return replace(found, table=_table(judged, names, found.strongest))
 
 
@@ -159,22 +174,6 @@ def _dealt(cohort: Cohort, folds: int) -> list[tuple[str, Cohort]]:
         revision = hashlib.sha256(f"{cohort.revision} {name}".encode()).hexdigest()
         dealt.append((name, replace(cohort, frame=frame, revision=revision)))
     return dealt
-
-
-def _together(parts: Sequence[metrics.QueryRanks]) -> metrics.QueryRanks:
-    """The probes of all folds. Each fold numbers its patients from 0, and no patient is in two."""
-    before = np.cumsum([0, *(int(part.patients.max()) + 1 for part in parts)])
-    fields = [name for name in vars(parts[0]) if name not in ("patients", "influence")]
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
-    patients = np.concatenate([part.patients + first for part, first in zip(parts, before)])
-    known = [(part.influence, first) for part, first in zip(parts, before) if part.influence is not None]
-    influence = None
-    if len(known) == len(parts):
-        influence = metrics.GalleryInfluence(
-            np.concatenate([one.patients + first for one, first in known]),
-            np.concatenate([one.gains for one, _ in known], axis=1),
-        )
-    return metrics.QueryRanks(patients=patients, influence=influence, **joined)
 
 
 def _table(judged: Sequence[_Judged], names: Sequence[str], strongest: str) -> pd.DataFrame:

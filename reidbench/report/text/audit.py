@@ -11,10 +11,20 @@ from rich.text import Text
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.questions import HEAD, NOTE, Answer, answers
+from reidbench.report.text.audit_bands import HEAD as BANDS_HEAD
+from reidbench.report.text.audit_bands import (
+    bands_data,
+    bands_markdown,
+    bands_notes,
+    bands_rows,
+    bands_scope,
+    over_folds,
+)
 from reidbench.report.text.markup.csv_text import frame_text
 from reidbench.report.text.markup.markdown import markdown_table
 from reidbench.report.text.markup.tables import plain_table, report_console
 from reidbench.studies.audit import Audit
+from reidbench.studies.bands import Bands
 
 
 def as_csv(audit: Audit) -> str:
@@ -58,6 +68,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
             record.inference.model_dump(mode="json") if record.inference else None for record in audit.records
         ],
         "controls": [record.controls.model_dump(mode="json") for record in audit.records],
+        "bands": bands_data(audit.bands) if audit.bands is not None else None,
     }
 
 
@@ -81,6 +92,7 @@ def as_markdown(audit: Audit) -> str:
         "",
         NOTE,
         "",
+        *([*bands_markdown(audit.bands), ""] if audit.bands is not None else []),
         "## Patient by patient",
         "",
         _victims(audit),
@@ -106,6 +118,20 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
     console.print(table)
     told = [f"{answer.question.capitalize()}: {answer.words}" for answer in _answers(audit)]
     for line in (*problems(audit), *_explained(audit), _victims(audit), *told):
+        console.print(line, markup=False)
+    if audit.bands is not None:
+        _print_bands(audit.bands, console)
+
+
+def _print_bands(bands: Bands, console: Console) -> None:
+    console.print(bands_scope(bands), markup=False)
+    table = plain_table()
+    for heading in BANDS_HEAD:
+        table.add_column(heading, justify="left" if heading == BANDS_HEAD[0] else "right")
+    for row in bands_rows(bands):
+        table.add_row(*(Text(cell.replace(" [", "\n[").replace(" (", "\n(")) for cell in row))
+    console.print(table)
+    for line in bands_notes(bands):
         console.print(line, markup=False)
 
 
@@ -164,7 +190,7 @@ def _rows(audit: Audit) -> list[list[str]]:
         rows.append(
             [
                 f"AUC, {kind} impostors",
-                *(_over_folds([fold.auc for fold in each[kind]]) for each in judged),
+                *(over_folds([fold.auc for fold in each[kind]]) for each in judged),
                 _mean([each.pixels_auc.get(kind) for each in controls]),
                 _mean([each.metadata_only_auc.get(kind) for each in controls]),
                 "0.500",
@@ -173,7 +199,7 @@ def _rows(audit: Audit) -> list[list[str]]:
     areas = [_all_pairs(audit, name) for name in audit.retrieval]
     if any(areas):
         rows.append(["AUC, all pairs", *(_mean(each) for each in areas), "", "", "0.500"])
-    low = [_over_folds(_low_rates(audit, name)) for name in audit.retrieval]
+    low = [over_folds(_low_rates(audit, name)) for name in audit.retrieval]
     return [
         *rows,
         ["TPR at 1 % FPR", *low, "", "", "0.010"],
@@ -204,14 +230,6 @@ def _all_pairs(audit: Audit, name: str) -> list[float | None]:
 def _mean(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     return number(fmean(known) if known else None)
-
-
-def _over_folds(figures: list[Interval]) -> str:
-    """The figure of a single fold with its interval; for several folds the mean, lowest and highest."""
-    known = [each.value for each in figures if each.value is not None]
-    if len(figures) == 1:
-        return figure(figures[0])
-    return f"{fmean(known):.3f} ({min(known):.2f}–{max(known):.2f})" if known else "–"
 
 
 def _explained(audit: Audit) -> list[str]:
