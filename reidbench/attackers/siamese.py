@@ -15,6 +15,7 @@ from reidbench.attackers.base import Fixed, Scenario
 from reidbench.attackers.lightning_module import Learner, Siamese, validation_auc
 from reidbench.attackers.losses import AdaCos, ArcFace, WithClasses
 from reidbench.attackers.network import NetworkAttacker, summary
+from reidbench.attackers.until_flat import train_until_flat
 from reidbench.networks.architectures.front import Equalize, front
 from reidbench.networks.architectures.siamese import EmbeddingNet
 from reidbench.networks.augment import Augmentation
@@ -44,6 +45,7 @@ STANDARD: dict[str, Any] = {
     "average": 0.999,
     # It has the time: an informed attacker of a mild defense trains too, though the ignorant one is good already.
     "enough": None,
+    "longest": 4,
     "precision": "bf16-mixed",
     "augmentation": {"rotation": 7, "shift": 0.05, "scale": 0.1, "aspect": 0.05, "erase": 0.25},
 }
@@ -77,6 +79,13 @@ class SiameseAttacker(NetworkAttacker):
     warm_min_steps: int = Field(80, ge=1, description="as min_steps, from another training's weights")
     warm_max_steps: int = Field(8_000, ge=1, description="as max_steps, from another training's weights")
     warm_lr: float = Field(2e-3, gt=0, description="as lr, from another training's weights")
+    longest: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="at most so many times that length: as long as the validation AUC rises at the end, training goes "
+        "on; 1: never",
+    )
     enough: float | None = Field(
         0.995,
         gt=0,
@@ -147,39 +156,53 @@ class SiameseAttacker(NetworkAttacker):
             if reached is not None and self.enough is not None and reached >= self.enough:
                 self.keep(before.to(device))
                 return Training(0, 0, 0.0, [{"epoch": 0.0, "val_auc": reached}], learned=True, kept_start=True)
-        plan = self._length(len(train.patients), warm=start is not None)
-        learner = Learner(
-            model,
-            self._objective(train, seed, warm=start is not None),
-            train,
-            val,
-            batches=self._batches(train, seed),
-            augmentation=self.augmentation,
-            length=plan,
-            lr=self.lr if start is None else self.warm_lr,
-            weight_decay=self.weight_decay,
-            average=self.average,
-            seed=seed,
-        )
-        history = run(
-            learner,
-            epochs=plan.epochs,
-            steps=plan.steps,
-            seed=seed,
-            # The same options make another number of rounds where MOST_ROUNDS is another.
-            identity={**self.fingerprint(train, seed, first), "rounds": plan.epochs, "batches": plan.steps},
-            device=device,
-            work_dir=work_dir,
-            devices=self.devices,
-            precision=self.precision,
-            progress=progress,
-            description=f"training {self.name}",
-        )
+        once = self._length(len(train.patients), warm=start is not None)
+        objective = self._objective(train, seed, warm=start is not None)
+
+        def train_cycle(network: Siamese, number: int, times: int) -> tuple[Siamese, list[dict[str, float]]]:
+            plan, own = Length(once.epochs * times, once.steps), seed_of(seed, "cycle", number) if number else seed
+            learner = Learner(
+                network,
+                # Its own weights, such as centres of classes, go on too.
+                objective,
+                train,
+                val,
+                batches=self._batches(train, own),
+                augmentation=self.augmentation,
+                length=plan,
+                lr=self.lr if start is None else self.warm_lr,
+                weight_decay=self.weight_decay,
+                average=self.average,
+                seed=own,
+            )
+            rows = run(
+                learner,
+                epochs=plan.epochs,
+                steps=plan.steps,
+                seed=own,
+                # The same options make another number of rounds where MOST_ROUNDS is another.
+                identity={
+                    **self.fingerprint(train, seed, first),
+                    "rounds": plan.epochs,
+                    "batches": plan.steps,
+                    "cycle": number,
+                },
+                device=device,
+                # A training that was killed finds its finished cycles there.
+                work_dir=work_dir / f"cycle-{number + 1}" if number else work_dir,
+                devices=self.devices,
+                precision=self.precision,
+                progress=progress,
+                description=f"training {self.name}" + (f", cycle {number + 1}" if number else ""),
+            )
+            return learner.result, rows
+
+        best, history = train_until_flat(train_cycle, model, longest=self.longest, enough=self.enough)
         # Where the defense changes little, more training may only make the attacker forget.
-        if before is not None and reached is not None and reached > history[-1]["val_auc"]:
+        if before is not None and reached is not None and reached > best.val_auc:
             self.keep(before.to(device))
             return summary(history, kept_start=True)
-        self.keep(learner.result)
+        self.keep(best.network)
         return summary(history)
 
     def model(self, weights: str) -> Siamese:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from reidbench.networks.history import final_slope, still_improving
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
 from reidbench.records.parts.common import (
     Count,
@@ -52,12 +53,8 @@ def _first(value: Any) -> bool:
     return value == FIRST_DEFINITIONS
 
 
-#: The end of a training is at least so many epochs.
-LAST_EPOCHS = 3
 #: Raw pixels that reach no more find nothing that an attacker could be compared with.
 ABOVE_CHANCE = 0.55
-#: A validation AUC that rises by more than this in an epoch is not flat.
-FLAT = 0.002
 
 
 class TrainingInfo(Model):
@@ -86,26 +83,15 @@ class TrainingInfo(Model):
     def final_slope(self) -> float | None:
         """How much the validation AUC rose in an epoch at the end of the training; None where that cannot be told.
 
-        The slope of the least squares line through the last third of the epochs with a validation AUC, at least the
-        last three. Learning rates fall to 0 at the end of a training, which flattens its curve: a training that is not
-        said to be improving may still be too short.
+        As :func:`reidbench.networks.history.final_slope`. Learning rates fall to 0 at the end of a training, which
+        flattens its curve: a training that is not said to be improving may still be too short.
         """
-        known = [
-            (float(row.get("epoch") or place + 1), auc)
-            for place, row in enumerate(self.history)
-            if (auc := row.get("val_auc")) is not None
-        ]
-        last = known[-max(LAST_EPOCHS, -(-len(known) // 3)) :]
-        if len(last) < LAST_EPOCHS:
-            return None
-        mean = sum(epoch for epoch, _ in last) / len(last), sum(auc for _, auc in last) / len(last)
-        spread = sum((epoch - mean[0]) ** 2 for epoch, _ in last)
-        return sum((epoch - mean[0]) * (auc - mean[1]) for epoch, auc in last) / spread if spread else None
+        return final_slope(self.history)
 
     @property
     def still_improving(self) -> bool:
         """Whether the validation AUC still rose when the training ended, so that a longer one would be stronger."""
-        return (self.final_slope or 0.0) > FLAT
+        return still_improving(self.history)
 
     @field_validator("history", mode="before")
     @classmethod

@@ -176,6 +176,7 @@ class _Fold:
             lambda rows: trained.score_block(vectors[rows], vectors),
             patients,
             pictures_of(experiment.parts["test"].frame),
+            influence=True,
         )
         return published.gain, interval(found.auc), ranks, trained.training.learned
 

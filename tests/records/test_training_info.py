@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reidbench.records.schema import FLAT, TrainingInfo
+from reidbench.networks.history import FLAT
+from reidbench.records.schema import TrainingInfo
 
 
 def training(aucs, epochs=None):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from reidbench import metrics
 from reidbench.attackers.pairs import PairAttacker
@@ -224,7 +225,9 @@ def _fit(columns: Floats, truth: NDArray[np.float64], held_out: tuple[Floats, ND
 
     def learned(strength: float) -> Any:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
-        return model.fit(columns[known], truth[known] > 0).decision_function
+        # The solver's steps are small: threads of BLAS would wait for each other most of the time.
+        with threadpool_limits(1, user_api="blas"):
+            return model.fit(columns[known], truth[known] > 0).decision_function
 
     if held_out is None or len(np.unique(held_out[1][~np.isnan(held_out[1])])) < 2:
         return learned(USUAL)

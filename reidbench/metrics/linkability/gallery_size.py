@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, psi
+from threadpoolctl import threadpool_limits
 
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients, percentile_interval
 from reidbench.metrics.retrieval.ranking import BLOCK_SCORES, ScoreBlock
@@ -207,7 +208,9 @@ def _fits(found: Rivals, runs: int, seed: int) -> list[tuple[float, float]]:
         weights: Floats = np.bincount(place, weights=share * times[owner], minlength=len(kinds)).astype(np.float64)
         return fit_model(kinds, whole, weights)
 
-    return [fit(times) for times in np.concatenate([np.ones((1, patients), dtype=np.int64), counts])]
+    # Two numbers are sought: threads of BLAS would only wait for each other, for most of the time that this takes.
+    with threadpool_limits(1, user_api="blas"):
+        return [fit(times) for times in np.concatenate([np.ones((1, patients), dtype=np.int64), counts])]
 
 
 def _places(found: Rivals) -> tuple[Indices, Floats, Floats]:
