@@ -303,13 +303,16 @@ class PlannedAttack:
 def add_steps(plan: Plan, steps: Sequence[CachedStep], published: Published) -> str | None:
     """Adds what is made for one kind of images, each after the one before; the last one's id, None for no step.
 
+    The last reads all of them: a step that was planned elsewhere, with other needs, does not wait for the others.
+
     Releases are made in the process of the run; restored images, restoration networks and parts of images anywhere.
     """
-    before: tuple[str, ...] = ()
+    made: list[str] = []
     for step in steps:
         here = step.kind not in ("restorer", "restored", "part")
-        before = (plan.add_cached([step], _TEXTS[step.kind](step, _name(published)), needs=before, here=here),)
-    return before[0] if before else None
+        needs = made if step is steps[-1] else made[-1:]
+        made.append(plan.add_cached([step], _TEXTS[step.kind](step, _name(published)), needs=needs, here=here))
+    return made[-1] if made else None
 
 
 def _name(published: Published) -> str:

@@ -30,6 +30,7 @@ from reidbench.progress import Progress
 from reidbench.records.figures import BOOTSTRAP_SEED, interval, judge_ranks, rank_images
 from reidbench.records.ladder import full_ladder
 from reidbench.records.parts.common import Interval
+from reidbench.records.schema import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.attackers import AttackerTraining, attacker_training, embedding, read_vectors
 from reidbench.steps.cache import CachedStep
@@ -48,12 +49,14 @@ class PartFigures:
         auc: of random impostors, one a fold, with intervals over patients.
         map_at_r: over the probes of all folds, with its interval over patients.
         learned: whether each fold's attacker did better in training than one that knows nothing.
+        improving: whether a fold's attacker was still getting better when its training ended.
     """
 
     gains: tuple[float, ...]
     auc: tuple[Interval, ...]
     map_at_r: Interval
     learned: bool
+    improving: bool
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,8 @@ class _Fold:
             [self.embedded(published)], f"embed {published.name} by {self.template.name}", needs=[training, *needs]
         )
 
-    def judge(self, part: Part) -> tuple[float, Interval, metrics.QueryRanks, bool]:
-        """Gain, AUC, what each probe found, and whether the attacker learned."""
+    def judge(self, part: Part) -> tuple[float, Interval, metrics.QueryRanks, TrainingInfo]:
+        """Gain, AUC, what each probe found, and how the attacker was trained."""
         experiment, published = self.experiment, self.published(part)
         trained = self.training(published).read()
         vectors = read_vectors(self.embedded(published).read())
@@ -178,7 +181,7 @@ class _Fold:
             pictures_of(experiment.parts["test"].frame),
             influence=True,
         )
-        return published.gain, interval(found.auc), ranks, trained.training.learned
+        return published.gain, interval(found.auc), ranks, trained.training
 
 
 def plan_bands(
@@ -252,7 +255,8 @@ class PlannedBands:
             tuple(gain for gain, _, _, _ in found),
             tuple(auc for _, auc, _, _ in found),
             judged.map_at_r,
-            all(learned for _, _, _, learned in found),
+            all(training.learned for _, _, _, training in found),
+            any(training.still_improving for _, _, _, training in found),
         )
         return figures, judged.chance["map_at_r"]
 

@@ -88,6 +88,16 @@ def test_planning_makes_nothing_and_says_that_all_is_to_be_made(tmp_path):
     assert [path.path.name.split("-")[0] for path in found.records] == ["undefended", "gaussian_noise"]
 
 
+def test_restored_images_wait_for_the_release_and_for_the_network_that_restores_them(tmp_path):
+    # Otherwise a process waits for the network's training, which another process makes, and makes nothing meanwhile.
+    plan = planned(tmp_path).plan
+    kinds = {step.id: step.kind for step in plan.steps}
+    restored = [step for step in plan.steps if step.kind == "restored"]
+    assert restored
+    for step in restored:
+        assert {"restorer", "release"} <= {kinds[need] for need in step.needs}, step.what
+
+
 def test_an_informed_attacker_depends_on_the_choice_of_what_it_looks_at(tmp_path):
     steps = {step.what: step for step in planned(tmp_path).plan.steps}
     training = steps["train example_pixels, informed/original-released"]

@@ -78,6 +78,12 @@ def bands_notes(bands: Bands) -> list[str]:
     deaf = [name for name, found in _every(bands) if not found.learned]
     if deaf:
         notes.append(f"The attacker's loss never fell below that of guessing for: {', '.join(deaf)}.")
+    short = [name for name, found in _every(bands) if found.improving]
+    if short:
+        notes.append(
+            f"Training was still improving when it ended, so that more may be found (--set {bands.attacker}.longest=4) "
+            f"in: {', '.join(short)}."
+        )
     return notes
 
 
@@ -99,6 +105,7 @@ def _figures_data(found: PartFigures) -> dict[str, Any]:
         "auc": [one.model_dump(mode="json") for one in found.auc],
         "map_at_r": found.map_at_r.model_dump(mode="json"),
         "learned": found.learned,
+        "improving": found.improving,
     }
 
 
