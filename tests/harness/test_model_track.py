@@ -175,6 +175,9 @@ def test_untrained_networks_are_attacked_as_the_published_one_is(made):
     assert set(plain.untrained.auc) == {attack.negatives for attack in plain.attacks if attack.negatives}
     for found in (plain.untrained.map_at_r_patients, *plain.untrained.auc.values()):
         assert len(set(found)) == NETWORKS
+    # The trained head is compared with the vectors as they are, on both linkages.
+    checked = {(a.attacker, a.linkage) for a in private.attacks if a.check is not None}
+    assert checked == {("vector_head", "original-released"), ("vector_head", "released-released")}
     # Having learned nothing, each links better than chance.
     assert min(plain.untrained.auc["random"]) > 0.6
     assert untrained_line(private).count("untrained") >= 3
@@ -234,9 +237,12 @@ def test_a_claim_of_a_large_delta_takes_no_proof_from_the_others(made):
 
 
 def test_a_claim_that_its_own_audit_contradicts_is_marked_wherever_it_is_shown(made, capsys):
-    # The attackers of so short a run learn nothing, which is another matter.
-    fine = made["records"][0].controls.model_copy(update={"problems": []})
-    plain, private = (record.model_copy(update={"controls": fine}) for record in made["records"])
+    # The attackers and models of so short a run learn nothing, which is another matter.
+    fine = {"controls": made["records"][0].controls.model_copy(update={"problems": []}), "untrained": None}
+    plain, private = (
+        record.model_copy(update=fine | {"attacks": [a.model_copy(update={"check": None}) for a in record.attacks]})
+        for record in made["records"]
+    )
     false = _claiming(private, 1.0, 2.5e-4)
     assert false.membership.audit.epsilon_lower > 3
     reason = contradiction(false)

@@ -11,6 +11,7 @@ from reidbench.records.store import read_record
 from reidbench.report.figures.board.rows import rows
 from reidbench.report.figures.conclusions import conclusion, hides, keeps
 from reidbench.report.figures.controls import board_controls
+from reidbench.report.site.board import boards
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "records" / "samples"
@@ -93,6 +94,8 @@ def test_a_table_says_which_of_its_defenses_do_both(template):
     assert "of 4 defenses with their options, 3 lower the strongest attack's AUC below 0.9, 2 of them with" in text
     assert "Of these 2, 1 lose half or more of the utility above chance, for 1 the interval" in text
     assert text.endswith("none is shown to keep more: here nothing is shown to hide identity and keep diagnosis.")
+    (board,) = boards([plain, hides_all, open_, nothing, almost, control])
+    assert board.said == (text,)
     both = made(template, "both", (0.8, 0.75, 0.85), 0.68, (0.02, 0.0, 0.05))
     assert said([plain, hides_all, open_, both]).endswith("and 1 keep more: both.")
 

@@ -14,8 +14,10 @@ from reidbench.report.figures.board.pareto import pareto_front
 from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
 from reidbench.report.figures.board.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.board.standing import Standing, standings
+from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
+from reidbench.report.figures.membership import untrained_line
 from reidbench.report.figures.paired.drops import UNPAIRED, Drops, Find
 from reidbench.report.figures.summary import (
     KNOWN,
@@ -70,6 +72,7 @@ class Board:
         shared: options that the names in the table omit, one text per defense.
         chart: data of the risk–utility plot, JSON-ready.
         told: what ranks and intervals were made from, a sentence each.
+        said: what follows from the rows together, or from a row and its control, a line each.
     """
 
     group: Group
@@ -79,6 +82,7 @@ class Board:
     shared: tuple[str, ...]
     chart: dict[str, Any]
     told: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
     @property
     def any_record(self) -> Record:
@@ -229,7 +233,10 @@ def _board(group: Group, table: list[Row], controls: BoardControls, influences: 
         for row, stands, rank in zip(table, standings(table), places)
     )
     told = tuple(filter(None, (explained(places), *intervals_told(table))))
-    return Board(group, group.track, lines, controls, tuple(shared_options(table)), chart, told)
+    said = [conclusion(table) if group.track == "images" else None]
+    said += [f"{row.label}: {line}." for row in table if (line := untrained_line(row.records[0]))]
+    shared = tuple(shared_options(table))
+    return Board(group, group.track, lines, controls, shared, chart, told, tuple(filter(None, said)))
 
 
 def _cells(row: Row, stands: Standing, rank: Rank | None, delta: float) -> list[Cell]:
