@@ -59,12 +59,15 @@ def cpu(function: Callable[[], object]) -> float:
 
 
 def command(*arguments: str) -> tuple[float, float]:
-    """CPU seconds and peak memory in bytes of a command in a process of its own."""
+    """CPU seconds of a command in a process of its own, and peak memory in bytes of the largest of its processes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = (
-        "import resource, sys; from reidbench.cli import main\n"
+        "import re, resource, sys; from pathlib import Path; from reidbench.cli import main\n"
         "try: main()\n"
-        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+        # Not its own ru_maxrss, which begins with the memory of the process that started it.
+        "finally:\n"
+        "    own = int(re.search(r'VmHWM:\\s*(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "    print(1024 * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, env=environment)

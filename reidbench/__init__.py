@@ -9,62 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from reidbench.public_names import origin
 
-_WHERE = {
-    "Attacker": "reidbench.attackers.base",
-    "BalancedPairs": "reidbench.attackers.losses",
-    "Batch": "reidbench.attackers.lightning_module",
-    "Cohort": "reidbench.cohorts.base",
-    "CohortDefense": "reidbench.defenses.base",
-    "Contrast": "reidbench.attackers.losses",
-    "Dataset": "reidbench.cohorts.base",
-    "Defense": "reidbench.defenses.base",
-    "EmbeddingNet": "reidbench.networks.architectures.siamese",
-    "Field": "pydantic",
-    "FitData": "reidbench.defenses.fitted",
-    "Fitted": "reidbench.defenses.model",
-    "FittedCohortDefense": "reidbench.defenses.fitted",
-    "FittedDefense": "reidbench.defenses.fitted",
-    "Fixed": "reidbench.attackers.base",
-    "History": "reidbench.defenses.fitted",
-    "LabelledImages": "reidbench.defenses.model",
-    "ModelDefense": "reidbench.defenses.model",
-    "NetworkAttacker": "reidbench.attackers.network",
-    "NormalizedDistance": "reidbench.attackers.heads",
-    "Objective": "reidbench.attackers.lightning_module",
-    "PairAttacker": "reidbench.attackers.pairs",
-    "PairHead": "reidbench.attackers.heads",
-    "PairNetworkAttacker": "reidbench.attackers.joint",
-    "PairsAndContrast": "reidbench.attackers.losses",
-    "PatientBatches": "reidbench.networks.samplers",
-    "PluginError": "reidbench.errors",
-    "Privacy": "reidbench.defenses.base",
-    "Progress": "reidbench.progress",
-    "PublishedNetwork": "reidbench.defenses.model",
-    "ReidbenchError": "reidbench.errors",
-    "ReleaseRandom": "reidbench.defenses.random",
-    "ScaledDifference": "reidbench.attackers.heads",
-    "Scenario": "reidbench.attackers.base",
-    "Siamese": "reidbench.attackers.lightning_module",
-    "SiameseAttacker": "reidbench.attackers.siamese",
-    "Side": "reidbench.attackers.base",
-    "SigmoidDifference": "reidbench.attackers.heads",
-    "Source": "reidbench.cohorts.base",
-    "Training": "reidbench.attackers.base",
-    "UnreadableImage": "reidbench.errors",
-    "beats_frequencies": "reidbench.networks.losses",
-    "embed_images": "reidbench.networks.architectures.siamese",
-    "hookimpl": "reidbench.plugins",
-    "learn": "reidbench.networks.simple_training",
-    "masked_cross_entropy": "reidbench.networks.losses",
-    "round_grey": "reidbench.images",
-    "seed_of": "reidbench.networks.training",
-    "to_pixels": "reidbench.images",
-    "to_unit": "reidbench.images",
-    "train": "reidbench.networks.training:run",
-    "write_file": "reidbench.files",
-}
+__version__ = "0.1.0"
 
 __all__ = [
     "Attacker",
@@ -152,7 +99,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    module, _, other = origin(name).partition(":")
+    if not module:
         raise AttributeError(f"module 'reidbench' has no attribute {name!r}")
-    module, _, other = _WHERE[name].partition(":")
-    return getattr(importlib.import_module(module), other or name)
+    return getattr(importlib.import_module(module), other)

@@ -26,7 +26,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
 from reidbench.plugins import Registry
 from reidbench.plugins.options import build, parse_spec
-from reidbench.records.native_reading import read_natively
+from reidbench.records.brief import make_brief
+from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import judge_content, read_record, record_text
 from reidbench.report.text.leaderboard import render
@@ -104,6 +105,8 @@ def the_one_record(path: Path):
     short = read_natively(content)
     record = judge_content(path, content)
     assert short in (None, record)
+    brief = read_natively_brief(content)
+    assert brief is None or (short is not None and brief == make_brief(short)), "no part is left out unread"
     assert read_natively(record_text(record).encode()) == record, "what is written takes the short way"
     return record
 
@@ -141,6 +144,7 @@ def test_changed_bytes_of_every_kind_of_file(samples, folder, kind):
             read_one(kind, path)
         except ReidbenchError:
             assert kind != "record" or read_natively(path.read_bytes()) is None
+            assert kind != "record" or read_natively_brief(path.read_bytes()) is None
 
     check()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 
@@ -176,4 +178,6 @@ class Cohort:
 
 def remap(identifiers: pd.Series) -> NDArray[np.int64]:
     """Any hashable identifiers as 0..P-1, in order of first appearance."""
+    import pandas as pd  # Here: what reads records needs the names of this file alone.
+
     return pd.factorize(identifiers)[0].astype(np.int64)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reidbench import metrics
 from reidbench.attackers.base import Attacker
 from reidbench.bundles.bundle import scale_of
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.plan import Plan, PlannedStep
 from reidbench.harness.scores.sources import Judged, Linked
 from reidbench.progress import Progress

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.cohorts.base import Cohort
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.cohorts.pairing.metadata import metadata_score
-from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.harness.training_check import pixel_scores
 from reidbench.images import to_unit
 from reidbench.records.figures import nan_mean

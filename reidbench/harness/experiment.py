@@ -20,8 +20,9 @@ from reidbench import __version__, metrics
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.base import SPLITS, Cohort
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.cohorts.pairing.listed import read_pair_list
-from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, pictures_of
+from reidbench.cohorts.pairing.pairs import build_pairs, pictures_of
 from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls

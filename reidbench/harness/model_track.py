@@ -24,7 +24,8 @@ from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.vectors import map_vectors
 from reidbench.cohorts.base import SPLITS
 from reidbench.cohorts.canaries import canary_cohort
-from reidbench.cohorts.pairing.pairs import Pairs, pictures_of
+from reidbench.cohorts.pairing.image_pairs import Pairs
+from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.sources import Scores
 from reidbench.images import to_unit
 from reidbench.records.figures import interval

@@ -27,5 +27,8 @@ def over_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> l
         function: called from several threads at once; it should leave BLAS alone, which brings threads of its own.
         parts: independent pieces of work.
     """
+    if len(parts) < 2:
+        # The check of one record resamples a hundred attacks on few pairs: threads would take longer than the work.
+        return [function(part) for part in parts]
     with ThreadPoolExecutor(threads()) as pool:
         return list(pool.map(function, parts))

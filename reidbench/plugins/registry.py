@@ -17,10 +17,12 @@ from types import ModuleType
 from typing import Any, TypeVar, overload
 
 import pluggy
+from pydantic import BaseModel
 
 from reidbench.errors import PluginError, ReidbenchError, did_you_mean
 from reidbench.files import RULE, names_files
-from reidbench.plugins.source import declared_text
+from reidbench.plugins.options import option_defaults
+from reidbench.plugins.source import declared_defaults, declared_text
 
 PROJECT = "reidbench"
 
@@ -168,6 +170,19 @@ class Registry:
         if (row.kind, row.name) in self._loose:
             return str(getattr(self._loose[row.kind, row.name][1], "family", OTHER))
         return declared_text(row.where, "family") or OTHER
+
+    def option_defaults(self, kind: str, name: str) -> dict[str, Any]:
+        """Default values by option, as JSON types; an installed plugin is imported only if its source does not say.
+
+        Raises:
+            ReidbenchError: as of :meth:`get`, or the class has no typed options.
+        """
+        key = (kind, name)
+        if key in self._entry_points and key not in self._duplicates and key not in self._loose:
+            declared = declared_defaults(self._entry_points[key].value)
+            if declared is not None:
+                return declared
+        return option_defaults(self.get(kind, name, BaseModel))
 
     @overload
     def get(self, kind: str, name: str) -> type: ...

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.cohorts.pairing.pairs import Pairs
 from reidbench.metrics.retrieval.ranking import BLOCK_SCORES
 from reidbench.records import schema
 from reidbench.records.parts.common import Interval
 from reidbench.records.quantize import leveled
-from reidbench.records.strata import GenuineStrata
+
+if TYPE_CHECKING:
+    from reidbench.cohorts.pairing.image_pairs import Pairs
+    from reidbench.records.strata import GenuineStrata
 
 # The operating points that a record states.
 LOW_FPR = 0.01

@@ -6,7 +6,7 @@ detected; only a repetition of the run detects those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from reidbench import metrics
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.progress import Progress, Silent
 from reidbench.records import figures
 from reidbench.records.diagnosis import judge_predictions
@@ -276,8 +276,10 @@ def _on_trust(record: Record, told: Iterable[Steps]) -> tuple[str, ...]:
     known = set(told)
     touched: set[Steps] = set()
     unknown: dict[Steps, None] = {}
-    for leaf in _leaves(record):
-        kind = tuple(None if isinstance(step, int) else step for step in leaf)
+    kinds = set(map(_kind, known))
+    ways = {(), *(above for kind in kinds for above in _above(kind))}
+    for leaf in _leaves(record, (), kinds, ways):
+        kind = _kind(leaf)
         if known.isdisjoint(_above(leaf)):
             unknown[kind] = None
         else:
@@ -286,13 +288,26 @@ def _on_trust(record: Record, told: Iterable[Steps]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_field, highest)))
 
 
-def _leaves(part: Any, path: Steps = ()) -> Iterator[Steps]:
-    """Every field that has none below it, those that a record leaves out when they are null among them."""
-    below = _below(part)
+def _leaves(part: Any, path: Steps, kinds: Set[Steps], ways: Set[Steps]) -> Iterator[Steps]:
+    """Every field that has none below it, those that a record leaves out when they are null among them.
+
+    Of a part of which nothing is told, nor of what it belongs to, it is the part itself: histories of trainings have
+    thousands of fields.
+
+    Args:
+        kinds: of the fields that are told.
+        ways: the ways down to them, and themselves.
+    """
+    kind = _kind(path)
+    below = _below(part) if kind in ways or not kinds.isdisjoint(_above(kind)) else []
     if not below:
         yield path
     for step, inner in below:
-        yield from _leaves(inner, (*path, step))
+        yield from _leaves(inner, (*path, step), kinds, ways)
+
+
+def _kind(path: Steps) -> Steps:
+    return tuple(None if isinstance(step, int) else step for step in path)
 
 
 def _below(part: Any) -> list[tuple[str | int, Any]]:

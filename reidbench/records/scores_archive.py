@@ -7,6 +7,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -51,15 +52,29 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, N
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     content = archive.read(member)
-    stream = io.BytesIO(content)
-    read = _HEADERS.get(np.lib.format.read_magic(stream), np.lib.format.read_array_header_2_0)
-    shape, by_columns, dtype = read(stream)
+    shape, by_columns, dtype, start = _header_of(content)
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds objects, not numbers")
-    if math.prod(shape) * dtype.itemsize + stream.tell() != len(content):
+    if math.prod(shape) * dtype.itemsize + start != len(content):
         raise ReidbenchError(f"{path}: {member.filename} is not as large as its header says")
-    flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
+    flat = np.frombuffer(content, dtype=dtype, offset=start)
     return flat.reshape(shape, order="F" if by_columns else "C").copy()
+
+
+def _header_of(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, order, type of numbers and place of the first of an array's file."""
+    if content[6:8] != b"\x01\x00":
+        return _header.__wrapped__(content)
+    # Magic and version, two bytes for the length of the header, and the header.
+    return _header(content[: 10 + int.from_bytes(content[8:10], "little")])
+
+
+# Two hundred arrays of a file have a few shapes, and NumPy compiles the text of a header to read it.
+@lru_cache(maxsize=256)
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = io.BytesIO(content)
+    read = _HEADERS.get(np.lib.format.read_magic(stream), np.lib.format.read_array_header_2_0)
+    return *read(stream), stream.tell()
 
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0}

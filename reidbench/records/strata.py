@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reidbench import metrics
 from reidbench.cohorts.base import Cohort
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.records import schema
 from reidbench.records.parts.common import Interval
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reidbench import metrics
 from reidbench.attackers.base import Attacker, Training
 from reidbench.bundles.bundle import Bundle
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.progress import Progress
 from reidbench.records.schema import Origin
 from reidbench.settings import Settings

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Cohort, Dataset
-from reidbench.cohorts.load import load_cohort
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import Registry
 from reidbench.plugins.options import build
@@ -120,6 +119,8 @@ class ExampleSource:
             most = dataset.most_images()
             if (most or 0) > MOST_IMAGES or (most is None and dataset != build("dataset", type(dataset), {})):
                 return f"only a dataset that is known to have at most {MOST_IMAGES:,} images is made for a page"
+            from reidbench.cohorts.load import load_cohort  # It imports pandas, which kept images do without.
+
             cohort = load_cohort(dataset, size=data.size, cache=self.cache, progress=self._progress)
         except ReidbenchError as error:
             return f"the dataset could not be made again: {error}"

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import reidbench
+from reidbench.public_names import origin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text("utf-8")
 DOCUMENTED = re.findall(r"^::: (reidbench\S+)", PAGE, flags=re.MULTILINE)
@@ -24,6 +25,6 @@ def test_every_documented_module_or_name_exists():
 
 def test_every_exported_name_is_documented():
     for name in set(reidbench.__all__) - {"__version__"}:
-        module = reidbench._WHERE[name].partition(":")[0]
+        module = origin(name).partition(":")[0]
         if module.startswith("reidbench"):
             assert any(path == module or path.startswith(f"{module}.") for path in DOCUMENTED), name

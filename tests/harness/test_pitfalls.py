@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from reidbench import Attacker, Training
 from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.load import load_cohort
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.experiment import Experiment
 from reidbench.harness.run import release_of
 from reidbench.plugins import Registry

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench import metrics
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.training_check import AT_ONCE, add_check, check_training, pixel_scores
 from reidbench.records.schema import Attack, TrainingCheck
 from reidbench.records.store import read_record

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench import metrics
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.records import figures
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, RunScores, attack_key

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.records import figures, recompute
 from reidbench.records.schema import DEFINITIONS
 from reidbench.records.scores import RunScores, attack_key, read_retrieval, read_scores

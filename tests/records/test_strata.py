@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from reidbench.cohorts.base import Cohort
-from reidbench.cohorts.pairing.pairs import Pairs, build_pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
+from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.records import figures
 from reidbench.records.schema import Decision, VerificationMetrics

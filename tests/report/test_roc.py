@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.records.figures import verification
 from reidbench.records.scores import RunScores, attack_key
 from reidbench.records.store import read_record

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import html5lib
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from reidbench.metrics import tpr_at_fpr
@@ -150,6 +151,19 @@ def test_a_roc_curve_of_the_page_is_the_metric(site, tiny_run):
     assert (np.diff(match) >= 0).all()
     attack = next(a for a in record.attacks if (a.attacker, a.task) == ("example_pixels", "retrieval"))
     assert curves.chance_match(ranks)[0] == pytest.approx(attack.metrics.chance["precision_at_1"], abs=1e-6)
+
+
+def test_every_figure_is_one_to_the_plotly_package(site):
+    names = set()
+    for path in (site["folder"] / "records").glob("*.html"):
+        for name, text in re.findall(r'id="([a-z-]+)-data">(.*?)</script>', path.read_text(), re.DOTALL):
+            spec = json.loads(text)
+            # Refuses properties and values that there are none of.
+            same = go.Figure(spec).to_plotly_json()
+            assert same["data"] == spec["data"]
+            assert same["layout"] == spec["layout"]
+            names.add(name.partition("-")[0])
+    assert names == {"ladder", "roc", "log", "rank", "patient", "strata", "loss"}
 
 
 def test_what_is_plotted_of_a_row_stands_in_the_table(site):

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench.cohorts.notes import Note
-from reidbench.cohorts.pairing.pairs import Pairs, pictures_of
+from reidbench.cohorts.pairing.image_pairs import Pairs
+from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.errors import ReidbenchError
 
 _LABELS = {"1": True, "0": False, "1.0": True, "0.0": False}

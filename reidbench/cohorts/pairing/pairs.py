@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,40 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench.cohorts.pairing.exchange import exchange, without_partner
+from reidbench.cohorts.pairing.image_pairs import Pairs, Rows
 from reidbench.cohorts.pairing.matching import Matching
 from reidbench.errors import ReidbenchError
 
-Rows = NDArray[np.int64]
-
 # Rounds in which genuine pairs without a partner are turned round; most that can be helped are in the first few.
 _TURNS = 12
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of images of one table, in random order.
-
-    Attributes:
-        a, b: (P,) row numbers of the table: probes, and the images they are compared with.
-        same: (P,) whether both are of one patient.
-        notes: what a person must know, a line each.
-        matched: with matched negatives, how many genuine pairs have an impostor and stay; otherwise None.
-    """
-
-    a: Rows
-    b: Rows
-    same: NDArray[np.bool_]
-    notes: tuple[str, ...] = ()
-    matched: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.same)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over rows and truth."""
-        parts = (np.ascontiguousarray(part).tobytes() for part in (self.a, self.b, self.same))
-        return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def build_pairs(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.neighbours import Expansion, Limits, Lists, Method, Reciprocal, Revised, Searched, longest
 from reidbench.harness.scores.sources import Fused, Links, Scores, score_scale
 from reidbench.metrics.retrieval.ranking import BLOCK_SCORES

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.attackers.pairs import PairAttacker
-from reidbench.cohorts.pairing.pairs import Pairs
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.neighbours import Rows, Searched
 from reidbench.records.ladder import FUSION
 from reidbench.records.schema import PostProcessing, TrainingInfo

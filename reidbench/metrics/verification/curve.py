@@ -178,6 +178,30 @@ class Curve:
         share = np.divide(fpr - reached_fpr, step, out=np.zeros(len(step)), where=step > 0)
         return self._figure(reached_tpr + np.maximum(share, 0.0) * (next_tpr - reached_tpr))
 
+    def tprs_at(self, fprs: Floats) -> Floats:
+        """The same as :meth:`tpr_at` of each rate (G,), of a single curve; for drawing it."""
+        assert self._single
+        if not self._defined.any():
+            return np.full(len(fprs), np.nan)
+        last = len(self._ranking.thresholds) - 1
+        most = self._impostor_sums[0].searchsorted(fprs * self._impostor_total * ROUNDING, side="right") - 1
+        group = np.searchsorted(self._ranking.impostor_within, most, side="right") - 1
+        reached_fpr, reached_tpr = self._single_rates(group)
+        next_fpr, next_tpr = self._single_rates(np.minimum(group + 1, last))
+        step = next_fpr - reached_fpr
+        share = np.divide(fprs - reached_fpr, step, out=np.zeros(len(step)), where=step > 0)
+        found: Floats = reached_tpr + np.maximum(share, 0.0) * (next_tpr - reached_tpr)
+        return found
+
+    def _single_rates(self, group: Indices) -> tuple[Floats, Floats]:
+        """False and true positive rates of a single curve at several thresholds (G,); 0 for -1."""
+        sides = (
+            (self._impostor_sums[0], self._ranking.impostor_within),
+            (self._genuine_sums[0], self._ranking.genuine_within),
+        )
+        fpr, tpr = (np.where(group < 0, 0.0, sums[within[group]] / sums[-1]) for sums, within in sides)
+        return fpr, tpr
+
     def last_within(self, fpr: float) -> Indices:
         """The lowest threshold (its index) whose false positive rate is at most ``fpr``; -1 if none is."""
         found = self._last_within(fpr)

@@ -71,7 +71,7 @@ def roc_points(scores: ArrayLike, same: ArrayLike) -> RocPoints:
     curve = ranking.unweighted()
     rates = roc_rates(len(ranking.impostor))
     nothing = np.full(len(rates), np.nan)
-    return RocPoints(rates, np.array([curve.tpr_at(rate) for rate in rates]), nothing, nothing)
+    return RocPoints(rates, curve.tprs_at(rates), nothing, nothing)
 
 
 def bootstrap_roc_patients(

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import Registry
-from reidbench.plugins.options import option_defaults
 from reidbench.records.schema import Record
 from reidbench.report.figures.summary import defense_label
 
@@ -18,7 +15,7 @@ class Titles:
     """Titles of the pages of single records, where no table states the options that its rows have in common.
 
     Args:
-        registry: the installed defenses, whose classes hold the defaults.
+        registry: the installed defenses, whose classes hold the defaults; most are read from their source.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -31,7 +28,7 @@ class Titles:
         All options that are set are named where the defense is not installed.
         """
         name, options = record.defense.name, record.defense.options
-        if not options:  # The class, and torch with it, is imported only for its defaults.
+        if not options:
             return defense_label(record)
         defaults = self._defaults(name)
         if defaults is None:
@@ -44,8 +41,7 @@ class Titles:
     def _defaults(self, name: str) -> Mapping[str, Any] | None:
         if name not in self._known:
             try:
-                cls: type = self._registry.get("defense", name)
-                self._known[name] = option_defaults(cls) if issubclass(cls, BaseModel) else None
+                self._known[name] = self._registry.option_defaults("defense", name)
             except ReidbenchError:
                 self._known[name] = None
         return self._known[name]

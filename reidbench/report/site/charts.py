@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
-import plotly.graph_objects as go
-import plotly.io
+import numpy as np
 
 from reidbench.report.pictures.plots import COLOURS, DASHES
 
@@ -53,27 +52,56 @@ def plain(text: str) -> str:
 
 def figure(traces: Sequence[Any], *, height: int = 420, **layout: Any) -> dict[str, Any]:
     """Data and layout, JSON-ready; fonts and grid are set in the browser, to the reader's colour scheme."""
-    common = go.Layout(template={}, height=height, margin={"l": 60, "r": 16, "t": 16, "b": 50}, hovermode="closest")
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
-    common.update(legend=legend, **layout)
-    # Not go.Figure, which copies and validates once more what its parts validated when they were made; that takes
-    # longer than all else that makes a page. plotly converts NumPy numbers and NaN, which are no valid JSON.
-    spec = {"data": [trace.to_plotly_json() for trace in traces], "layout": common.to_plotly_json()}
-    made: dict[str, Any] = json.loads(plotly.io.to_json(spec, validate=False, engine="json"))
+    common = {
+        "height": height,
+        "hovermode": "closest",
+        "margin": {"b": 50, "l": 60, "r": 16, "t": 16},
+        # An empty one, as the plotly package writes it: it takes the place of the default's colours and lines.
+        "template": {"data": {"scatter": [{"type": "scatter"}]}},
+        "legend": legend,
+        **layout,
+    }
+    # Not the classes of the plotly package, which validate each property when it is set: that takes longer than all
+    # else that makes a page, and a test does it for every figure of a page.
+    made: dict[str, Any] = _json({"data": list(traces), "layout": common})
     return made
+
+
+def scatter(**properties: Any) -> dict[str, Any]:
+    """A trace of plotly's type ``scatter``, by the names of its properties; those that are None are left out."""
+    return {**_sorted(properties), "type": "scatter"}
+
+
+def _sorted(properties: dict[str, Any]) -> dict[str, Any]:
+    # In one order, whatever the caller's.
+    named = sorted((name, value) for name, value in properties.items() if value is not None)
+    return {name: _sorted(value) if isinstance(value, dict) else value for name, value in named}
+
+
+def _json(part: Any) -> Any:
+    """The same as JSON types: undefined numbers are null."""
+    if isinstance(part, dict):
+        return {name: _json(value) for name, value in part.items()}
+    if isinstance(part, list | tuple):
+        # Most are rounded numbers, tens of thousands on a page.
+        return [one if type(one) is float and isfinite(one) else _json(one) for one in part]
+    if isinstance(part, np.generic):
+        part = part.item()
+    return None if isinstance(part, float) and not isfinite(part) else part
 
 
 def line(name: str, x: Sequence[float], y: Sequence[float], number: int, **more: Any) -> Any:
     """A line, the ``number``-th of its figure."""
     style = {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[(number // 2) % len(DASHES)], "width": 2}
     style |= more.pop("line", {})
-    return go.Scatter(x=_rounded(x), y=_rounded(y), name=plain(name), mode="lines", line=style, **more)
+    return scatter(**{"x": _rounded(x), "y": _rounded(y), "name": plain(name), "mode": "lines", "line": style} | more)
 
 
 def band(x: Sequence[float], low: Sequence[float], high: Sequence[float], number: int, **more: Any) -> Any:
     """The area between two lines, for an interval."""
     red, green, blue = (int(COLOURS[number % len(COLOURS)][i : i + 2], 16) for i in (1, 3, 5))
-    return go.Scatter(
+    return scatter(
         x=[*_rounded(x), *_rounded(x)[::-1]],
         y=[*_rounded(high), *_rounded(low)[::-1]],
         fill="toself",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import plotly.graph_objects as go
 
 from reidbench.metrics import RocPoints
 from reidbench.records.schema import Record, RetrievalMetrics, TrainingInfo
@@ -17,7 +16,7 @@ from reidbench.report.figures.summary import headline, worst_retrieval, worst_ve
 from reidbench.report.pictures import roc
 from reidbench.report.pictures.plots import COLOURS, DASHES, SYMBOLS
 from reidbench.report.site import curves
-from reidbench.report.site.charts import Chart, Table, band, figure, line
+from reidbench.report.site.charts import Chart, Table, band, figure, line, scatter
 from reidbench.report.site.ladder import rung_label
 
 # A ladder has dozens of attacks; the weakest do not matter for the worst case.
@@ -142,12 +141,12 @@ def risk_chart(record: Record) -> Chart | None:
     rows = tuple((name, *(number(values.get(level)) for level in levels)) for name, values in named)
     at = [f"{float(level):.0%}" for level in levels]
     traces = [
-        go.Scatter(
+        scatter(
             x=at, y=[risk.map_at_r.get(level) for level in levels], name="mAP@R (right axis)", yaxis="y2",
             mode="lines+markers", line={"color": COLOURS[1], "dash": DASHES[1]}, marker={"symbol": SYMBOLS[1]},
         ),
         *(
-            go.Scatter(
+            scatter(
                 x=at, y=[values.get(level) for level in levels], name=name, mode="lines+markers",
                 line={"color": COLOURS[i], "dash": DASHES[i]}, marker={"symbol": SYMBOLS[i]},
             )
@@ -159,7 +158,7 @@ def risk_chart(record: Record) -> Chart | None:
         xaxis={"title": {"text": "quantile over patients"}, "type": "category"},
         yaxis={"title": {"text": "rank"}, "type": "log", "dtick": 1},
         yaxis2={"title": {"text": "mAP@R"}, "range": [0, 1], "overlaying": "y", "side": "right", "showgrid": False},
-        margin={"l": 60, "r": 60, "t": 16, "b": 50},
+        margin={"b": 50, "l": 60, "r": 60, "t": 16},
     )
     every = risk.found_by_every_image.value
     share = "" if every is None else f" {every:.1%} of them are found at rank 1 by every one of their images."
@@ -184,7 +183,7 @@ def loss_chart(record: Record) -> Chart | None:
         relative = [_share(epoch) for epoch in history]
         epochs = [float(epoch.get("epoch") or i + 1) for i, epoch in enumerate(history)]
         mode = "lines+markers" if len(history) < 3 else "lines"
-        traces.append(line(name, epochs, relative, position).update(mode=mode))
+        traces.append(line(name, epochs, relative, position, mode=mode))
         rows.append((name, str(training.epochs), f"{relative[0]:.3f}", f"{relative[-1]:.3f}"))
     if not rows:
         return None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import plotly.graph_objects as go
 
 from reidbench.records.schema import Attack, Decision, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
@@ -15,7 +13,7 @@ from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.summary import SHORT_LINKAGE, headline
 from reidbench.report.figures.training_checks import check_text
 from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
-from reidbench.report.site.charts import Chart, Table, figure, plain
+from reidbench.report.site.charts import Chart, Table, figure, plain, scatter
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ RETRIEVAL_HEAD = ("mAP@R, by patient", "by image", "R-Precision", "Precision@1",
 
 def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
     """The verification attacks, with their figures."""
-    steps = []
+    steps, before = [], _by_rung(baseline)
     for attack in record.attacks:
         m = attack.metrics
         if isinstance(m, VerificationMetrics):
@@ -53,7 +51,7 @@ def verification_steps(record: Record, baseline: Record | None) -> list[Step]:
                 interval_text(m.tpr_at_fpr_1), interval_text(m.tpr_at_fpr_01), number(_false_positives(decided)),
                 number(decided.precision if decided else None), number(decided.recall if decided else None),
             )  # fmt: skip
-            steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
+            steps.append(Step(attack, cells, number(_drop(attack, before)), _notes(attack)))
     return steps
 
 
@@ -74,7 +72,7 @@ def unbounded_rates(record: Record) -> str:
 
 def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:
     """The retrieval attacks, with their figures."""
-    steps = []
+    steps, before = [], _by_rung(baseline)
     for attack in record.attacks:
         m = attack.metrics
         if isinstance(m, RetrievalMetrics):
@@ -82,7 +80,7 @@ def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:
                 interval_text(m.map_at_r_patients), interval_text(m.map_at_r), interval_text(m.r_precision),
                 interval_text(m.precision_at_1), interval_text(m.risk.found_by_every_image),
             )  # fmt: skip
-            steps.append(Step(attack, cells, number(_drop(attack, baseline)), _notes(attack)))
+            steps.append(Step(attack, cells, number(_drop(attack, before)), _notes(attack)))
     return steps
 
 
@@ -99,15 +97,15 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
         if headline(attack).value is not None:
             name = "mAP@R" if attack.task == "retrieval" else f"AUC, {attack.negatives} impostors"
             series[name].append(attack)
-    traces, rows = [], []
+    traces, rows, before = [], [], _by_rung(baseline)
     for position, (name, attacks) in enumerate(series.items()):
         labels = [_short_label(a) for a in attacks]
         figures = [headline(a) for a in attacks]
         if baseline is not None:
-            others = [_same(a, baseline) for a in attacks]
+            others = [before.get(_rung(a)) for a in attacks]
             hollow = {"symbol": f"{SYMBOLS[position]}-open", "size": 10, "color": COLOURS[6]}
             traces.append(
-                go.Scatter(
+                scatter(
                     x=[headline(o).value if o else None for o in others],
                     y=labels,
                     mode="markers",
@@ -116,7 +114,7 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
                 )
             )
         traces.append(
-            go.Scatter(
+            scatter(
                 x=[f.value for f in figures],
                 y=labels,
                 mode="markers",
@@ -126,7 +124,7 @@ def ladder_chart(record: Record, baseline: Record | None) -> Chart | None:
             )
         )
         for attack, f in zip(attacks, figures):
-            other = _same(attack, baseline) if baseline else None
+            other = before.get(_rung(attack))
             rows.append((rung_label(attack), name, interval_text(f), interval_text(headline(other)) if other else "–"))
     if not rows:
         return None
@@ -152,13 +150,17 @@ def _short_label(attack: Attack) -> str:
     return f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}<br>{plain(attack.attacker)}"
 
 
-def _same(attack: Attack, other: Record) -> Attack | None:
-    candidates: Iterable[Attack] = other.attacks
-    return next((a for a in candidates if a.task == attack.task and key_of(a) == key_of(attack)), None)
+def _rung(attack: Attack) -> tuple[str, str]:
+    return attack.task, key_of(attack)
 
 
-def _drop(attack: Attack, baseline: Record | None) -> float | None:
-    before = _same(attack, baseline) if baseline else None
+def _by_rung(baseline: Record | None) -> dict[tuple[str, str], Attack]:
+    """The attacks of the undefended run, of several on one rung the first."""
+    return {_rung(attack): attack for attack in reversed(baseline.attacks)} if baseline else {}
+
+
+def _drop(attack: Attack, baseline: Mapping[tuple[str, str], Attack]) -> float | None:
+    before = baseline.get(_rung(attack))
     now = headline(attack).value
     then = headline(before).value if before else None
     return None if now is None or then is None else then - now

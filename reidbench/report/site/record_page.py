@@ -14,7 +14,7 @@ from reidbench.records.scores import RunScores
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.membership import BLIND, membership_lines, untrained_line
 from reidbench.report.figures.paired.change import Paired
-from reidbench.report.figures.paired.drops import UNFIT, Find, headline_drop
+from reidbench.report.figures.paired.drops import UNFIT, Drops, Find, headline_drop
 from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (
@@ -33,13 +33,16 @@ from reidbench.report.site.charts import Chart
 from reidbench.report.text.repeat import explain_command, repeat_command
 
 
-def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) -> dict[str, Any]:
+def record_context(
+    kept: Kept, baseline: Kept | None, title: str | None = None, drops: Drops | None = None
+) -> dict[str, Any]:
     """The variables of the template ``record.html``, except for images and the link to a leaderboard.
 
     Args:
         kept: the record; its scores are read if they lie beside it.
         baseline: the undefended run with its scores, if it is available.
         title: names the record in the page's title and heading; None for the defense with all of its options.
+        drops: drops with an interval that were computed before; the others are computed.
     """
     record, other = kept.record, baseline.record if baseline else None
     scores, missing = _scores(kept)
@@ -57,7 +60,7 @@ def record_context(kept: Kept, baseline: Kept | None, title: str | None = None) 
     return {
         "record": record,
         "label": title or defense_label(record),
-        "headline": _headline(kept, baseline),
+        "headline": _headline(kept, baseline, drops or {}),
         "verification_head": ladder.VERIFICATION_HEAD,
         "verification": ladder.verification_steps(record, other),
         "unbounded": ladder.unbounded_rates(record),
@@ -100,7 +103,7 @@ def _scores(kept: Kept) -> tuple[RunScores | None, str]:
     return scores, "" if scores is not None else f"{kept.record.stem}.scores.npz does not lie beside the record"
 
 
-def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
+def _headline(kept: Kept, baseline: Kept | None, drops: Drops) -> list[tuple[str, str, str]]:
     """The figures at the top of the page: name, value, explanation."""
     record = kept.record
     pair = Paired(baseline, kept) if baseline is not None and record.defense.kind != "none" else None
@@ -109,7 +112,7 @@ def _headline(kept: Kept, baseline: Kept | None) -> list[tuple[str, str, str]]:
         worst = find(record)
         if worst is None:
             return name, "–", "undefined"
-        fallen = headline_drop(pair, find) if pair else None
+        fallen = (drops.get((record.id, find)) or headline_drop(pair, find)) if pair else None
         text = "" if fallen is None else f"; drop {figure(interval(fallen))} against the undefended run"
         if fallen is not None and isnan(fallen.low):
             text += ", without an interval, since the two could not be paired"

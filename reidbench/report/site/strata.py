@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import plotly.graph_objects as go
-
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Record, Stratification, StratumRates, VerificationMetrics
 from reidbench.report.figures.formats import figure as interval_text
@@ -13,7 +11,7 @@ from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.strata import THRESHOLDS, stratification_title
 from reidbench.report.figures.summary import worst_verification
 from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
-from reidbench.report.site.charts import Chart, Table, figure, plain
+from reidbench.report.site.charts import Chart, Table, figure, plain, scatter
 from reidbench.report.site.ladder import rung_label
 
 
@@ -81,7 +79,7 @@ def _rate(stratum: StratumRates, field: str) -> Interval | None:
 
 def _trace(strata: list[StratumRates], labels: list[str], field: str, words: str, position: int) -> Any:
     rates = [_rate(stratum, field) for stratum in strata]
-    return go.Scatter(
+    return scatter(
         x=labels,
         y=[rate.value if rate else None for rate in rates],
         name=words,

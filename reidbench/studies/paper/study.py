@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.cohorts.base import Cohort, remap
-from reidbench.cohorts.pairing.pairs import Pairs, build_pairs, check_linkable, pictures_of
+from reidbench.cohorts.pairing.image_pairs import Pairs
+from reidbench.cohorts.pairing.pairs import build_pairs, check_linkable, pictures_of
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED, Experiment
 from reidbench.harness.known_images import require_unseen

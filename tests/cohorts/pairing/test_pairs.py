@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from reidbench.cohorts.base import remap
+from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.cohorts.pairing.metadata import metadata_score
-from reidbench.cohorts.pairing.pairs import Pairs, build_pairs
+from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.cohorts.sources.chestxray14 import ChestXray14
 from reidbench.errors import ReidbenchError
 

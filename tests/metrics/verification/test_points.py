@@ -13,6 +13,7 @@ from reidbench.metrics import (
     roc_rates,
     tpr_at_fpr,
 )
+from reidbench.metrics.roc import Ranking
 
 
 def scored(seed, pairs=3000, digits=6, patients=50):
@@ -103,3 +104,14 @@ def test_rates_that_are_stated_have_a_point_of_their_own(impostors):
     for rate in (0.001, 0.01, 0.1, 0.5, 1.0):
         assert points.tpr[points.place(rate)] == pytest.approx(tpr_at_fpr(scores, same, rate))
     assert points.place(0) == 0
+
+
+@pytest.mark.parametrize("genuine", [0, 1, 2, 7, 300])
+@pytest.mark.parametrize("impostors", [0, 1, 2, 50, 3_000])
+@pytest.mark.parametrize("digits", [1, 9])
+def test_rates_of_a_curve_are_found_together_as_one_by_one(genuine, impostors, digits):
+    # With one digit nearly all scores are tied.
+    scores = np.random.default_rng(genuine + impostors).normal(size=genuine + impostors).round(digits)
+    curve = Ranking.of(scores, np.arange(len(scores)) < genuine).unweighted()
+    rates = roc_rates(impostors)
+    assert curve.tprs_at(rates).tobytes() == np.array([curve.tpr_at(rate) for rate in rates]).tobytes()
