@@ -7,6 +7,7 @@ does not wait for it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 #: Images that go through a function at a time.
 BATCH = 128
+
+
+def pixels_digest(pixels: NDArray[np.uint8]) -> str:
+    """SHA-256 of the number and size of images and of their grey levels, for (N, H, W) uint8."""
+    digest = hashlib.sha256(str(pixels.shape).encode())
+    for begin in range(0, len(pixels), BATCH):
+        digest.update(np.ascontiguousarray(pixels[begin : begin + BATCH]).data)
+    return digest.hexdigest()
 
 
 def to_unit(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:

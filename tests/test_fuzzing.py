@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from compared_runs import Maker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from supplements import supply
 
 from reidbench.bundles.bundle import find_bundle, read_card
 from reidbench.cohorts.pairing.listed import read_pair_list
@@ -29,7 +31,8 @@ from reidbench.plugins.options import build, parse_spec
 from reidbench.records.brief import make_brief
 from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.scores import SUFFIX, read_scores
-from reidbench.records.store import judge_content, read_record, record_text
+from reidbench.records.store import judge_content, read_named, read_record, record_text
+from reidbench.records.supplements.files import read_beside, read_supplement, supplement_text
 from reidbench.report.text.leaderboard import render
 from reidbench.studies.sweep_plan import read_plan
 
@@ -65,6 +68,10 @@ def samples(folder):
     scores = sorted(RECORDS.glob(f"gaussian_noise-*{SUFFIX}"))[0]
     made["scores"] = scores.read_bytes()
     made["record"] = scores.with_name(scores.name.removesuffix(SUFFIX) + ".json").read_bytes()
+    make = Maker(folder)
+    record = make("supplemented", 0.5)
+    supplement = supply(make, record, 1.5, 4.0)
+    made["supplement"], made["of"], made["named"] = supplement.read_bytes(), record, supplement
     made["card"] = sorted(Path(find_bundle("phantom")).glob("*.json"))[0].read_bytes()
     made["pairs"] = b"i0\ti1\t1\ni0\ti2\t0\n"
     made["table"] = b'path,patient_id,sex\na.png,p1,F\n"b,c.png",p2,M\n'
@@ -117,6 +124,8 @@ def read_one(kind: str, path: Path) -> None:
         render([the_one_record(path)])
     elif kind == "scores":
         read_scores(path, content_digest(path))
+    elif kind == "supplement":
+        read_supplement(path)
     elif kind == "card":
         shutil.copy(path, path.with_name("card.json"))
         read_card(path.parent)
@@ -130,7 +139,7 @@ def read_one(kind: str, path: Path) -> None:
         decode(path, "image", 32)
 
 
-KINDS = ["record", "scores", "card", "pairs", "table", "plan", "png", "jpg", "tif", "webp"]
+KINDS = ["record", "supplement", "scores", "card", "pairs", "table", "plan", "png", "jpg", "tif", "webp"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -163,21 +172,26 @@ def keys_of(part) -> list:
     return list(part) if isinstance(part, dict) else list(range(len(part)))
 
 
+def meddle(data, content) -> None:
+    """Puts an odd value somewhere into a file's JSON."""
+    part = content
+    for _ in range(data.draw(st.integers(0, 4))):
+        below = [key for key in keys_of(part) if isinstance(part[key], dict | list) and part[key]]
+        if not below:
+            break
+        part = part[data.draw(st.sampled_from(below))]
+    if part:
+        key = data.draw(st.sampled_from(keys_of(part)))
+        part[key] = data.draw(odd)
+
+
 def test_odd_values_in_every_field_of_a_record(samples, folder):
     @tried(12)
     @given(st.data())
     def check(data):
         content = json.loads(samples["record"])
         for _ in range(data.draw(st.integers(1, 3))):
-            part = content
-            for _ in range(data.draw(st.integers(0, 4))):
-                below = [key for key in keys_of(part) if isinstance(part[key], dict | list) and part[key]]
-                if not below:
-                    break
-                part = part[data.draw(st.sampled_from(below))]
-            if part:
-                key = data.draw(st.sampled_from(keys_of(part)))
-                part[key] = data.draw(odd)
+            meddle(data, content)
         path = folder / "odd.json"
         path.write_text(json.dumps(content))
         try:
@@ -190,6 +204,35 @@ def test_odd_values_in_every_field_of_a_record(samples, folder):
         assert read_record(path) == record, "what is read is written back"
 
     check()
+
+
+def test_odd_values_in_every_field_of_a_supplement(samples):
+    path, record = samples["named"], samples["of"]
+
+    @tried(12)
+    @given(st.data())
+    def check(data):
+        content = json.loads(samples["supplement"])
+        for _ in range(data.draw(st.integers(1, 3))):
+            meddle(data, content)
+        path.write_text(json.dumps(content))
+        # Beside its record it counts, or is named.
+        found = read_beside([(read_named(record), record)])
+        render(found.records)
+        try:
+            made = read_supplement(path)
+        except ReidbenchError:
+            assert len(found.refused) == 1
+            assert not found.records[0].supplied
+            return
+        assert bool(found.refused) != bool(found.records[0].supplied)
+        path.write_text(supplement_text(made))
+        assert read_supplement(path) == made, "what is read is written back"
+
+    try:
+        check()
+    finally:
+        path.write_bytes(samples["supplement"])
 
 
 @pytest.mark.parametrize("name", ["gaussian_noise", "jpeg", "dp_pix", "black_box", "kornia_augment"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from reidbench.cli import (
+    attack,
     attacker,
     audit,
     compare,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check-defense": kit.check_defense,
     "new-attacker": kit.new_attacker,
     "check-attacker": kit.check_attacker,
+    "attack": attack.attack,
     "audit": audit.audit,
     "release": release.release,
     "overlap": overlap.overlap,

@@ -11,6 +11,9 @@ import typer
 from reidbench.cli.arguments import Quiet, progress_bar
 from reidbench.cli.plugins import PluginsDirs
 
+#: The exit status where a supplement was left out: as of a submission that cannot be checked.
+LEFT_OUT = 2
+
 
 def leaderboard(
     records: Annotated[
@@ -24,11 +27,16 @@ def leaderboard(
     plugins_dir: PluginsDirs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, or a site that opens from disk."""
+    """Write <dataset>.md, .csv and .svg (the privacy–utility curve) from records, or a site that opens from disk.
+
+    Supplements beside the records (`reidbench attack`) count too. One that does not fit its record is named and left
+    out, and the exit status is 2.
+    """
     from reidbench.errors import ReidbenchError
     from reidbench.report.figures.board.ranks import read_influences
     from reidbench.report.figures.board.reading import read_for_boards
     from reidbench.report.figures.paired.drops import paired_drops
+    from reidbench.report.figures.supplied import with_supplements
     from reidbench.report.text.leaderboard import leftover, render, write
 
     places = records or [Path("leaderboards/records")]
@@ -40,7 +48,9 @@ def leaderboard(
             raise ReidbenchError("--site and --check exclude each other: a site cannot be checked")
         _write_site(places, site, plugins_dir or [], quiet=quiet)
         return
-    kept = read_for_boards(places)
+    kept, refused = with_supplements(read_for_boards(places), places, brief=True)
+    for line in refused:
+        typer.echo(f"left out: {line}", err=True)
     links = {one.record.id: Path(os.path.relpath(one.path, out)).as_posix() for one in kept}
     pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)), links, read_influences(kept))
     if not pages:
@@ -56,9 +66,10 @@ def leaderboard(
         left = leftover(out, pages)
         for path in left:
             typer.echo(f"{path} belongs to none of these records", err=True)
-        raise typer.Exit(1 if stale or left else 0)
+        raise typer.Exit(1 if stale or left else LEFT_OUT if refused else 0)
     for path in write(pages, out):
         typer.echo(str(path))
+    raise typer.Exit(LEFT_OUT if refused else 0)
 
 
 def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quiet: bool) -> None:
@@ -66,15 +77,19 @@ def _write_site(places: list[Path], site: Path, plugins_dir: list[Path], *, quie
     from reidbench.files import cache_folder
     from reidbench.plugins import Registry
     from reidbench.report.figures.board.reading import read_for_boards
+    from reidbench.report.figures.supplied import with_supplements
     from reidbench.report.site import write_site
     from reidbench.studies.example_images import ExampleSource
 
     if site.exists() and not site.is_dir():
         raise ReidbenchError(f"--site {site}: a file of this name exists")
-    kept = read_for_boards(places)
+    kept, refused = with_supplements(read_for_boards(places), places, brief=True)
+    for line in refused:
+        typer.echo(f"left out: {line}", err=True)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, places))}")
     progress = progress_bar(quiet)
     examples = ExampleSource(Registry(plugins_dir), cache_folder(), progress)
     written = write_site(kept, site, examples, progress)
     typer.echo(f"{written[0]} and {len(written) - 1} more pages")
+    raise typer.Exit(LEFT_OUT if refused else 0)

@@ -29,18 +29,24 @@ def report(
     kept = read_kept(records)
     if not kept:
         raise ReidbenchError(f"no record in {', '.join(map(str, records))}")
-    write([one.path for one in kept], out, plugins_dir or [], quiet=quiet)
+    complete = write([one.path for one in kept], out, plugins_dir or [], quiet=quiet)
+    raise typer.Exit(0 if complete else 2)
 
 
-def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> None:
-    """Writes the pages of these records and prints their names."""
+def write(paths: list[Path], out: Path | None, plugins_dir: list[Path], *, quiet: bool, err: bool = False) -> bool:
+    """Writes the pages of these records and prints their names; False where a supplement was left out."""
     from reidbench.files import cache_folder
     from reidbench.plugins import Registry
     from reidbench.report.figures.paired.matching import read_kept
+    from reidbench.report.figures.supplied import with_supplements
     from reidbench.report.site import write_pages
     from reidbench.studies.example_images import ExampleSource
 
     examples = ExampleSource(Registry(plugins_dir), cache_folder(), progress_bar(quiet))
-    for page in write_pages(read_kept(paths), out, examples):
+    kept, refused = with_supplements(read_kept(paths))
+    for line in refused:
+        typer.echo(f"left out: {line}", err=True)
+    for page in write_pages(kept, out, examples):
         if not (err and quiet):
             typer.echo(str(page), err=err)
+    return not refused

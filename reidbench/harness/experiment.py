@@ -37,6 +37,7 @@ from reidbench.harness.questions.singling_out import judge_singling_out
 from reidbench.harness.scores.reranking import Pictures, together
 from reidbench.harness.scores.sources import Linked, Links
 from reidbench.harness.training_check import add_check, check_training, pixel_scores
+from reidbench.images import pixels_digest
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
@@ -202,11 +203,12 @@ class Experiment:
         record = self.record(
             id=self.identity(published),
             hyperparameters={
-                **{attacker.name: self._hyperparameters(attacker) for attacker in attackers},
+                **{attacker.name: self.hyperparameters(attacker) for attacker in attackers},
                 "classifier": hyperparameters(self.settings.classifier),
                 "restorer": hyperparameters(self.settings.restorer),
             },
             defense=published.info(),
+            release_sha256=pixels_digest(published.images("test").pixels),
             attacks=keep_headline_strata(attacks),
             complete=self.settings.ladder == full_ladder(),
             utility=utility,
@@ -214,7 +216,7 @@ class Experiment:
             singling_out=singled,
             inference=inferred,
             copies=copies,
-            bundle=self._bundle_info(ignorant),
+            bundle=self.bundle_info(ignorant),
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
@@ -303,7 +305,7 @@ class Experiment:
         climbs = any(rung.level.trains or "restored" in rung.level.views for rung in settings.ladder)
         return climbs or any(attacker.name not in settings.pretrained for attacker in settings.attackers)
 
-    def _hyperparameters(self, attacker: Attacker) -> dict[str, Any]:
+    def hyperparameters(self, attacker: Attacker) -> dict[str, Any]:
         """An attacker's, with those of the bundle's where it has one: runs from other bundles don't compare."""
         found = hyperparameters(attacker)
         bundle, pretrained = self.settings.bundle, self.settings.pretrained.get(attacker.name)
@@ -311,7 +313,12 @@ class Experiment:
             return found
         return {**found, "bundle": f"{bundle.card.name} {bundle.digest}", "bundled": hyperparameters(pretrained)}
 
-    def _bundle_info(self, ignorant: Sequence[Trained]) -> BundleInfo | None:
+    def bundle_info(self, ignorant: Sequence[Trained]) -> BundleInfo | None:
+        """The bundle that attackers could start from, and how its candidates did; None where there is none.
+
+        Args:
+            ignorant: the attackers trained on originals.
+        """
         bundle = self.settings.bundle
         if bundle is None:
             return None

@@ -44,6 +44,11 @@ LEFT_OUT: dict[type[Model], dict[str, Any]] = {
 _FIELDS = {part: set(part.model_fields) for part in (Attack, VerificationMetrics, RetrievalMetrics)}
 
 
+def brief_metrics(figures: VerificationMetrics | RetrievalMetrics) -> VerificationMetrics | RetrievalMetrics:
+    """A copy of an attack's figures without what tables don't show."""
+    return figures.model_copy(update=LEFT_OUT[type(figures)])
+
+
 def make_brief(record: Record) -> Record:
     """Leaves out of ``record`` what tables don't show, and returns it.
 

@@ -6,7 +6,7 @@ detected; only a repetition of the run detects those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from reidbench.records import figures
 from reidbench.records.diagnosis import judge_predictions
 from reidbench.records.ladder import full_ladder
 from reidbench.records.parts.common import Interval
+from reidbench.records.recompute_questions import tell_questions
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.records.scores import UNDEFENDED, RunScores, attack_key, classifier_key
 
@@ -73,7 +74,9 @@ class Recomputed:
     on_trust: tuple[str, ...]
 
 
-class _Compared(NamedTuple):
+class Compared(NamedTuple):
+    """A field, and what the scores say of it."""
+
     path: Steps
     recorded: Any
     found: Any
@@ -93,57 +96,88 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
         ValueError, IndexError, KeyError, TypeError: the scores do not fit together.
     """
     compared = list(_outline(record, scores))
-    held = {"at_half": scores.accepted, "calibrated": scores.validation, "fall": scores.undefended}
-    silent = {name for name, there in held.items() if not there}
-    with (progress or Silent()).task("figures", len(record.attacks)) as advance:
-        for number, attack in enumerate(record.attacks):
-            again = _figures(attack, record, scores)
-            if again is not None:
-                compared += _compare(attack.metrics, again, ("attacks", number, "metrics"), silent)
-            advance(1)
+    compared += compare_attacks("attacks", record.attacks, record, scores, progress)
     for number, classifier in enumerate(_classifiers(record)):
         judged = _judged(classifier, record, scores)
         if judged is not None:
-            compared += _compare(classifier, judged, ("utility", "classifiers", number), silent)
-    told = dict.fromkeys([*(one.path for one in compared), *_found_by(record, scores)])
+            compared += _compare(classifier, judged, ("utility", "classifiers", number), _silent(scores))
+    compared += [Compared(*told) for told in tell_questions(record, scores)]
+    return finish(record, compared, _found_by(record, scores))
+
+
+def compare_attacks(
+    field: str, attacks: Sequence[Attack], record: Record, scores: RunScores, progress: Progress | None = None
+) -> Iterator[Compared]:
+    """Every figure of attacks with what the scores say; nothing of an attack that has no scores.
+
+    Args:
+        field: with the attacks, for the paths.
+        record: that the attacks are of.
+    """
+    with (progress or Silent()).task("figures", len(attacks)) as advance:
+        for number, attack in enumerate(attacks):
+            again = _figures(attack, record, scores)
+            if again is not None:
+                yield from _compare(attack.metrics, again, (field, number, "metrics"), _silent(scores))
+            advance(1)
+
+
+def finish(part: BaseModel, compared: Sequence[Compared], found_by: Iterable[Steps]) -> Recomputed:
+    """What came of comparisons.
+
+    Args:
+        part: a record or a supplement.
+        found_by: fields that are not compared, and of which an edit shows in those that are.
+    """
+    told = dict.fromkeys([*(one.path for one in compared), *found_by])
     return Recomputed(
         tuple(Mismatch(_field(p), _plain(r), _plain(f)) for p, r, f in compared if not _agree(r, f)),
         len(compared),
         tuple(map(_field, told)),
-        _on_trust(record, told),
+        _on_trust(part, told),
     )
 
 
-def _outline(record: Record, scores: RunScores) -> Iterator[_Compared]:
+def _silent(scores: RunScores) -> set[str]:
+    """Parts of figures of which the scores hold nothing."""
+    held = {"at_half": scores.accepted, "calibrated": scores.validation, "fall": scores.undefended}
+    return {name for name, there in held.items() if not there}
+
+
+def _outline(record: Record, scores: RunScores) -> Iterator[Compared]:
     """What surrounds the figures: counts, and which attacks and classifiers there are."""
     yield from _counts(record, scores)
-    # An attack that was left out would be the strongest one.
-    verified = sorted(_key(attack) for attack in record.attacks if attack.task == "verification")
-    yield _Compared(("attacks (verification)",), verified, sorted(scores.verification))
-    paired = {str(attack.negatives) for attack in record.attacks if attack.task == "verification"}
-    yield _Compared(("attacks (negatives)",), sorted(paired), sorted(scores.pairs))
-    ranked = sorted(_key(attack) for attack in record.attacks if attack.task == "retrieval")
-    yield _Compared(("attacks (retrieval)",), ranked, sorted(scores.ranks.keys() & scores.average_precision.keys()))
+    yield from outline_attacks("attacks", record.attacks, scores)
     if scores.ranks:
         # From the second definitions on the gallery's part of every attack is kept.
         whole_gallery = scores.gallery_gains.keys() >= scores.ranks.keys()
-        yield _Compared(("definitions",), record.definitions >= 2, whole_gallery)
+        yield Compared(("definitions",), record.definitions >= 2, whole_gallery)
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
     whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
-    yield _Compared(("complete",), record.complete, whole)
+    yield Compared(("complete",), record.complete, whole)
     if scores.withheld:
         return
     tested = sorted(classifier_key(one.trained_on, one.tested_on) for one in _classifiers(record))
-    yield _Compared(("utility (classifiers)",), tested, sorted(scores.predictions))
+    yield Compared(("utility (classifiers)",), tested, sorted(scores.predictions))
     if scores.labels and not tested:
-        yield _Compared(("utility",), None, list(scores.labels))
+        yield Compared(("utility",), None, list(scores.labels))
     yield from _findings(record, scores)
     # A published model is the only classifier there is, and never sees a release.
     model = list(scores.predictions) == [classifier_key("originals", "originals")]
-    yield _Compared(("track",), record.track, "model" if model else "images")
+    yield Compared(("track",), record.track, "model" if model else "images")
 
 
-def _findings(record: Record, scores: RunScores) -> Iterator[_Compared]:
+def outline_attacks(field: str, attacks: Sequence[Attack], scores: RunScores) -> Iterator[Compared]:
+    """Which attacks there are: one that was left out would be the strongest one."""
+    verified = sorted(_key(attack) for attack in attacks if attack.task == "verification")
+    yield Compared((f"{field} (verification)",), verified, sorted(scores.verification))
+    paired = {str(attack.negatives) for attack in attacks if attack.task == "verification"}
+    yield Compared((f"{field} (negatives)",), sorted(paired), sorted(scores.pairs))
+    ranked = sorted(_key(attack) for attack in attacks if attack.task == "retrieval")
+    yield Compared((f"{field} (retrieval)",), ranked, sorted(scores.ranks.keys() & scores.average_precision.keys()))
+
+
+def _findings(record: Record, scores: RunScores) -> Iterator[Compared]:
     """Who decides each finding in the test part; what the train part holds is in no score."""
     utility = record.utility
     if utility is None or utility.finding_patients is None or len(scores.findings) != len(scores.patients):
@@ -151,23 +185,27 @@ def _findings(record: Record, scores: RunScores) -> Iterator[_Compared]:
     left_out = utility.left_out or {}
     for name, patients in zip(scores.labels, metrics.label_patients(scores.truth, scores.patients).tolist()):
         if name in left_out:
-            yield _Compared(("utility", "left_out", name, "test"), left_out[name].test, patients)
+            yield Compared(("utility", "left_out", name, "test"), left_out[name].test, patients)
         else:
-            yield _Compared((f"utility (patients of {name})",), True, patients >= utility.finding_patients)
+            yield Compared((f"utility (patients of {name})",), True, patients >= utility.finding_patients)
 
 
-def _counts(record: Record, scores: RunScores) -> Iterator[_Compared]:
+def _counts(record: Record, scores: RunScores) -> Iterator[Compared]:
     images, patients = len(scores.patients), len(np.unique(scores.patients))
-    yield _Compared(("dataset", "images", "test"), record.dataset.images.get("test"), images)
-    yield _Compared(("dataset", "patients", "test"), record.dataset.patients.get("test"), patients)
+    yield Compared(("dataset", "images", "test"), record.dataset.images.get("test"), images)
+    yield Compared(("dataset", "patients", "test"), record.dataset.patients.get("test"), patients)
     if not scores.withheld:
         # Where no finding is known there is a row for each image all the same, and nothing in it.
-        yield _Compared(("utility (rows of findings)",), images, len(scores.findings))
+        yield Compared(("utility (rows of findings)",), images, len(scores.findings))
     matched = int((scores.pairs["matched"][2] == 0).sum()) if "matched" in scores.pairs else None
-    yield _Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
+    yield Compared(("controls", "matched_negatives"), record.controls.matched_negatives, matched)
+    yield from outline_pairs(scores)
+
+
+def outline_pairs(scores: RunScores) -> Iterator[Compared]:
+    """Whether pairs are of this schema, and favour no patient with many images."""
     for negatives in sorted(scores.pairs.keys() & {"random", "matched"}):
-        # Pairs that favour patients with many images are not pairs of this schema.
-        yield _Compared((f"pairs ({negatives}, exchanged)",), True, _balanced(*scores.pairs[negatives]))
+        yield Compared((f"pairs ({negatives}, exchanged)",), True, _balanced(*scores.pairs[negatives]))
 
 
 def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64]) -> bool:
@@ -248,7 +286,7 @@ def _judged(classifier: Classifier, record: Record, scores: RunScores) -> Classi
     )
 
 
-def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> Iterator[_Compared]:
+def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> Iterator[Compared]:
     """Every figure with its path; a part that only one side has is one difference.
 
     Args:
@@ -268,17 +306,17 @@ def _compare(recorded: Any, found: Any, path: Steps, silent: Iterable[str]) -> I
         for name in dict.fromkeys([*recorded, *found]):
             yield from _compare(recorded.get(name), found.get(name), (*path, name), silent)
     else:
-        yield _Compared(path, recorded, found)
+        yield Compared(path, recorded, found)
 
 
-def _on_trust(record: Record, told: Iterable[Steps]) -> tuple[str, ...]:
-    """The highest paths that nothing is told of, until every field of the record is told or below one of them."""
+def _on_trust(part: BaseModel, told: Iterable[Steps]) -> tuple[str, ...]:
+    """The highest paths that nothing is told of, until every field of the part is told or below one of them."""
     known = set(told)
     touched: set[Steps] = set()
     unknown: dict[Steps, None] = {}
     kinds = set(map(_kind, known))
     ways = {(), *(above for kind in kinds for above in _above(kind))}
-    for leaf in _leaves(record, (), kinds, ways):
+    for leaf in _leaves(part, (), kinds, ways):
         kind = _kind(leaf)
         if known.isdisjoint(_above(leaf)):
             unknown[kind] = None

@@ -7,10 +7,11 @@ only, no query) is null, never 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from reidbench.networks.history import final_slope, still_improving
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
@@ -429,6 +430,11 @@ class Record(Model):
     )
     dataset: DatasetInfo
     defense: DefenseInfo
+    release_sha256: Text | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="of the pixels of the published test images; null for a published model and in earlier records",
+    )
     attacks: list[Attack] = Field(max_length=1_000)
     complete: bool = Field(description="whether every rung of the ladder was climbed")
     utility: Utility | None = Field(description="null where the dataset has no findings")
@@ -458,6 +464,24 @@ class Record(Model):
     timings: dict[Text, Seconds] = Field(description="seconds a step took when it was done, cached steps included")
     baseline_id: FileName | None = Field(description="the undefended run with the same dataset, preset and seed")
     scores_sha256: Text | None = Field(None, description="of the scores beside the record; null where none were kept")
+    # In no file: attacks of supplements, which reading for tables and pages finds beside the record.
+    _supplied: tuple[Attack, ...] = PrivateAttr(())
+
+    @property
+    def supplied(self) -> tuple[Attack, ...]:
+        """The attacks of supplements, where they were read too."""
+        return self._supplied
+
+    @property
+    def every_attack(self) -> list[Attack]:
+        """The record's own attacks, and those of supplements."""
+        return [*self.attacks, *self._supplied] if self._supplied else self.attacks
+
+    def with_supplied(self, attacks: Iterable[Attack]) -> Record:
+        """The same record with these attacks of supplements in place of those that it has."""
+        made = self.model_copy()
+        made._supplied = tuple(attacks)
+        return made
 
     @property
     def valid(self) -> bool:

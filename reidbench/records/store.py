@@ -18,6 +18,8 @@ from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.schema import SCHEMA_VERSION, Record
 from reidbench.records.upgrade import upgrade
 
+#: The ending of a supplement of a record, which lies beside it.
+ENDING = ".attack.json"
 #: The largest file that is read as a record. Those of this repository have up to 66 kB, and pages grow with them.
 MAX_BYTES = 2_000_000
 
@@ -135,12 +137,21 @@ def _without_collection(paths: Iterable[Path], read: Callable[[Path], Record]) -
             gc.enable()
 
 
+def is_supplement(path: Path) -> bool:
+    """Whether a file of a folder of records is a supplement of one, by its name."""
+    return path.name.endswith(ENDING)
+
+
 def record_paths(places: list[Path]) -> list[Path]:
-    """The files of records that these files and folders are, each once."""
+    """The files of records that these files and folders are, each once; supplements of records are left out."""
     paths: list[Path] = []
     for place in places:
-        paths += sorted(place.glob("*.json")) if place.is_dir() else [place]
+        paths += _records_in(place) if place.is_dir() else [place]
     return list(dict.fromkeys(paths))
+
+
+def _records_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.json")) if not is_supplement(path)]
 
 
 def upgrade_record(path: Path) -> bool:

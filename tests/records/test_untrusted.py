@@ -16,6 +16,7 @@ from reidbench.files import content_digest
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import MAX_BYTES, read_distinct, read_named, read_record
+from reidbench.records.supplements.content import Supplement
 from reidbench.report.figures.paired.matching import read_kept
 from reidbench.report.text.leaderboard import render, write
 
@@ -105,9 +106,10 @@ def unbounded(node, path):
         yield from unbounded(node.get("items", {}), f"{path}[]")
 
 
-def test_every_field_of_a_record_is_bounded():
-    schema = Record.model_json_schema()
-    parts = {"Record": schema, **schema["$defs"]}
+@pytest.mark.parametrize("kind", [Record, Supplement])
+def test_every_field_is_bounded(kind):
+    schema = kind.model_json_schema()
+    parts = {kind.__name__: schema, **schema["$defs"]}
     fields = [(f"{part}.{name}", node) for part, found in parts.items() for name, node in found["properties"].items()]
     assert len(fields) > 100
     assert [path for name, node in fields for path in unbounded(node, name)] == []

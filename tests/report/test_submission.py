@@ -445,3 +445,39 @@ def test_every_record_of_a_folder_is_checked(copy, tiny_run):
     assert found[-1].status == "refused"
     assert exit_code(found) == 1
     assert exit_code([result for result in found if result.status == "agrees"]) == 0
+
+
+def test_what_scores_tell_of_linkability_and_singling_out_is_computed_again(copy):
+    whole = json.loads(copy.read_text())
+    assert check(copy).mismatches == ()
+    changes = {
+        "linkability[0].attacker": "other",
+        "linkability[0].closed_world.patients": 1,
+        "linkability[0].closed_world.chance": 0.01,
+        "linkability[1].gallery_sizes[0].extrapolated": None,
+        "singling_out[0].patients": 1,
+    }
+    for field, change in changes.items():
+        data = json.loads(json.dumps(whole))
+        steps = [int(step) if step.isdigit() else step for step in re.split(r"\W+", field)]
+        place = data
+        for step in steps[:-1]:
+            place = place[step]
+        old = place[steps[-1]]
+        place[steps[-1]] = change if isinstance(change, str) else not old if change is None else old + change
+        copy.write_text(json.dumps(data))
+        assert [mismatch.field for mismatch in check(copy).mismatches] == [field]
+    del whole["linkability"][0]
+    copy.write_text(json.dumps(whole | {"singling_out": []}))
+    fields = {mismatch.field for mismatch in check(copy).mismatches}
+    assert {"linkability (linkages)", "singling_out (linkages)"} <= fields
+
+
+def test_the_figures_on_trust_are_said_in_words(copy):
+    found = check(copy)
+    said = summary([found]).splitlines()[1]
+    assert said.startswith("figures on trust, which only a repetition of the run checks: linkability with several")
+    assert {"shares of patients that are singled out", "SSIM and PSNR"} <= set(found.figures_on_trust)
+    assert not {"membership and the audited ε", "utility"} & set(found.figures_on_trust)
+    strip(copy, "findings", "labels", "predictions", "undefended")
+    assert "utility" in check(copy).figures_on_trust

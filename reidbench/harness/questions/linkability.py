@@ -18,17 +18,22 @@ from reidbench.metrics.linkability.multi_shot import Found, draw_shots, search_i
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.ladder import LINKAGE, RERANKING, Rung
 from reidbench.records.parts.common import Interval
-from reidbench.records.parts.linkability import ClosedWorld, GallerySize, Linkability, MultiShot, Pooling
+from reidbench.records.parts.linkability import (
+    MOST_ASSIGNED,
+    MOST_PATIENTS,
+    SHOTS,
+    ClosedWorld,
+    GallerySize,
+    Linkability,
+    MultiShot,
+    Pooling,
+)
 from reidbench.records.schema import Attack, RetrievalMetrics
 
-#: Known images of a patient.
-SHOTS = (1, 2, 4)
 #: Images that are searched; beyond the cohort success is extrapolated.
 SIZES = (100, 1_000, 10_000, 100_000)
 #: Of the images that are known, the same for every defense, seed and preset on a cohort.
 SHOT_SEED = 41
-#: Patients whose images are drawn; more would only narrow the interval.
-MOST_PATIENTS = 500
 #: Digits of a figure in the record.
 DIGITS = 4
 
@@ -177,7 +182,7 @@ def _closed_world(pooled: _Pooled, patients: NDArray[np.int64], runs: int) -> Cl
     def scores(rows: Rows, columns: Rows) -> Scores:
         return pooled.images("mean score", rows[:, None])[:, columns]
 
-    found = closed_world(scores, patients, seed=SHOT_SEED)
+    found = closed_world(scores, patients, seed=SHOT_SEED, most=MOST_ASSIGNED)
     asked = len(np.unique(found.patients))
     if asked < 2:
         return None

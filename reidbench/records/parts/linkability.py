@@ -13,6 +13,14 @@ from reidbench.records.parts.common import Count, Interval, Model, Rate, Text
 Pooling = Literal["mean score", "maximum", "mean vector"]
 
 
+#: Known images of a patient.
+SHOTS = (1, 2, 4)
+#: Patients whose images are drawn; more would only narrow the interval.
+MOST_PATIENTS = 500
+#: Patients that are assigned one to one at once: the time grows with their cube.
+MOST_ASSIGNED = 2000
+
+
 class MultiShot(Model):
     """Several known images of a patient; figures by their number m, averaged over the same patients for every m."""
 

@@ -1,8 +1,8 @@
-"""Checks records for submission: valid, with their scores, and in agreement with them."""
+"""Checks records and their supplements for submission: valid, with their scores, and in agreement with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,12 @@ from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
 from reidbench.progress import Progress
 from reidbench.records.recompute import Mismatch, recompute
+from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, read_scores
-from reidbench.records.store import read_record
+from reidbench.records.store import is_supplement, read_named, read_record
+from reidbench.records.supplements.content import misfit
+from reidbench.records.supplements.files import read_supplement, scores_path
+from reidbench.records.supplements.recompute import recompute_supplement
 from reidbench.report.figures.paired.matching import Kept
 
 
@@ -25,6 +29,7 @@ class Checked:
         mismatches: fields that disagree with the scores.
         checked: number of figures that were computed again.
         on_trust: fields that cannot be computed from the scores.
+        figures_on_trust: the figures among them, in words.
         not_checked: why nothing was computed; empty if the record was checked.
     """
 
@@ -32,6 +37,7 @@ class Checked:
     mismatches: tuple[Mismatch, ...] = ()
     checked: int = 0
     on_trust: tuple[str, ...] = ()
+    figures_on_trust: tuple[str, ...] = ()
     not_checked: str = ""
 
     @property
@@ -57,6 +63,7 @@ class Checked:
             "checked": self.checked,
             "mismatches": [asdict(mismatch) for mismatch in self.mismatches],
             "on_trust": list(self.on_trust),
+            "figures_on_trust": list(self.figures_on_trust),
             "not_checked": self.not_checked or None,
         }
 
@@ -82,7 +89,10 @@ def check_submissions(paths: Sequence[Path], progress: Progress) -> Iterator[Che
     """Checks one record after the other; a record that cannot be checked does not stop the others."""
     for path in paths:
         try:
-            yield check_submission(Kept(read_record(path), path), progress)
+            if is_supplement(path):
+                yield check_supplement(path, progress)
+            else:
+                yield check_submission(Kept(read_record(path), path), progress)
         except ReidbenchError as error:
             yield Checked(path, not_checked=str(error).removeprefix(f"{path}: "))
 
@@ -110,16 +120,77 @@ def check_submission(kept: Kept, progress: Progress) -> Checked:
     # Under another name a record would stand for another one on a leaderboard.
     name = f"{record.stem}.json"
     named = () if kept.path.name == name else (Mismatch("(file name)", kept.path.name, name),)
-    return Checked(kept.path, (*named, *found.mismatches), found.checked + len(named), found.on_trust)
+    told = trusted(record, found.on_trust)
+    return Checked(kept.path, (*named, *found.mismatches), found.checked + len(named), found.on_trust, told)
+
+
+def check_supplement(path: Path, progress: Progress) -> Checked:
+    """Holds a supplement against its record, and computes its figures again.
+
+    Raises:
+        ReidbenchError: it is no supplement, its record does not lie beside it, it has no scores, or they do not lie
+            beside it or cannot be read.
+    """
+    made = read_supplement(path)
+    of = path.with_name(f"{made.record_stem}.json")
+    if not of.is_file():
+        raise ReidbenchError(f"{path}: its record is not beside it ({of.name})")
+    kept = Kept(read_named(of), of)
+    digest = content_digest(of)
+    if digest != made.record_sha256:
+        return Checked(path, (Mismatch("record_sha256", made.record_sha256, digest),), 1)
+    if (reason := misfit(made, kept.record, digest)) is not None:
+        raise ReidbenchError(f"{path}: {reason}")
+    scores = scores_path(path)
+    if made.scores_sha256 is None:
+        raise ReidbenchError(f"{path}: it has no scores: its figures can only be taken on trust")
+    if not scores.is_file():
+        raise ReidbenchError(f"{path}: its scores are not beside it ({scores.name})")
+    digest = content_digest(scores)
+    if digest != made.scores_sha256:
+        return Checked(path, (Mismatch("scores_sha256", made.scores_sha256, digest),), 1)
+    try:
+        read = read_scores(scores, digest)
+        found = recompute_supplement(made, kept.record, read, kept.scores(), progress)
+    except (ValueError, IndexError, KeyError, TypeError, MemoryError, AttributeError) as error:
+        raise ReidbenchError(f"{path}: the scores in {scores.name} do not fit together: {error}") from error
+    return Checked(path, found.mismatches, found.checked, found.on_trust)
 
 
 def summary(results: Sequence[Checked]) -> str:
     """The fields that were not checked, and the numbers of records by status."""
     on_trust = dict.fromkeys(name for result in results if result.status == "agrees" for name in result.on_trust)
     lines = [f"not checked, since it does not follow from the scores: {', '.join(on_trust)}"] if on_trust else []
+    if figures := list(dict.fromkeys(one for result in results for one in result.figures_on_trust)):
+        lines.append(f"figures on trust, which only a repetition of the run checks: {'; '.join(figures)}")
     states = [result.status for result in results]
     agree, refused, unchecked = (states.count(status) for status in ("agrees", "refused", "not checked"))
     return "\n".join([*lines, f"records: {agree} agree, {refused} refused, {unchecked} not checked"])
+
+
+#: Figures that scores may not tell, in words; by the beginning of their paths, or by a part of them.
+ON_TRUST = {
+    "linkability": "linkability with several known images, in a closed world and by the size of the gallery",
+    "singling_out": "shares of patients that are singled out",
+    "inference": "what is inferred of sex and age",
+    "membership": "membership and the audited ε",
+    ".strata": "true positive rates by stratum",
+    "controls.": "metadata and pixels alone",
+    "utility.classifiers[].macro_auc": "utility",
+    "utility.fidelity": "SSIM and PSNR",
+}
+
+
+def trusted(record: Record, on_trust: Iterable[str]) -> tuple[str, ...]:
+    """The figures among a record's fields on trust, in words; those that it does not have are left out."""
+    fields = [f"{name}." for name in on_trust if getattr(record, name.partition("[")[0].partition(".")[0]) is not None]
+    found = []
+    for part, words in ON_TRUST.items():
+        below = [field for field in fields if (part in field if part[0] == "." else field.startswith(part))]
+        # Of the whole utility, too, where the scores have no findings.
+        if below or (part.startswith("utility.") and "utility." in fields):
+            found.append(words)
+    return tuple(found)
 
 
 def exit_code(results: Sequence[Checked]) -> int:

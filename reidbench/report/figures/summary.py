@@ -9,6 +9,7 @@ from math import inf
 from reidbench.records.membership import power_at, proved_at, unclaimed_delta
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.supplements.content import source_of
 
 #: With fewer impostor pairs an attack is left out of the worst case; a false positive rate of 1 % needs as many.
 ENOUGH_PAIRS = 100
@@ -37,9 +38,10 @@ class Worst:
 
     @property
     def rung(self) -> str:
-        """The rung in a few characters."""
+        """The rung in a few characters, with its source where that is a supplement."""
         matched = ", matched" if self.attack.negatives == "matched" else ""
-        return f"{short_rung(self.attack)}{matched}"
+        source = source_of(self.attack)
+        return f"{short_rung(self.attack)}{matched}{f' ({source.text})' if source else ''}"
 
 
 def short_rung(attack: Attack) -> str:
@@ -60,7 +62,7 @@ def worst_verification(record: Record, negatives: str | None = None) -> Worst | 
     """
     judged = [
         (figures, attack)
-        for attack in record.attacks
+        for attack in record.every_attack
         if isinstance(figures := attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
     ]
     many = [(figures, attack) for figures, attack in judged if figures.impostor >= ENOUGH_PAIRS]
@@ -74,7 +76,7 @@ def worst_matched(record: Record) -> Worst | None:
 
 def worst_all_pairs(record: Record) -> float | None:
     """The highest AUC over all pairs of test images; None where it is not recorded."""
-    found = [a.metrics.auc_all_pairs for a in record.attacks if isinstance(a.metrics, VerificationMetrics)]
+    found = [a.metrics.auc_all_pairs for a in record.every_attack if isinstance(a.metrics, VerificationMetrics)]
     return max((value for value in found if value is not None), default=None)
 
 
@@ -82,7 +84,7 @@ def worst_retrieval(record: Record) -> Worst | None:
     """The highest mAP@R over the ladder, averaged over patients; None if undefined."""
     return _worst(
         (figures.map_at_r_patients, attack)
-        for attack in record.attacks
+        for attack in record.every_attack
         if isinstance(figures := attack.metrics, RetrievalMetrics)
     )
 

@@ -30,6 +30,7 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
+from reidbench.report.figures.supplied import RAISED, raised
 from reidbench.report.site.charts import plain
 from reidbench.report.text.leaderboard import Group
 
@@ -83,6 +84,12 @@ class Board:
     chart: dict[str, Any]
     told: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
+
+    @property
+    def supplements(self) -> list[str]:
+        """A sentence, and how supplements made the figures of rows rise, one line each; empty where none did."""
+        found = raised([line.row for line in self.lines])
+        return [RAISED, *found] if found else []
 
     @property
     def any_record(self) -> Record:

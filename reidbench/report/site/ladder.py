@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reidbench.records.schema import Attack, Decision, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.supplements.content import source_of
 from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.formats import number, post_processing_text, unbounded
 from reidbench.report.figures.paired.matching import key_of
@@ -84,9 +85,25 @@ def retrieval_steps(record: Record, baseline: Record | None) -> list[Step]:
     return steps
 
 
+def supplied_steps(record: Record, baseline: Record | None) -> dict[str, list[Step]]:
+    """The attacks of a record's supplements by task, with their figures.
+
+    Args:
+        baseline: the undefended run with what the same supplements found on undefended images.
+    """
+    mine, theirs = (
+        one.model_copy(update={"attacks": list(one.supplied)}) if one else None for one in (record, baseline)
+    )
+    if mine is None or not mine.attacks:
+        return {}
+    return {"verification": verification_steps(mine, theirs), "retrieval": retrieval_steps(mine, theirs)}
+
+
 def rung_label(attack: Attack) -> str:
-    """``informed, original-released, random, by retrieval``."""
-    parts = (attack.knowledge, attack.linkage, attack.negatives, f"by {attack.attacker}")
+    """``informed, original-released, random, by retrieval``, and the supplement that it is of."""
+    source = source_of(attack)
+    told = source.text if source else None
+    parts = (attack.knowledge, attack.linkage, attack.negatives, f"by {attack.attacker}", told)
     return ", ".join(part for part in parts if part)
 
 

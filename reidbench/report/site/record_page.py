@@ -18,8 +18,10 @@ from reidbench.report.figures.paired.drops import UNFIT, Drops, Find, headline_d
 from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (
+    Worst,
     defense_label,
     findings_left_out,
+    short_rung,
     stand_in,
     utility,
     utility_fall,
@@ -27,6 +29,7 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
+from reidbench.report.figures.supplied import FIGURES, history
 from reidbench.report.figures.training_checks import badly_trained
 from reidbench.report.site import evidence, ladder, strata
 from reidbench.report.site.charts import Chart
@@ -44,7 +47,9 @@ def record_context(
         title: names the record in the page's title and heading; None for the defense with all of its options.
         drops: drops with an interval that were computed before; the others are computed.
     """
-    record, other = kept.record, baseline.record if baseline else None
+    both, other = kept.record, baseline.record if baseline else None
+    # Ladder, curves and trainings are those of the record alone; the headline and the history have supplements too.
+    record = both.with_supplied(())
     scores, missing = _scores(kept)
     undefended, _ = _scores(baseline) if baseline and baseline.record.id != record.id else (None, "")
     charts: list[Chart | None] = [ladder.ladder_chart(record, other)]
@@ -60,7 +65,10 @@ def record_context(
     return {
         "record": record,
         "label": title or defense_label(record),
-        "headline": _headline(kept, baseline, drops or {}),
+        "headline": _headline(kept, kept.counted_from(baseline) if baseline else None, drops or {}),
+        "history": _history(both),
+        "history_head": HISTORY_HEAD,
+        "supplied": ladder.supplied_steps(both, kept.counted_from(baseline).record if baseline else None),
         "verification_head": ladder.VERIFICATION_HEAD,
         "verification": ladder.verification_steps(record, other),
         "unbounded": ladder.unbounded_rates(record),
@@ -132,6 +140,25 @@ def _headline(kept: Kept, baseline: Kept | None, drops: Drops) -> list[tuple[str
             what += f"; falls by {figure(fallen)} (paired)"
         lines.append((f"utility, classifier trained on {trained_on}", figure(left), what))
     return lines
+
+
+#: The heads of a history's columns.
+HISTORY_HEAD = ("made", "by", *(f"{name}, strongest attack" for name in FIGURES.values()))
+
+
+def _history(record: Record) -> list[tuple[str, ...]]:
+    """The headline figures when the record was made and with each supplement; empty where it has none."""
+    stages = history(record)
+    return [
+        (f"{stage.made:%Y-%m-%d %H:%M UTC}", stage.by, *map(_reached, stage.strongest, stage.rises))
+        for stage in (stages if len(stages) > 1 else ())
+    ]
+
+
+def _reached(strongest: Worst | None, rises: bool) -> str:
+    if strongest is None:
+        return "–"
+    return figure(strongest.figure) + (f", by {short_rung(strongest.attack)}: it rises" if rises else "")
 
 
 def _unbounded_membership(record: Record) -> str:

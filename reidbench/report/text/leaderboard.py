@@ -40,6 +40,7 @@ from reidbench.report.figures.summary import (
     worst_retrieval,
     worst_verification,
 )
+from reidbench.report.figures.supplied import RAISED, raised
 from reidbench.report.pictures.curve_svg import Panel, draw
 from reidbench.report.text.markup.csv_text import csv_text
 from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
@@ -320,12 +321,18 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
     for row in table:
         if told := untrained_line(row.records[0]):
             lines += [plain_markdown(f"{row.label}: {told}."), ""]
+    lines += _supplements(table)
     invalid = [
         f"- {plain_markdown(row.label)} is invalid: {plain_markdown('; '.join(row.problems))}."
         for row in table
         if row.problems
     ]
     return [*lines, *invalid, ""] if invalid else lines
+
+
+def _supplements(table: Sequence[Row]) -> list[str]:
+    found = [f"- {plain_markdown(line)}" for line in raised(table)]
+    return [RAISED, "", *found, ""] if found else []
 
 
 def _columns(row: Row, rank: Rank | None) -> list[tuple[str, str]]:

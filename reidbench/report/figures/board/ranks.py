@@ -21,9 +21,11 @@ from reidbench.files import content_digest
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.schema import Record
 from reidbench.records.scores import read_retrieval
+from reidbench.records.supplements.content import source_of
+from reidbench.records.supplements.files import scores_path
 from reidbench.report.figures.board.rows import Row
 from reidbench.report.figures.paired.change import LEVEL, patients_left_out
-from reidbench.report.figures.paired.matching import Kept, key_of
+from reidbench.report.figures.paired.matching import Kept, scores_key
 from reidbench.report.figures.summary import worst_retrieval
 
 RUNS = 1_000
@@ -90,14 +92,20 @@ def read_influences(kept: Iterable[Kept]) -> dict[str, PatientInfluence]:
 
 def _read(record: Record, kept: Kept) -> PatientInfluence | None:
     worst = worst_retrieval(record)
-    path = kept.scores_path
-    if worst is None or record.definitions < 2 or record.scores_sha256 is None or not path.is_file():
+    if worst is None:
+        return None
+    source, key = source_of(worst.attack), scores_key(worst.attack)
+    if source is None:
+        path, sha256, definitions = kept.scores_path, record.scores_sha256, record.definitions
+    else:
+        path, sha256, definitions = scores_path(source.path), source.scores_sha256, source.definitions
+    if definitions < 2 or sha256 is None or not path.is_file():
         return None
     try:
-        if content_digest(path) != record.scores_sha256:
+        if content_digest(path) != sha256:
             return None
-        scores = read_retrieval(path, key_of(worst.attack))
-        left_out = patients_left_out(scores, key_of(worst.attack)) if scores is not None else None
+        scores = read_retrieval(path, key)
+        left_out = patients_left_out(scores, key) if scores is not None else None
     except (ReidbenchError, ValueError, KeyError, IndexError, TypeError):
         return None
     if scores is None or left_out is None or not np.isfinite(left_out.influence).all():

@@ -12,6 +12,7 @@ from reidbench.records.figures import interval
 from reidbench.records.ladder import full_ladder
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record, VerificationMetrics
+from reidbench.records.supplements.content import beside
 from reidbench.report.figures.board.pareto import pareto_front
 from reidbench.report.figures.controls import BoardControls
 from reidbench.report.figures.credit import MARK, uncredited
@@ -209,7 +210,8 @@ def rows(
     for seeds in by_defense.values():
         ordered = sorted(seeds, key=lambda record: (record.seed, record.created))
         problems = dict.fromkeys(reason for record in ordered for reason in controls.of(record))
-        baselines = tuple(by_id.get(record.baseline_id or "") for record in ordered)
+        undefended = [by_id.get(record.baseline_id or "") for record in ordered]
+        baselines = tuple(beside(one, record) if one else None for one, record in zip(undefended, ordered))
         name = ordered[0].defense.name
         made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared[name]))
     return sorted(made, key=_by_risk)
@@ -253,7 +255,7 @@ def highest_tpr(row: Row) -> float | None:
 def _rates(record: Record) -> list[float]:
     return [
         rate
-        for attack in record.attacks
+        for attack in record.every_attack
         if isinstance(figures := attack.metrics, VerificationMetrics)
         and figures.impostor >= ENOUGH_PAIRS
         and (rate := figures.tpr_at_fpr_1.value) is not None

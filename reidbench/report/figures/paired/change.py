@@ -21,7 +21,8 @@ from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack
 from reidbench.records.scores import RunScores, classifier_key
-from reidbench.report.figures.paired.matching import Kept, key_of
+from reidbench.records.supplements.content import source_of
+from reidbench.report.figures.paired.matching import Kept, key_of, scores_key
 from reidbench.report.figures.summary import diagnosed, headline, utility
 
 LEVEL = 0.95
@@ -44,12 +45,12 @@ class Paired:
     @cached_property
     def base(self) -> dict[str, Attack]:
         """The attacks of the base run by key."""
-        return {key_of(attack): attack for attack in self.records[0].attacks}
+        return {key_of(attack): attack for attack in self.records[0].every_attack}
 
     @cached_property
     def new(self) -> dict[str, Attack]:
         """The attacks of the new run by key."""
-        return {key_of(attack): attack for attack in self.records[1].attacks}
+        return {key_of(attack): attack for attack in self.records[1].every_attack}
 
     @cached_property
     def _read(self) -> tuple[RunScores, RunScores] | None:
@@ -73,18 +74,37 @@ class Paired:
         """The same, if the pairs are equal too."""
         if self._read is None:
             return None
-        one, other = self._read
-        same = one.pairs.keys() == other.pairs.keys() and all(
-            np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
-        )
-        return (one, other) if same else None
+        return self._read if _same_pairs(*self._read) else None
+
+    @property
+    def scored(self) -> bool:
+        """Whether the scores of both runs lie beside them and pair."""
+        return not self.unreadable and self.scores is not None
+
+    def scores_of(self, old: Attack, new: Attack) -> tuple[RunScores, RunScores] | None:
+        """The scores of an attack before and of one after, if they are of the same images and pairs.
+
+        Those of a supplement lie in a file of their own; what is wrong with it, :attr:`unreadable` says.
+        """
+        if source_of(old) is None and source_of(new) is None:
+            return self.scores
+        try:
+            one, other = (kept.scores_of(attack) for kept, attack in zip(self._kept, (old, new)))
+        except ReidbenchError as error:
+            self.unreadable = str(error)
+            return None
+        if one is None or other is None or not np.array_equal(one.patients, other.patients):
+            return None
+        return (one, other) if _same_pairs(one, other) else None
 
     def rise(self, before: str, after: str, level: float) -> metrics.Interval:
         """The figure of attack ``after`` of the new run less that of ``before`` of the base run, with its interval."""
         old, new = self.base[before], self.new[after]
-        if self.scores is None:
+        found = self.scores_of(old, new)
+        if found is None:
             return independent(headline(new), headline(old))
-        base, other = self.scores
+        base, other = found
+        before, after = scores_key(old), scores_key(new)
         if new.negatives is None:
             return self._ranked(base, other, before, after, level)
         a, b, same = base.pairs[new.negatives]
@@ -151,6 +171,12 @@ def patients_left_out(scores: RunScores, attack: str) -> metrics.Jackknife | Non
         return None
     values = scores.average_precision[attack].astype(float)
     return metrics.leave_patients_out(values, scores.patients, influence, MAP_AT_R_PATIENTS, each="patient")
+
+
+def _same_pairs(one: RunScores, other: RunScores) -> bool:
+    return one.pairs.keys() == other.pairs.keys() and all(
+        np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
+    )
 
 
 def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:

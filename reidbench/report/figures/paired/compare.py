@@ -16,7 +16,7 @@ noise of training, which a single seed cannot show.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -26,6 +26,7 @@ from typing import Literal
 
 from reidbench.errors import ReidbenchError
 from reidbench.records.schema import Attack
+from reidbench.records.supplements.content import source_of
 from reidbench.report.figures.paired.change import LEVEL, RUNS, Paired, over_seeds
 from reidbench.report.figures.paired.matching import Match, match
 from reidbench.report.figures.summary import headline, short_rung, worst_verification
@@ -156,7 +157,7 @@ class _Track:
             key
             for key, attack in self.seeds[0].base.items()
             if self.chooses(attack)
-            and all(headline(side[key]).value is not None for seed in self.seeds for side in (seed.base, seed.new))
+            and all(key in side and headline(side[key]).value is not None for side in _sides(self.seeds))
         ]
 
     def worst_case(self) -> Change:
@@ -195,9 +196,13 @@ class _Track:
             found.value,
             found.low,
             found.high,
-            all(seed.scores is not None for seed in self.seeds),
+            all(seed.scores_of(*attacks) is not None for seed, *attacks in zip(self.seeds, old, new)),
             self.tolerance,
         )
+
+
+def _sides(seeds: Sequence[Paired]) -> Iterable[Mapping[str, Attack]]:
+    return (side for seed in seeds for side in (seed.base, seed.new))
 
 
 def _utilities(seeds: Sequence[Paired], tolerance: float) -> Iterable[Change]:
@@ -243,11 +248,19 @@ def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
     if not base.complete:
         yield "The ladder is incomplete: the strongest attack is that of the rungs that were run."
     yield from _changed_baseline(found)
+    supplied = {
+        attack.attacker
+        for side in _sides(seeds)
+        for key, attack in side.items()
+        if source_of(attack) is not None and not all(key in other for other in _sides(seeds))
+    }
+    if supplied:
+        yield f"Left out, since not all of the runs have a supplement of them: {', '.join(sorted(supplied))}."
     lost = {
         f"{attack.attacker} {attack.knowledge} {attack.linkage}"
         for seed in seeds
         for key, attack in seed.new.items()
-        if seed.base[key].learned and not attack.learned
+        if key in seed.base and seed.base[key].learned and not attack.learned
     }
     if lost:
         yield f"Attackers that learned on BASE and not on NEW, which may look like privacy: {', '.join(sorted(lost))}."

@@ -46,9 +46,9 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
     told: dict[str, None] = {}
     with progress.task("drops", len(defended)) as advance:
         for one in defended:
-            pair = Paired(by_id[str(one.record.baseline_id)], one, runs)
+            pair = Paired(one.counted_from(by_id[str(one.record.baseline_id)]), one, runs)
             # Without scores there is no interval, whatever the worst cases are.
-            for find in HEADLINES if _scored(pair) else ():
+            for find in HEADLINES if one.record.supplied or pair.scored else ():
                 made = headline_drop(pair, find)
                 if made is not None and not isnan(made.low):
                     found[one.record.id, find] = made
@@ -96,7 +96,7 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
     fallen = drop(after, before)
     if before is None or after is None or fallen is None:
         return None
-    if before.attack.negatives != after.attack.negatives or not _scored(pair):
+    if before.attack.negatives != after.attack.negatives or not _scored(pair, before, after):
         return metrics.Interval(fallen, nan, nan)
     try:
         rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
@@ -108,6 +108,6 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
     return metrics.Interval(fallen, 0 - rise.high, 0 - rise.low)
 
 
-def _scored(pair: Paired) -> bool:
+def _scored(pair: Paired, before: Worst, after: Worst) -> bool:
     # Where the file beside a record holds the scores of another run, they are treated as missing.
-    return not pair.unreadable and pair.scores is not None
+    return not pair.unreadable and pair.scores_of(before.attack, after.attack) is not None

@@ -12,7 +12,9 @@ from pathlib import Path
 from reidbench.errors import ReidbenchError
 from reidbench.records.schema import Attack, Record
 from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
-from reidbench.records.store import read_distinct, read_named, record_paths
+from reidbench.records.store import is_supplement, read_distinct, read_named, record_paths
+from reidbench.records.supplements.content import beside, source_of
+from reidbench.records.supplements.files import again, read_beside, scores_of
 from reidbench.report.figures.summary import defense_label
 
 # Settings that change intervals only, and no figure.
@@ -54,7 +56,20 @@ class Kept:
         record = read_named(self.path)
         if record.id != self.record.id:
             raise ReidbenchError(f"{self.path}: it was replaced by the record {record.id}")
-        return Kept(record, self.path)
+        return Kept(again(record, self.record) if self.record.supplied else record, self.path)
+
+    def scores_of(self, attack: Attack) -> RunScores | None:
+        """The scores in which :func:`scores_key` finds an attack: the record's, or a supplement's; None without any.
+
+        Raises:
+            ReidbenchError: as of :meth:`scores`.
+        """
+        source = source_of(attack)
+        return self.scores() if source is None else scores_of(source)
+
+    def counted_from(self, baseline: Kept) -> Kept:
+        """An undefended run as drops of this record count from it; see :func:`reidbench.records.supplement.beside`."""
+        return Kept(beside(baseline.record, self.record), baseline.path)
 
     def baseline(self) -> Record | None:
         """The undefended run that the record names, if it lies beside it."""
@@ -64,6 +79,7 @@ class Kept:
     def baseline_kept(self) -> Kept | None:
         """The same with its path."""
         found = sorted(self.path.parent.glob(f"*-{self.record.baseline_id}.json"))
+        found = [path for path in found if not is_supplement(path)]
         return Kept(read_named(found[0]), found[0]) if found else None
 
 
@@ -169,14 +185,33 @@ def impostors(record: Record) -> str:
 
 
 def key_of(attack: Attack) -> str:
-    """The key of an attack in the file of scores."""
+    """What tells an attack from all others of a record: its key in the record's scores, or one for a supplement's."""
+    key, source = scores_key(attack), source_of(attack)
+    return key if source is None else f"{source.settings}:{key}"
+
+
+def scores_key(attack: Attack) -> str:
+    """The key of an attack in the scores that have it."""
+    source = source_of(attack)
+    if source is not None:
+        return source.key
     return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
 
 
 def _read(place: Path) -> list[Kept]:
+    """The records of a place, with their supplements.
+
+    Raises:
+        ReidbenchError: as of :func:`match`, or a supplement beside them is none of theirs: a gate that left it out
+            might let a regression pass.
+    """
+    named = [(read_named(path), path) for path in record_paths([place])]
+    found = read_beside(named, [place])
+    if found.refused:
+        raise ReidbenchError(found.refused[0])
+    kept = [Kept(record, path) for record, (_, path) in zip(found.records, named)]
     if not place.is_dir():
-        return [Kept(read_named(place), place)]
-    kept = [Kept(read_named(path), path) for path in sorted(place.glob("*.json"))]
+        return kept
     defended = [one for one in kept if one.record.defense.kind != "none"]
     if not defended:
         raise ReidbenchError(f"{place}: no record of a defense in this folder")
