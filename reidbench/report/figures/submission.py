@@ -183,12 +183,13 @@ ON_TRUST = {
 
 def trusted(record: Record, on_trust: Iterable[str]) -> tuple[str, ...]:
     """The figures among a record's fields on trust, in words; those that it does not have are left out."""
-    fields = [f"{name}." for name in on_trust if getattr(record, name.partition("[")[0].partition(".")[0]) is not None]
+    fields = [name for name in on_trust if getattr(record, name.partition("[")[0].partition(".")[0]) is not None]
     found = []
     for part, words in ON_TRUST.items():
-        below = [field for field in fields if (part in field if part[0] == "." else field.startswith(part))]
-        # Of the whole utility, too, where the scores have no findings.
-        if below or (part.startswith("utility.") and "utility." in fields):
+        # A field may stand for all below it: for the whole utility where the scores have no findings.
+        if any(
+            part in field if part[0] == "." else field.startswith(part) or part.startswith(field) for field in fields
+        ):
             found.append(words)
     return tuple(found)
 
