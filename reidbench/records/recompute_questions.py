@@ -6,7 +6,7 @@ patients: neither is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reidbench.records.ladder import LINKAGE, RERANKING
 from reidbench.records.parts.linkability import MOST_ASSIGNED, MOST_PATIENTS, SHOTS, Linkability
+from reidbench.records.parts.questions import SinglingOut
 from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.scores import RunScores
 
@@ -35,15 +36,19 @@ def tell_questions(record: Record, scores: RunScores) -> Iterator[Told]:
     strongest = _strongest(record)
     images = _images(scores)
     several = int((images > 1).sum())
-    for field, answers in (("linkability", record.linkability), ("singling_out", record.singling_out)):
-        for number, one in enumerate(answers or ()):
+    answers: dict[str, Sequence[Linkability | SinglingOut]] = {
+        "linkability": record.linkability or (),
+        "singling_out": record.singling_out or (),
+    }
+    for field, given in answers.items():
+        for number, one in enumerate(given):
             knowledge, attacker = strongest.get(one.linkage, ("none", "none"))
             yield (field, number, "knowledge"), one.knowledge, knowledge
             yield (field, number, "attacker"), one.attacker, attacker
     if record.linkability is not None:
         yield ("linkability (linkages)",), [one.linkage for one in record.linkability], list(strongest)
-        for number, one in enumerate(record.linkability):
-            yield from _linkability(("linkability", number), one, images)
+        for number, linked in enumerate(record.linkability):
+            yield from _linkability(("linkability", number), linked, images)
     if record.singling_out is not None:
         wanted = list(strongest) if several and len(images) > 1 else []
         yield ("singling_out (linkages)",), list(dict.fromkeys(one.linkage for one in record.singling_out)), wanted
