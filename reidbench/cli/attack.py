@@ -51,7 +51,7 @@ def attack(
     from reidbench.cli.command_text import typed_command
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
-    from reidbench.plugins.registry import Registry
+    from reidbench.plugins import Registry
     from reidbench.records.supplements.files import read_supplement
     from reidbench.report.text.supplement import supplement_text
     from reidbench.studies.attack import attack_record, read_target, recorded_dataset, settings_for

@@ -34,8 +34,8 @@ from reidbench.harness.experiment import ROOMS, Experiment
 from reidbench.harness.plan import Plan
 from reidbench.harness.run import release_of
 from reidbench.images import pixels_digest
+from reidbench.plugins import Registry
 from reidbench.plugins.options import build
-from reidbench.plugins.registry import Registry
 from reidbench.progress import Progress
 from reidbench.records.ladder import parse_ladder
 from reidbench.records.schema import DEFINITIONS, SCHEMA_VERSION, Attack, Record

@@ -12,7 +12,7 @@ from compared_runs import RUNS, Maker
 from supplements import supply
 
 from reidbench import ReidbenchError, metrics
-from reidbench.plugins.registry import Registry
+from reidbench.plugins import Registry
 from reidbench.progress import Silent
 from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.scores import SUFFIX, read_scores
