@@ -9,7 +9,7 @@ from pathlib import Path
 from compared_runs import WHERE, Maker
 
 from reidbench.files import content_digest
-from reidbench.records.schema import Attack
+from reidbench.records.schema import DEFINITIONS, Attack
 from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
 from reidbench.records.store import read_record
 from reidbench.records.supplements.content import AttackerInfo, Supplement
@@ -38,7 +38,7 @@ def supply(
         record_id=record.id,
         record_sha256=content_digest(path),
         created=record.created + timedelta(days=days),
-        definitions=record.definitions,
+        definitions=DEFINITIONS,
         reidbench_version=record.reidbench_version,
         git=record.git,
         environment=record.environment,
