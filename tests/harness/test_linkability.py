@@ -125,7 +125,7 @@ class Named:
 
 def test_the_strongest_rung_of_each_linkage_is_judged_and_revised_scores_are_left_out():
     def attack(name, knowledge, linkage, value):
-        figures = RetrievalMetrics.model_construct(map_at_r=Interval(value=value, low=None, high=None))
+        figures = RetrievalMetrics.model_construct(map_at_r_patients=Interval(value=value, low=None, high=None))
         return Attack.model_construct(
             task="retrieval", attacker=name, knowledge=knowledge, linkage=linkage, metrics=figures
         )
