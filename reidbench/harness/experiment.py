@@ -182,7 +182,7 @@ class Experiment:
                 attack = self.attack(template, rung, published)
                 linked[rung].append(timed(step, attack.read))
                 judged = timed(step, partial(self.judge_links, rung, linked[rung][-1], scores))
-                attacks += timed(step, partial(self._checked, judged, attack, linked[rung][-1]))
+                attacks += timed(step, partial(self.checked, judged, attack, linked[rung][-1]))
         every: dict[Rung, list[Links]] = {}
         for rung, members in linked.items():
             made = timed(f"attack {RERANKING} {rung}", partial(self.together, members))
@@ -193,7 +193,7 @@ class Experiment:
         linkability = [timed("linkability", partial(self._linkability, rung, links)) for rung, links in strongest]
         singled: list[SinglingOut] = []
         for rung, links in strongest:
-            singled += timed("singling out", partial(self._singling_out, rung, links))
+            singled += timed("singling out", partial(self.singling_out, rung, links))
         inferred = timed("inference", self.inference(published).judge)
         copies = timed("copies", partial(judge_copies, self.parts, published, runs=self.settings.bootstrap_runs))
         utility = timed("utility", partial(self._diagnose, published, scores))
@@ -338,7 +338,7 @@ class Experiment:
     def _diagnose(self, published: Published, kept: RunScores) -> Utility | None:
         return diagnose(self.parts, self.originals, published, kept, settings=self.settings, cache=self.cache)
 
-    def _checked(self, judged: list[Attack], attack: PlannedAttack, linked: Linked) -> list[Attack]:
+    def checked(self, judged: list[Attack], attack: PlannedAttack, linked: Linked) -> list[Attack]:
         """The attacks, with a check of the attacker's training where it was trained on what it attacks."""
         pairs, chosen = self.validation_pairs, attack.chosen()
         # An attacker that was trained on originals is not badly trained where a release defeats it.
@@ -364,7 +364,8 @@ class Experiment:
         test, validation = self.patients["test"], self.patients["val"]
         return judge_linkability(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
 
-    def _singling_out(self, rung: Rung, links: Links) -> list[SinglingOut]:
+    def singling_out(self, rung: Rung, links: Links) -> list[SinglingOut]:
+        """Whom an attacker singles out on a rung."""
         test, validation = self.patients["test"], self.patients["val"]
         return judge_singling_out(links, rung, test, validation, self._pictures(), runs=self.settings.bootstrap_runs)
 

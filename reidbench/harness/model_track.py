@@ -31,6 +31,9 @@ from reidbench.errors import ReidbenchError
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.experiment import ROOMS, Experiment
 from reidbench.harness.plan import Plan
+from reidbench.harness.questions.inference import inference_rung
+from reidbench.harness.questions.inferring import Inferring
+from reidbench.harness.questions.linkability import strongest_links
 from reidbench.harness.scores.neighbours import Searched
 from reidbench.harness.scores.sources import Gallery, Judged, Links, Scores
 from reidbench.harness.training_check import add_check, check_training
@@ -47,6 +50,7 @@ from reidbench.records.membership import (
     unclaimed_delta,
 )
 from reidbench.records.parts.membership import EpsilonAudit, Membership, Untrained
+from reidbench.records.parts.questions import Inference, SinglingOut
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import Attack, Controls, Fidelity, PostProcessing, Record, TrainingInfo, Utility
 from reidbench.records.scores import RunScores, classifier_key
@@ -156,11 +160,17 @@ class ModelTrack:
         audited = self._audited(published)
         scores = experiment.no_scores()
         attacks: list[Attack] = []
+        every: dict[Rung, list[Links]] = {}
         for rung in self.ladder:
             links = timed(f"attack {rung}", partial(self._link, published, rung))
-            for one in (links, *timed(f"attack {rung}", partial(experiment.together, [links]))):
+            every[rung] = [links, *timed(f"attack {rung}", partial(experiment.together, [links]))]
+            for one in every[rung]:
                 judged = timed(f"attack {rung}", partial(experiment.judge_links, rung, one, scores))
                 attacks += timed(f"attack {rung}", partial(self._checked, judged, published, one))
+        singled: list[SinglingOut] = []
+        for rung, one in strongest_links(every, attacks):
+            singled += timed("singling out", partial(experiment.singling_out, rung, one))
+        inferred = timed("inference", partial(self._inference, published))
         utility = timed("utility", partial(self._utility, published, scores))
         membership = timed("membership", partial(self._membership, published, shadows, tossed, audited))
         controls = timed("controls", partial(self._controls, published.without_defense()))
@@ -175,6 +185,8 @@ class ModelTrack:
             utility=utility,
             membership=membership,
             untrained=untrained,
+            singling_out=singled,
+            inference=inferred,
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
@@ -271,6 +283,23 @@ class ModelTrack:
     def _head_training(self, published: TrainedModel) -> CachedStep:
         patients = self.experiment.patients["train"]
         return head_training(published, patients, settings=self.settings, cache=self.cache)
+
+    def _inference(self, published: TrainedModel) -> Inference | None:
+        """What published vectors tell of sex and age; None where too little is known of the patients."""
+        experiment = self.experiment
+        inferring = Inferring(experiment.parts, self.settings, validated=experiment.validation_pairs is not None)
+        if not inferring.attributes[0]:
+            return None
+        rung = inference_rung(self.ladder)
+        vectors = {split: published.vectors(split) for split in inferring.splits}
+        return Inference(
+            knowledge=rung.knowledge,
+            linkage=rung.linkage,
+            # The vectors are the model's own, whoever compares them.
+            attacker=DISTANCE,
+            learned_on="train" if inferring.learns else "test",
+            attributes=inferring.infer(vectors, {}),
+        )
 
     def _utility(self, published: TrainedModel, scores: RunScores) -> Utility:
         training = published.train(progress=self.experiment.progress)

@@ -305,8 +305,10 @@ def _plan(plan: Plan, experiment: Experiment, template: Attacker, sides: Sequenc
 def _judge(experiment: Experiment, template: Attacker, published: Published) -> tuple[list[Attack], RunScores]:
     scores, attacks = experiment.no_scores().without_findings(), []
     for rung in experiment.settings.ladder:
-        links = experiment.attack(template, rung, published).read()
-        for one in (links, *experiment.together([links])):
+        attack = experiment.attack(template, rung, published)
+        links = attack.read()
+        attacks += experiment.checked(experiment.judge_links(rung, links, scores), attack, links)
+        for one in experiment.together([links]):
             attacks += experiment.judge_links(rung, one, scores)
     return attacks, scores
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reidbench.harness.questions.inference import _fit, _table, inference_rung
+from reidbench.harness.questions.inference import inference_rung
+from reidbench.harness.questions.inferring import _fit, _table
 from reidbench.records.ladder import Rung, full_ladder, parse_ladder
 
 

@@ -78,6 +78,30 @@ def made(tmp_path_factory):
     return {"runs": folder / "runs", "cache": folder / "cache", "records": records}
 
 
+def test_vectors_single_patients_out_and_tell_of_sex_and_age(made):
+    patients = made["records"][0].dataset.patients["test"]
+    for record in made["records"]:
+        by_linkage = {}
+        for one in record.singling_out:
+            by_linkage.setdefault(one.linkage, []).append(one.model_dump(exclude={"linkage"}))
+        # The attacker makes the very vector that was published: both linkages are one attack.
+        assert list(by_linkage) == ["original-released", "released-released"]
+        assert by_linkage["original-released"] == by_linkage["released-released"]
+        assert all(0 < one.patients <= patients and one.calibrated_on == "validation" for one in record.singling_out)
+        assert (record.inference.attacker, record.inference.learned_on) == ("vector_distance", "train")
+        assert record.inference.attributes
+        for inferred in record.inference.attributes.values():
+            assert inferred.network is None
+            assert 0 <= inferred.vectors.value <= 1
+            assert inferred.table is not None
+        page = record_context(read_kept([made["runs"] / f"{record.stem}.json"])[0], None)
+        assert {answer.question for answer in page["assessment"]} == {"linkability", "singling out", "inference"}
+        assert "from a published vector" in page["assessment"][-1].words
+    # The table alone knows nothing of the model.
+    first, second = (record.inference.attributes for record in made["records"])
+    assert {name: one.table for name, one in first.items()} == {name: one.table for name, one in second.items()}
+
+
 def test_the_same_model_without_the_defense_is_the_baseline(made):
     plain, private = made["records"]
     assert (plain.track, private.track) == ("model", "model")

@@ -133,6 +133,7 @@ def _inference(records: Sequence[Record]) -> list[Answer]:
     known = [record.inference for record in records if record.inference is not None]
     if not known or len(known) < len(records):
         return []
+    thing = "a published vector" if records[0].track == "model" else "an image"
     made = []
     for name in known[0].attributes:
         each = [one.attributes[name] for one in known if name in one.attributes]
@@ -141,7 +142,7 @@ def _inference(records: Sequence[Record]) -> list[Answer]:
         strongest = _over([_strongest(one) for one in each])
         table = _over([one.table for one in each])
         words = (
-            f"{name.capitalize()} can be told from an image with an AUC of {number(strongest.value)} (0.5 is guessing, "
+            f"{name.capitalize()} can be told from {thing} with an AUC of {number(strongest.value)} (0.5 is guessing, "
             f"1 is certain); the other columns of the table alone reach {number(table.value)}."
         )
         made.append(

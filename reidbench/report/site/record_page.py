@@ -79,7 +79,7 @@ def record_context(
         "no_ranks": scores is not None and not scores.ranks,
         "baseline": other,
         "strata_missing": strata.without(record),
-        "assessment": answers([record]) if record.track == "images" else [],
+        "assessment": answers([record]),
         "assessment_head": HEAD,
         "assessment_note": NOTE,
         "badly_trained": badly_trained(record),
