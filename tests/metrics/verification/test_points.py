@@ -13,7 +13,7 @@ from reidbench.metrics import (
     roc_rates,
     tpr_at_fpr,
 )
-from reidbench.metrics.verification.roc import Ranking
+from reidbench.metrics.verification.curve import Ranking
 
 
 def scored(seed, pairs=3000, digits=6, patients=50):
