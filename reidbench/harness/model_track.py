@@ -295,7 +295,7 @@ class ModelTrack:
         return Inference(
             knowledge=rung.knowledge,
             linkage=rung.linkage,
-            # The vectors are the model's own, whoever compares them.
+            # The published vectors do not depend on the attacker.
             attacker=DISTANCE,
             learned_on="train" if inferring.learns else "test",
             attributes=inferring.infer(vectors, {}),

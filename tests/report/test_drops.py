@@ -56,7 +56,7 @@ def test_the_interval_is_that_of_both_worst_cases_under_the_same_resamples(kept,
     each = np.array([falls[(before.patients == p) & asked].mean() for p in np.unique(before.patients[asked])])
     found = drops[noise.record.id, worst_retrieval]
     assert found.value == pytest.approx(each.mean(), abs=1e-6)
-    # Over patients by hand, who also stand in each other's way: the interval of their means alone is narrower.
+    # Patients also change each other's ranks in the gallery: the interval of their means alone is narrower.
     means = np.random.default_rng(0).choice(each, (2_000, len(each))).mean(axis=1)
     spread = np.subtract(*np.percentile(means, [97.5, 2.5]))
     assert 0.8 * spread < found.high - found.low < 2.5 * spread

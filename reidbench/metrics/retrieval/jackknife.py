@@ -1,4 +1,4 @@
-"""Intervals of retrieval figures over patients, who are both whose probes ask and whom the gallery holds.
+"""Intervals of retrieval figures over patients, each of whom has images among the probes and in the gallery.
 
 A figure is computed again without each of K patients, as probes and in the gallery, and its variance follows from how
 far these K figures lie apart (Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 1981).

@@ -9,7 +9,7 @@ from reidbench.report.figures.credit import MARK, Comparison, comparisons
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.summary import contradiction
 
-#: What a blind attack is, for whoever reads its figure.
+#: Explains the figure of a blind attack.
 BLIND = (
     "blind: the loss of a constant predictor, which looks at no model; what it finds is a difference between the "
     "patients, and what the others find beyond it is membership"
