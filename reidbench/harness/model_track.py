@@ -16,15 +16,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from reidbench import __version__, metrics
-from reidbench.attackers.lightning_module import Siamese
-from reidbench.attackers.vectors import map_vectors
+from reidbench import __version__
 from reidbench.cohorts.base import SPLITS
 from reidbench.cohorts.canaries import canary_cohort
-from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.defenses.model import ModelDefense
 from reidbench.errors import ReidbenchError
@@ -34,8 +30,8 @@ from reidbench.harness.plan import Plan
 from reidbench.harness.questions.inference import inference_rung
 from reidbench.harness.questions.inferring import Inferring
 from reidbench.harness.questions.linkability import strongest_links
-from reidbench.harness.scores.neighbours import Searched
-from reidbench.harness.scores.sources import Gallery, Judged, Links, Scores
+from reidbench.harness.scores.sources import Links
+from reidbench.harness.scores.vectors import DISTANCE, VectorDistance, VectorHead, link_vectors
 from reidbench.harness.training_check import add_check, check_training
 from reidbench.harness.untrained import NETWORKS, judge_untrained
 from reidbench.plugins import Found
@@ -52,15 +48,13 @@ from reidbench.records.membership import (
 from reidbench.records.parts.membership import EpsilonAudit, Membership, Untrained
 from reidbench.records.parts.questions import Inference, SinglingOut
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Attack, Controls, Fidelity, PostProcessing, Record, TrainingInfo, Utility
+from reidbench.records.schema import Attack, Controls, Fidelity, Record, Utility
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.records.strata import keep_headline_strata
 from reidbench.source_version import code_version
 from reidbench.steps.cache import CachedStep, hyperparameters
 from reidbench.steps.published_model import TrainedModel
 from reidbench.steps.vector_heads import head_training, read_head
-
-DISTANCE = "vector_distance"
 
 
 class ModelTrack:
@@ -263,22 +257,22 @@ class ModelTrack:
 
     def _link(self, published: TrainedModel, rung: Rung) -> Links:
         if not rung.level.trains:
-            return _linked(_Distance(), published, self.experiment.validation_pairs)
-        return _linked(self._head(published), published, self.experiment.validation_pairs)
+            return link_vectors(VectorDistance(), published, self.experiment.validation_pairs)
+        return link_vectors(self._head(published), published, self.experiment.validation_pairs)
 
     def _checked(self, judged: list[Attack], published: TrainedModel, links: Links) -> list[Attack]:
         """The attacks, with a check of the head's training against the vectors as they are."""
         pairs = self.experiment.validation_pairs
         if links.training is None or links.validation is None or pairs is None:
             return judged
-        plain = _linked(_Distance(), published, pairs).validation
+        plain = link_vectors(VectorDistance(), published, pairs).validation
         assert plain is not None
         patients, runs = self.experiment.patients["val"], self.settings.bootstrap_runs
         return add_check(judged, check_training(links.validation[0], plain[0], pairs, patients, runs=runs))
 
-    def _head(self, published: TrainedModel) -> _Head:
+    def _head(self, published: TrainedModel) -> VectorHead:
         trained = read_head(self._head_training(published).read(), published, self.settings)
-        return _Head(trained.model, trained.training, self.settings.device)
+        return VectorHead(trained.model, trained.training, self.settings.device)
 
     def _head_training(self, published: TrainedModel) -> CachedStep:
         patients = self.experiment.patients["train"]
@@ -377,92 +371,3 @@ class _Canaries:
         if self.plain is not self.models:
             plain = [confidence(model.logits("train"), model.cohort) for model in self.plain]
         return audit_by_canaries(found, plain, self.tossed, delta=delta)
-
-
-@dataclass(frozen=True, eq=False)
-class _Distance:
-    """Cosine, without any training: minus the distance of unit vectors, by which equal vectors tie exactly."""
-
-    name = DISTANCE
-    training = None
-
-    def map(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-
-    def pairs(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
-        return -np.linalg.norm(a - b, axis=1)
-
-    def block(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
-        return np.asarray(metrics.euclidean_scores(a, b)(slice(None)))
-
-    def probability(self, scores: Scores) -> Scores:
-        return np.full_like(scores, np.nan)
-
-
-@dataclass(frozen=True, eq=False)
-class _Head:
-    """A siamese head on the vectors, trained on the attacker's own patients."""
-
-    model: Siamese
-    training: TrainingInfo
-    device: torch.device
-    name = "vector_head"
-
-    def map(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return map_vectors(self.model, vectors, device=self.device)
-
-    @torch.no_grad()
-    def pairs(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
-        return np.asarray(self.model.head.cpu().pairs(torch.from_numpy(a), torch.from_numpy(b)).numpy())
-
-    @torch.no_grad()
-    def block(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> Scores:
-        return np.asarray(self.model.head.cpu().block(torch.from_numpy(a), torch.from_numpy(b)).numpy())
-
-    def probability(self, scores: Scores) -> Scores:
-        return np.asarray(torch.sigmoid(torch.from_numpy(np.asarray(scores, dtype=np.float32))).numpy())
-
-
-@dataclass(frozen=True, eq=False)
-class _LinkedVectors:
-    """The test images' vectors, as one attacker compares them; see :class:`reidbench.harness.scores.sources.Links`."""
-
-    by: _Distance | _Head
-    vectors: NDArray[np.float32]
-    validation_vectors: NDArray[np.float32] | None
-    validation: Judged | None
-    restoration: TrainingInfo | None = None
-    scale: tuple[float, float] | None = None
-    post_processing: PostProcessing | None = None
-
-    @property
-    def galleries(self) -> tuple[Searched, Searched] | None:
-        if self.validation_vectors is None:
-            return None
-        test, validation = (Gallery(one, one, self.by.block) for one in (self.vectors, self.validation_vectors))
-        return test, validation
-
-    @property
-    def name(self) -> str:
-        return self.by.name
-
-    @property
-    def training(self) -> TrainingInfo | None:
-        return self.by.training
-
-    def scores(self, pairs: Pairs) -> Scores:
-        return self.by.pairs(self.vectors[pairs.a], self.vectors[pairs.b])
-
-    def block(self, rows: slice) -> Scores:
-        return self.by.block(self.vectors[rows], self.vectors)
-
-    def probability(self, scores: Scores) -> Scores:
-        return self.by.probability(scores)
-
-
-def _linked(by: _Distance | _Head, published: TrainedModel, validation: Pairs | None) -> _LinkedVectors:
-    judged = vectors = None
-    if validation is not None:
-        vectors = by.map(published.vectors("val"))
-        judged = by.pairs(vectors[validation.a], vectors[validation.b]), validation.same
-    return _LinkedVectors(by, by.map(published.vectors("test")), vectors, judged)

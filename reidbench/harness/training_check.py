@@ -12,7 +12,8 @@ from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.sources import Scores
 from reidbench.images import to_unit
 from reidbench.records.figures import interval
-from reidbench.records.schema import Attack, TrainingCheck
+from reidbench.records.parts.training import TrainingCheck
+from reidbench.records.schema import Attack
 
 SEED = 20260301
 #: Pairs whose pixels are compared at once.

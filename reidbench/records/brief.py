@@ -9,15 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from reidbench.records.parts.common import Interval, Model
-from reidbench.records.schema import (
-    Attack,
-    Classifier,
-    PatientRisk,
-    Record,
-    RetrievalMetrics,
-    TrainingInfo,
-    VerificationMetrics,
-)
+from reidbench.records.parts.training import TrainingInfo
+from reidbench.records.schema import Attack, Classifier, PatientRisk, Record, RetrievalMetrics, VerificationMetrics
 
 _NOTHING = Interval(value=None, low=None, high=None)
 _NO_RISK = PatientRisk(patients=0, found_by_every_image=_NOTHING, best_rank={}, mean_rank={}, map_at_r={})

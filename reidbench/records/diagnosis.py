@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.records.figures import BOOTSTRAP_SEED, interval
-from reidbench.records.schema import Classifier, FewPatients, TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
+from reidbench.records.schema import Classifier, FewPatients
 
 #: What a classifier is trained or tested on.
 Images = Literal["originals", "release"]

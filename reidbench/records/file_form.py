@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.records.schema import Decision, TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
+from reidbench.records.schema import Decision
 
 # Where an attack or a classifier refers to trainings.
 _TRAININGS = ("training", "restoration")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
 from reidbench.attackers.pairs import PairAttacker
 from reidbench.progress import Progress
-from reidbench.records.schema import Origin, TrainingInfo
+from reidbench.records.parts.training import Origin, TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.finished import Step

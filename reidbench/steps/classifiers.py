@@ -13,8 +13,9 @@ from reidbench.cohorts.base import Cohort
 from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.diagnosis import Images, few_patients, judge_predictions, truth_of
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.records.quantize import leveled
-from reidbench.records.schema import Fidelity, TrainingInfo, Utility
+from reidbench.records.schema import Fidelity, Utility
 from reidbench.records.scores import UNDEFENDED, RunScores, classifier_key
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache

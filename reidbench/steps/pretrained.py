@@ -17,7 +17,7 @@ from reidbench.attackers.base import Attacker, Training
 from reidbench.bundles.bundle import Bundle
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.progress import Progress
-from reidbench.records.schema import Origin
+from reidbench.records.parts.training import Origin
 from reidbench.settings import Settings
 from reidbench.source_version import code_version
 from reidbench.steps.attackers import START, AttackerTraining, BundledWeights, attacker_training

@@ -32,7 +32,7 @@ from reidbench.networks.training import seed_of
 from reidbench.plugins import Found
 from reidbench.progress import Progress, Silent
 from reidbench.records.parts.provenance import DefenseInfo, PrivacyInfo
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
 from reidbench.steps.cache import CachedStep, StepCache, hyperparameters

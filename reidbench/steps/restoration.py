@@ -16,7 +16,7 @@ from reidbench.networks.architectures.restorer import Restorer
 from reidbench.networks.precision import in_full
 from reidbench.progress import Progress, Silent
 from reidbench.records.parts.provenance import DefenseInfo
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.releases import PUBLISHED, Images, Published

@@ -18,7 +18,7 @@ from torch import nn
 from reidbench.files import content_digest
 from reidbench.networks.history import Training
 from reidbench.progress import Progress
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.source_version import code_version, source_digest
 from reidbench.steps.cache import CachedStep, StepCache, hyperparameters

@@ -12,7 +12,7 @@ from reidbench.attackers.base import Training
 from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.vectors import fit_head, load_head, save_head
 from reidbench.progress import Progress
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.finished import Step

@@ -30,7 +30,7 @@ from reidbench.progress import Progress
 from reidbench.records.figures import BOOTSTRAP_SEED, interval, judge_ranks, rank_images
 from reidbench.records.ladder import full_ladder
 from reidbench.records.parts.common import Interval
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.attackers import AttackerTraining, attacker_training, embedding, read_vectors
 from reidbench.steps.cache import CachedStep

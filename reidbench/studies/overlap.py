@@ -21,7 +21,7 @@ from reidbench.cohorts.notes import say_notes
 from reidbench.errors import ReidbenchError
 from reidbench.harness.experiment import Experiment
 from reidbench.progress import Progress
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.attackers import Trained, embed
 from reidbench.steps.releases import Images

@@ -10,7 +10,7 @@ import torch
 
 from reidbench import PairAttacker, Training
 from reidbench.progress import Silent
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.steps.attackers import Trained
 from reidbench.steps.cache import StepCache
 

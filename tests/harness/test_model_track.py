@@ -13,8 +13,8 @@ import torch
 from reidbench import ReidbenchError, metrics
 from reidbench.choosing import choose_dataset, choose_defenses
 from reidbench.cohorts.load import load_cohort
-from reidbench.harness.model_track import _Distance
 from reidbench.harness.run import run
+from reidbench.harness.scores.vectors import VectorDistance
 from reidbench.harness.untrained import NETWORKS
 from reidbench.plugins import Registry
 from reidbench.progress import Silent
@@ -327,11 +327,13 @@ def test_confidence_is_a_patients_mean_over_known_findings(made):
 
 def test_distance_is_cosine_and_equal_vectors_tie():
     vectors = np.array([[1, 0], [3, 0], [0, 2], [1, 1]], dtype=np.float32)
-    unit = _Distance().map(vectors)
-    block = _Distance().block(unit, unit)
+    unit = VectorDistance().map(vectors)
+    block = VectorDistance().block(unit, unit)
     assert block[0, 1] == block[0, 0] > block[0, 3] > block[0, 2]
     cosine = unit @ unit.T
-    np.testing.assert_allclose(_Distance().pairs(unit[[0, 0]], unit[[3, 2]]), -np.sqrt(2 - 2 * cosine[0, [3, 2]]), 1e-5)
+    np.testing.assert_allclose(
+        VectorDistance().pairs(unit[[0, 0]], unit[[3, 2]]), -np.sqrt(2 - 2 * cosine[0, [3, 2]]), 1e-5
+    )
 
 
 def test_figures_can_be_computed_again_from_the_scores(made):

@@ -10,7 +10,8 @@ import pytest
 from reidbench import metrics
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.training_check import AT_ONCE, add_check, check_training, pixel_scores
-from reidbench.records.schema import Attack, TrainingCheck
+from reidbench.records.parts.training import TrainingCheck
+from reidbench.records.schema import Attack
 from reidbench.records.store import read_record
 from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.training_checks import badly_trained

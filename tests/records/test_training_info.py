@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reidbench.networks.history import FLAT
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 
 
 def training(aucs, epochs=None):

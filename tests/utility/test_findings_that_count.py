@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.records.diagnosis import few_patients, judge_predictions
-from reidbench.records.schema import FewPatients, TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
+from reidbench.records.schema import FewPatients
 
 TRAINING = TrainingInfo(
     epochs=1, images_seen=1, seconds=0.0, learned=True, checkpoint_sha256="0", warm_start=False, history=[]

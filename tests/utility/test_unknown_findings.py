@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from reidbench.networks.losses import beats_frequencies, frequency_loss, masked_cross_entropy
 from reidbench.records.diagnosis import judge_predictions
-from reidbench.records.schema import TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
 
 TRAINING = TrainingInfo(
     epochs=1, images_seen=1, seconds=0.0, learned=True, checkpoint_sha256="0", warm_start=False, history=[]

@@ -13,7 +13,8 @@ from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.neighbours import Rows, Searched
 from reidbench.records.ladder import FUSION
-from reidbench.records.schema import PostProcessing, TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
+from reidbench.records.schema import PostProcessing
 from reidbench.steps.attackers import Trained
 
 Scores = NDArray[np.floating[Any]]

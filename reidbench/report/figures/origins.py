@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reidbench.records.schema import Record
 
-#: What became of a bundle's attacker, by :data:`reidbench.records.schema.Origin`.
+#: What became of a bundle's attacker, by :data:`reidbench.records.parts.training.Origin`.
 KEPT = {
     "bundle": "as it is",
     "fine-tuned": "trained further on this cohort",

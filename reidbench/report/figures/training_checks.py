@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reidbench.records.schema import Record, TrainingCheck
+from reidbench.records.parts.training import TrainingCheck
+from reidbench.records.schema import Record
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.summary import short_rung
 

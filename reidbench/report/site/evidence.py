@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from reidbench.metrics import RocPoints
-from reidbench.records.schema import Record, RetrievalMetrics, TrainingInfo
+from reidbench.records.parts.training import TrainingInfo
+from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.formats import SHOWN_RATES, number
 from reidbench.report.figures.paired.matching import key_of
