@@ -37,7 +37,8 @@ def leaderboard(
     from reidbench.report.figures.board.reading import read_for_boards
     from reidbench.report.figures.paired.drops import paired_drops
     from reidbench.report.figures.supplied import with_supplements
-    from reidbench.report.text.leaderboard import leftover, render, write
+    from reidbench.report.text.board_files import leftover, write
+    from reidbench.report.text.leaderboard import render
 
     places = records or [Path("leaderboards/records")]
     for place in places:

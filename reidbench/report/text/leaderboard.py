@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from urllib.parse import quote
 
-from reidbench.errors import ReidbenchError
-from reidbench.files import write_pages
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.board.curve import Point
 from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
@@ -42,24 +39,10 @@ from reidbench.report.figures.summary import (
 )
 from reidbench.report.figures.supplied import RAISED, raised
 from reidbench.report.pictures.curve_svg import Panel, draw
+from reidbench.report.text.board_files import TITLE
+from reidbench.report.text.board_words import CURVE, INTRODUCTIONS, MODEL_CURVE, UTILITY
 from reidbench.report.text.markup.csv_text import csv_text
 from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
-
-#: The beginning of every page.
-TITLE = "# Leaderboard: "
-#: The vertical axis of the figure, by track.
-UTILITY = {
-    "images": "macro AUC of the findings with a classifier trained on the release",
-    "model": "macro AUC of the published model's own findings",
-}
-CURVE = (
-    "Risk, the AUC of the strongest tested attack, against utility, the macro AUC of the findings with a classifier "
-    "trained on the release: one line per defense, and their Pareto front. The tables hold the figures."
-)
-MODEL_CURVE = (
-    "Risk, the AUC of the strongest tested attack on published vectors, against utility, the macro AUC of the "
-    "published model's own findings: one line per defense, and their Pareto front. The tables hold the figures."
-)
 
 
 @dataclass(frozen=True)
@@ -168,47 +151,6 @@ def render(
     return pages
 
 
-def write(pages: dict[str, str], folder: Path) -> list[Path]:
-    """Writes pages into ``folder``, each whole or not at all.
-
-    Raises:
-        ReidbenchError: one cannot be written, or a file of its name is not such a page; then none is written.
-    """
-    for name in pages:
-        _require_ours(folder / name)
-    return write_pages(pages, folder)
-
-
-def _require_ours(path: Path) -> None:
-    """Refuses to replace a file that no leaderboard is; ``<name>.csv`` and ``<name>.svg`` belong to ``<name>.md``."""
-    page = path.with_suffix(".md")
-    taken = next((there for there in (page, path) if there.exists()), None)
-    if taken is not None and not _is_ours(page):
-        raise ReidbenchError(f"{taken}: a file that is not a leaderboard has this name; choose another --out")
-
-
-def _is_ours(page: Path) -> bool:
-    try:
-        return page.read_text("utf-8", errors="replace").startswith(TITLE)
-    except OSError:
-        return False
-
-
-def leftover(folder: Path, pages: Collection[str]) -> list[Path]:
-    """Pages in ``folder`` from an earlier :func:`write` that are not among these pages.
-
-    Args:
-        folder: where the pages are written.
-        pages: names of the current pages.
-    """
-    found = []
-    for path in sorted(folder.glob("*.md")):
-        if path.name not in pages and _is_ours(path):
-            beside = (path.with_suffix(ending) for ending in (".csv", ".svg"))
-            found += [path, *(other for other in beside if other.is_file())]
-    return found
-
-
 def _panel(title: str, table: list[Row]) -> Panel:
     points, missing = [], []
     for row in table:
@@ -220,52 +162,6 @@ def _panel(title: str, table: list[Row]) -> Panel:
         options = row.label.removeprefix(defense.name).strip()
         points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none"))
     return Panel(title, points, missing)
-
-
-INTRODUCTIONS = {
-    "images": (
-        "Made by `reidbench leaderboard` from the records; do not edit. The strongest attack is the tested one",
-        "with the highest figure over the attack ladder (attacker × knowledge × linkage × negatives). It is not an",
-        "upper bound: an attack that was not tested may find more. Rows are sorted by its mAP@R, averaged over",
-        "patients, the highest risk first: near 1 the AUC tells hardly anything apart, and where one image stands for",
-        "a cluster of patients (k-Same) it counts which published images are equal, which is no recognition. Rows that",
-        "cannot be told apart from the first of their rank share it (=); in brackets the rank in 95 % of resamples.",
-        "Brackets: 95 % interval, bootstrap over patients, of the strongest seed. AUC: genuine pairs against the same",
-        "with second images exchanged, so that no image alone tells anything; literature mostly counts *all pairs*,",
-        "which is another estimand, and the one to compare with. *Matched*: impostor pairs of the",
-        "same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a classifier",
-        "trained on originals, and with one trained on the release, with its interval. Drops are against the",
-        "undefended run; their intervals are paired. *ε*: the formal guarantee for a release whose seed is secret; the",
-        "seed of a benchmark run is in its record, so that the run can be repeated. *Front*: no other row has less",
-        "risk at as much utility (release). A row that is off the front, but not beyond the intervals of both",
-        "differences, is undecided.",
-        "Over several seeds figures are means; the strongest attack's has its standard deviation and maximum too.",
-    ),
-    "model": (
-        "Made by `reidbench leaderboard` from the records; do not edit. These defenses publish a model and its vector",
-        "of each image, but no image; their figures are not comparable with those of released images. The strongest",
-        "attack is the tested one with the highest figure over the attacks on the vectors of test patients, whom no ε",
-        "protects. Rows are sorted by its mAP@R, averaged over patients; those that cannot be told apart from the",
-        "first of their rank share it (=), with the rank in 95 % of resamples in brackets. It is no bound: an",
-        "attack that was not tested may find more. Brackets: 95 %",
-        "interval, bootstrap over patients, of the strongest seed. AUC: genuine pairs against the same with second",
-        "images exchanged; literature mostly counts *all pairs*, which is another estimand.",
-        "*Utility*: macro AUC of the published model's own",
-        "findings. *Membership*: AUC of the better attack in telling training patients from others, in models whose",
-        "training patients were drawn at random where a record has these, else in the published one. *ε*: the claim",
-        "for a training patient, for a model whose training seed is secret; a benchmark run's seed is in its record,",
-        "so that the run can be repeated. *ε, proved*: the lower bound that an audit of the mechanism proves at 95 %",
-        "confidence, of the highest bound that it could prove if every guess were right, both at one δ for all rows:",
-        "0.1 / number of training patients. The audit cannot contradict a claim above that highest bound, and a bound",
-        "of 0 does not prove privacy; behind ∞ stands what the same audit proves of training without privacy. A claim",
-        "is compared with its own audit at the claimed δ; if more is proved than",
-        "claimed, the row is invalid and its status says why. Drops are against the same model trained without the",
-        "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; a row that is",
-        "off it, but not beyond the intervals of both differences, is undecided. Over several seeds figures are means,",
-        "the strongest attack's has its standard deviation and maximum too, and membership and the proved bound are",
-        "the highest.",
-    ),
-}
 
 
 def _markdown(page: str, tables: list[_Table], links: Mapping[str, str], *, figured: bool) -> str:
