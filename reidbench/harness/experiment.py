@@ -13,22 +13,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reidbench import __version__, metrics
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.pairs import PairAttacker
 from reidbench.cohorts.base import SPLITS, Cohort
-from reidbench.cohorts.pairing.image_pairs import Pairs
-from reidbench.cohorts.pairing.listed import read_pair_list
-from reidbench.cohorts.pairing.pairs import build_pairs, pictures_of
+from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.known_images import clear
 from reidbench.harness.memo import Memo
+from reidbench.harness.pairs import calibrating_pairs, judged_pairs
 from reidbench.harness.plan import Costs, Plan
 from reidbench.harness.questions.copies import judge_copies
 from reidbench.harness.questions.inference import PlannedInference, inference_rung
@@ -40,7 +38,7 @@ from reidbench.harness.training_check import add_check, check_training, pixel_sc
 from reidbench.images import pixels_digest
 from reidbench.progress import Progress
 from reidbench.records import figures
-from reidbench.records.ladder import RERANKING, Built, Negatives, Rung, full_ladder
+from reidbench.records.ladder import RERANKING, Negatives, Rung, full_ladder
 from reidbench.records.parts.linkability import Linkability
 from reidbench.records.parts.provenance import BundleInfo, DatasetInfo
 from reidbench.records.parts.questions import SinglingOut
@@ -57,11 +55,8 @@ from reidbench.steps.pretrained import read_start
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals, Published
 from reidbench.steps.restoration import Restored
 
-# Pairs are the same for every defense, seed and preset on a cohort: only so can runs be compared pair by pair.
-PAIR_SEED = 14
 # Where the code lies that turns what steps made into figures.
 ROOMS = ("images", "cohorts", "metrics", "utility", "records", "settings", "steps", "harness")
-MAX_PAIRS = 100_000  # As in the 2022 paper.
 
 
 class Experiment:
@@ -90,9 +85,9 @@ class Experiment:
             if not len(self.parts[split]):
                 raise ReidbenchError(f"dataset {cohort.name}: the {split} split has no image; attackers need one")
         self.patients = {split: part.frame["patient"].to_numpy() for split, part in self.parts.items()}
-        self.notes = list(cohort.notes)
-        self.pairs = self._test_pairs()
-        self.validation_pairs = self._validation_pairs()
+        self.pairs, notes = judged_pairs(self.parts["test"].frame, settings)
+        self.notes = [*cohort.notes, *notes]
+        self.validation_pairs = calibrating_pairs(self.parts["val"].frame, settings)
         # Matched negatives leave out genuine pairs, and add none.
         kinds: list[Negatives] = [negatives for negatives in self.pairs if negatives != "matched"]
         self.strata = {negatives: GenuineStrata(self.parts["test"], self.pairs[negatives]) for negatives in kinds}
@@ -421,38 +416,6 @@ class Experiment:
             return scores
 
         return figures.rank_images(block, patients, pictures, influence=True), counted.auc()
-
-    def _test_pairs(self) -> dict[Negatives, Pairs]:
-        frame = self.parts["test"].frame
-        found: dict[Negatives, Pairs] = {}
-        if self.settings.pair_list is not None:
-            listed = read_pair_list(self.settings.pair_list, frame)
-            self.notes += listed.notes
-            return {"listed": listed}
-        for negatives in self.settings.negatives:
-            try:
-                pairs = self._build(frame, negatives)
-            except ReidbenchError as error:
-                # Without random negatives there is nothing to judge. Where sex, age and view are unknown none match,
-                # and the run says so and goes on.
-                if negatives == "random":
-                    raise
-                self.notes.append(f"no {negatives} negatives: {error}")
-                continue
-            found[negatives] = pairs
-            self.notes += [f"{negatives} negatives: {note}" for note in pairs.notes]
-        return found
-
-    def _validation_pairs(self) -> Pairs | None:
-        try:
-            return self._build(self.parts["val"].frame, "random")
-        except ReidbenchError:
-            # A validation part without a pair of one patient: thresholds stay uncalibrated, and the record says null.
-            return None
-
-    def _build(self, frame: pd.DataFrame, negatives: Built) -> Pairs:
-        cap = self.settings.pairs_per_patient
-        return build_pairs(frame, negatives=negatives, seed=PAIR_SEED, max_pairs=MAX_PAIRS, max_per_patient=cap)
 
     def _dataset_info(self) -> DatasetInfo:
         return DatasetInfo(

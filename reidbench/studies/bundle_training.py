@@ -22,7 +22,7 @@ from reidbench.cohorts.notes import say_notes
 from reidbench.cohorts.pairing.pairs import build_pairs
 from reidbench.errors import ReidbenchError
 from reidbench.harness.environment import git_state
-from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED
+from reidbench.harness.pairs import MAX_PAIRS, PAIR_SEED
 from reidbench.harness.plan import Costs, Plan
 from reidbench.progress import Progress
 from reidbench.settings import Settings

@@ -14,8 +14,9 @@ from reidbench.cohorts.base import Cohort, remap
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.cohorts.pairing.pairs import build_pairs, check_linkable, pictures_of
 from reidbench.errors import ReidbenchError
-from reidbench.harness.experiment import MAX_PAIRS, PAIR_SEED, Experiment
+from reidbench.harness.experiment import Experiment
 from reidbench.harness.known_images import require_unseen
+from reidbench.harness.pairs import MAX_PAIRS, PAIR_SEED
 from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import Rung
