@@ -24,6 +24,13 @@ def leaderboard(
     site: Annotated[
         Path | None, typer.Option(help="Write a static site into this folder instead of the other pages.")
     ] = None,
+    agree: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="BOARD BOARD",
+            help="Write nothing; print how alike two boards (phantom chestxray14) order the defenses on both.",
+        ),
+    ] = None,
     plugins_dir: PluginsDirs = None,
     quiet: Quiet = False,
 ) -> None:
@@ -37,13 +44,16 @@ def leaderboard(
     from reidbench.report.figures.board.reading import read_for_boards
     from reidbench.report.figures.paired.drops import paired_drops
     from reidbench.report.figures.supplied import with_supplements
+    from reidbench.report.text.agreement import agreement_text
     from reidbench.report.text.board_files import leftover, write
-    from reidbench.report.text.leaderboard import render
+    from reidbench.report.text.leaderboard import render, tables
 
     places = records or [Path("leaderboards/records")]
     for place in places:
         if not place.exists():
             raise ReidbenchError(f"{place}: no such file or folder")
+    if agree is not None and (check or site is not None):
+        raise ReidbenchError("--agree writes no page: it excludes --check and --site")
     if site is not None:
         if check:
             raise ReidbenchError("--site and --check exclude each other: a site cannot be checked")
@@ -52,6 +62,9 @@ def leaderboard(
     kept, refused = with_supplements(read_for_boards(places), places, brief=True)
     for line in refused:
         typer.echo(f"left out: {line}", err=True)
+    if agree is not None:
+        typer.echo(agreement_text(tables([one.record for one in kept]), *agree))
+        raise typer.Exit(LEFT_OUT if refused else 0)
     links = {one.record.id: Path(os.path.relpath(one.path, out)).as_posix() for one in kept}
     pages = render([one.record for one in kept], paired_drops(kept, progress_bar(quiet)), links, read_influences(kept))
     if not pages:

@@ -26,6 +26,7 @@ from reidbench.metrics.multilabel import (
     label_aucs,
     label_patients,
 )
+from reidbench.metrics.rank_correlation import bootstrap_spearman, spearman
 from reidbench.metrics.retrieval.gallery_influence import GalleryInfluence
 from reidbench.metrics.retrieval.jackknife import Jackknife, jackknife_interval, jackknife_rise, leave_patients_out
 from reidbench.metrics.retrieval.ranking import QueryRanks, ScoreBlock, chance_of, chance_retrieval, rank_queries
@@ -83,6 +84,7 @@ __all__ = [
     "bootstrap_mean_patients",
     "bootstrap_membership",
     "bootstrap_roc_patients",
+    "bootstrap_spearman",
     "bootstrap_verification_patients",
     "chance_of",
     "chance_retrieval",
@@ -109,6 +111,7 @@ __all__ = [
     "roc_curve",
     "roc_points",
     "roc_rates",
+    "spearman",
     "summarize_retrieval",
     "summarize_risk",
     "threshold_at_fpr",

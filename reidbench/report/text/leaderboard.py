@@ -39,6 +39,7 @@ from reidbench.report.figures.summary import (
 )
 from reidbench.report.figures.supplied import RAISED, raised
 from reidbench.report.pictures.curve_svg import Panel, draw
+from reidbench.report.text.agreement import agreement_sentences
 from reidbench.report.text.board_files import TITLE
 from reidbench.report.text.board_words import CURVE, INTRODUCTIONS, MODEL_CURVE, UTILITY
 from reidbench.report.text.markup.csv_text import csv_text
@@ -106,13 +107,15 @@ class Group:
 
 @dataclass(frozen=True)
 class _Table:
-    """One table of a page: its rows, where each of them stands, and the outcome of its controls."""
+    """One table of a page: its rows, where each of them stands, the outcome of its controls, and the sentences on how
+    far it agrees with other boards."""
 
     group: Group
     rows: list[Row]
     standings: list[Standing]
     controls: BoardControls
     ranks: list[Rank | None]
+    agreements: list[str]
 
 
 def render(
@@ -133,22 +136,50 @@ def render(
         influences: how far patients move the figures of records with scores beside them, for ranks.
     """
     pages = {}
-    groups: dict[Group, list[Record]] = defaultdict(list)
-    for record in records:
-        groups[Group.of(record)].append(record)
-    for page in sorted({group.page for group in groups}):
-        mine = sorted((group for group in groups if group.page == page), key=Group.order)
-        tables = []
-        for group in mine:
-            controls = board_controls(groups[group], records)
-            table = rows(groups[group], records, controls, drops)
-            tables.append(_Table(group, table, standings(table), controls, ranks(table, influences)))
+    boards = _grouped(records, drops)
+    for page, made in boards.items():
+        mine = [group for group, _, _ in made]
+        tables = [
+            _Table(group, table, standings(table), controls, ranks(table, influences), _agreements(page, table, boards))
+            for group, table, controls in made
+        ]
         panels = [panel for panel in (_panel(one.group.title_among(mine), one.rows) for one in tables) if panel.points]
         pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
         if panels:
             pages[f"{page}.svg"] = draw(page, panels, upward=UTILITY[mine[0].track])
     return pages
+
+
+def tables(records: Sequence[Record]) -> dict[str, dict[str, list[Row]]]:
+    """The rows of these records, by board and by the title of the table."""
+    found = {}
+    for page, made in _grouped(records, None).items():
+        mine = [group for group, _, _ in made]
+        found[page] = {group.title_among(mine): table for group, table, _ in made}
+    return found
+
+
+#: Of a board's tables in their order: what they have in common, their rows, the outcome of their controls.
+_Made = list[tuple[Group, list[Row], BoardControls]]
+
+
+def _grouped(records: Sequence[Record], drops: Drops | None) -> dict[str, _Made]:
+    groups: dict[Group, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[Group.of(record)].append(record)
+    found: dict[str, _Made] = {}
+    for page in sorted({group.page for group in groups}):
+        found[page] = []
+        for group in sorted((group for group in groups if group.page == page), key=Group.order):
+            controls = board_controls(groups[group], records)
+            found[page].append((group, rows(groups[group], records, controls, drops), controls))
+    return found
+
+
+def _agreements(page: str, table: Sequence[Row], boards: Mapping[str, _Made]) -> list[str]:
+    """Sentences on the agreement with the first table of each other board, which has the strongest preset."""
+    return agreement_sentences(table, {name: made[0][1] for name, made in boards.items() if name != page})
 
 
 def _panel(title: str, table: list[Row]) -> Panel:
@@ -202,6 +233,7 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         *([f"Controls: {board.line}.", ""] if board.line else []),
         *([plain_markdown(told), ""] if (told := findings_left_out(any_record)) else []),
         *([plain_markdown(told), ""] if group.track == "images" and (told := conclusion(table)) else []),
+        *([" ".join(map(plain_markdown, one.agreements)), ""] if one.agreements else []),
         *markdown_table([name for name, _ in columns[0]], ([text for _, text in row] for row in columns)),
         "",
     ]
