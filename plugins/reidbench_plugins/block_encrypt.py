@@ -25,7 +25,8 @@ class BlockEncrypt(KeyedDefense):
     It needs 8-bit images and gives such. ``undo`` with the key gives the image back to the last bit. No formal
     guarantee: LE and ELE were broken by networks that restore images from pairs, and EtC and ELE by a solver of jigsaw
     puzzles that needs a single image and no key. No attacker here solves puzzles: with a secret key, figures are below
-    what is known to be possible, and no measure of this scheme (docs/attackers.md states them).
+    what is known to be possible, and no measure of this scheme (docs/attackers.md states them); records and boards say
+    so.
     """
 
     name = "block_encrypt"
@@ -38,6 +39,14 @@ class BlockEncrypt(KeyedDefense):
     }
     scheme: Literal["LE", "ELE", "EtC"] = Field("EtC", description="how blocks are encrypted")
     block: int = Field(8, ge=1, le=1024, description="side of a block in pixels")
+
+    def unmatched_break(self) -> str | None:
+        """Jigsaw solvers and restoration from pairs; with the public key, attackers undo the scheme."""
+        if self.key == "public":
+            return None
+        if self.scheme == "LE":
+            return "restoration by a network from pairs, as Chuman and Kiya report it, 2023"
+        return "a jigsaw solver, Chuman and Kiya, 2023"
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Encrypts images: (B, 1, H, W)."""

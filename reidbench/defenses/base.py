@@ -85,6 +85,14 @@ class BaseDefense(BaseModel, ABC):
             name: value for name, value in self.operating_points["published"].items() if getattr(self, name) != value
         }
 
+    def unmatched_break(self) -> str | None:
+        """A published break that no attacker of the project carries out, with its source, as one clause; else None.
+
+        Attacks that are known to be possible and are not among the tested ones make the figures too low: boards, pages
+        and the terminal say so, and do not call the mechanism private.
+        """
+        return None
+
     def privacy(self, height: int, width: int) -> Privacy | None:
         """The formal guarantee for images of this size in pixels, None where there is none."""
         return None

@@ -191,6 +191,7 @@ class TrainedModel:
             options=by_content(self.defense.model_dump(mode="json")),
             privacy=self.privacy(),
             published=None if self.undefended else by_content(self.defense.unlike_published() or {}) or None,
+            unmatched_break=None if self.undefended else self.defense.unmatched_break(),
         )
 
     @cached_property

@@ -326,6 +326,7 @@ class Release(Published):
             privacy=self._privacy,
             fitting=fitted.info if fitted else None,
             published=by_content(self.defense.unlike_published() or {}) or None,
+            unmatched_break=self.defense.unmatched_break(),
         )
 
 

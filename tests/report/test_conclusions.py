@@ -98,6 +98,12 @@ def test_a_table_says_which_of_its_defenses_do_both(template):
     assert board.said == (text,)
     both = made(template, "both", (0.8, 0.75, 0.85), 0.68, (0.02, 0.0, 0.05))
     assert said([plain, hides_all, open_, both]).endswith("and 1 keep more: both.")
+    # Its figures are known to be too low.
+    solved = both.defense.model_copy(update={"name": "solved", "unmatched_break": "a solver, 2023"})
+    solved = both.model_copy(update={"id": "solved", "defense": solved})
+    text = said([plain, hides_all, open_, both, solved])
+    assert "of 3 defenses" in text
+    assert text.endswith("keep more: both. Not counted, as a published break is not among the attacks: solved.")
 
 
 def test_a_table_whose_attackers_are_weak_says_so(template):

@@ -237,6 +237,18 @@ def test_a_stand_in_for_a_published_method_is_marked_wherever_it_appears(templat
     assert {row[0]: "a stand-in" in row[-1] for row in table(page)} == {"some epochs=4": True, "other": False}
 
 
+def test_a_break_that_no_attacker_carries_out_is_told_wherever_its_defense_appears(template):
+    record = made(template, "some", 0.52)
+    defense = record.defense.model_copy(update={"unmatched_break": "a solver, 2023"})
+    page = render([record.model_copy(update={"defense": defense}), made(template, "other", 0.6)])[
+        f"{template.dataset.name}.md"
+    ]
+    told = "some: A break is published that no attacker here carries out (a solver, 2023): the figures are too low."
+    assert told in page
+    missing = {row[0]: "a published break is missing" in row[-1] for row in table(page)}
+    assert missing == {"some": True, "other": False}
+
+
 def several_known(record: Record, **shares: float) -> Record:
     """The record with a Precision@1 with four known images, by linkage; with one known image it is higher."""
 

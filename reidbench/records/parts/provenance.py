@@ -110,6 +110,11 @@ class DefenseInfo(Model):
         description="options of the operating point ``published`` that this run has otherwise: it is a stand-in for "
         "the published method. Null where there is no such point, or nothing differs",
     )
+    unmatched_break: Text | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="a published break that no attacker of the run carries out, with its source: figures are too low",
+    )
 
 
 class BundleInfo(Model):

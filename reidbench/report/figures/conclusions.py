@@ -54,10 +54,19 @@ def conclusion(table: Sequence[Row]) -> str | None:
             f"Conclusion: without a defense the strongest attack has an AUC of {worst.value:.3f}, which is not shown "
             f"to be {HIDDEN} or more, so that this table cannot show that a defense hides identity."
         )
+    rows = [row for row in table if row.records[0].defense.name not in CONTROLS]
+    rows = [row for row in rows if row.records[0].defense.kind != "none" and row.sound]
+    unmatched = [row.label for row in rows if row.unmatched_break]
+    told = _of_defenses([row for row in rows if not row.unmatched_break], utility)
+    if unmatched:
+        told += f" Not counted, as a published break is not among the attacks: {', '.join(unmatched)}."
+    return told
+
+
+def _of_defenses(rows: Sequence[Row], utility: float) -> str:
     judged = [
         (row, found.value < HIDDEN, hides(found.figure), keeps(utility, row.fall("release", "release")))
-        for row in table
-        if row.records[0].defense.name not in CONTROLS and row.records[0].defense.kind != "none" and row.sound
+        for row in rows
         if (found := row.worst(worst_verification)) is not None
     ]
     hidden = [(row, kept) for row, _, hid, kept in judged if hid]

@@ -130,6 +130,12 @@ def stand_in(record: Record) -> str | None:
     return f"A stand-in for the published method, and no measure of it: {differ}; images of {size}²."
 
 
+def too_low(record: Record) -> str | None:
+    """That a published break is not among the attacks, in a sentence; None where no such break is known."""
+    told = record.defense.unmatched_break
+    return told and f"A break is published that no attacker here carries out ({told}): the figures are too low."
+
+
 def findings_left_out(record: Record) -> str | None:
     """Which findings do not count in the utility, and why, in a sentence; None where all count."""
     utility = record.utility

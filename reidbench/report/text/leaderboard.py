@@ -33,6 +33,7 @@ from reidbench.report.figures.summary import (
     membership_auc,
     proved,
     stand_in,
+    too_low,
     worst_matched,
     worst_retrieval,
     worst_verification,
@@ -242,10 +243,13 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         lines += [f"In all of these rows: {plain_markdown('; '.join(same))}.", ""]
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):
         lines += [UNPAIRED, ""]
-    stands_in = dict.fromkeys(
-        (row.records[0].defense.name, told) for row in table if (told := stand_in(row.records[0]))
+    limits = dict.fromkeys(
+        (row.records[0].defense.name, told)
+        for say in (stand_in, too_low)
+        for row in table
+        if (told := say(row.records[0]))
     )
-    lines += [line for name, told in stands_in for line in (f"{plain_markdown(f'{name}: {told}')}", "")]
+    lines += [line for name, told in limits for line in (f"{plain_markdown(f'{name}: {told}')}", "")]
     for row in table:
         if told := untrained_line(row.records[0]):
             lines += [plain_markdown(f"{row.label}: {told}."), ""]

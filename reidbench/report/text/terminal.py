@@ -19,6 +19,7 @@ from reidbench.report.figures.summary import (
     drop,
     findings_left_out,
     stand_in,
+    too_low,
     utility,
     utility_fall,
     worst_all_pairs,
@@ -126,7 +127,7 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
         lines.append(f"strongest attack: {auc.rung} (AUC), {ranking.rung} (mAP@R)")
     if (area := worst_all_pairs(record)) is not None:
         lines.append(f"AUC over all pairs, as the literature counts them: {number(area)}")
-    if told := stand_in(record):
+    for told in filter(None, (stand_in(record), too_low(record))):
         lines.append(told[:1].lower() + told[1:].removesuffix("."))
     fallen = utility_fall(record, "release") if record.defense.kind != "none" else None
     if fallen is not None and fallen.value is not None:

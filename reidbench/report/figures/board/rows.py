@@ -80,6 +80,8 @@ class Row:
             marks.append("no undefended run")
         if any(record.defense.published for record in self.records):
             marks.append("a stand-in")
+        if self.unmatched_break:
+            marks.append("a published break is missing")
         if any(one.check is not None and one.check.failed for record in self.records for one in record.attacks):
             marks.append("badly trained")
         if any(map(uncredited, self.records)):
@@ -87,6 +89,11 @@ class Row:
         if self.seeds < len(self.records):
             marks.append("a seed repeated")
         return ", ".join(marks) or "complete"
+
+    @property
+    def unmatched_break(self) -> bool:
+        """Whether a published break of the defense is not among the attacks, so that figures are too low."""
+        return any(record.defense.unmatched_break for record in self.records)
 
     @property
     def sound(self) -> bool:
