@@ -127,8 +127,8 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
         lines.append(f"strongest attack: {auc.rung} (AUC), {ranking.rung} (mAP@R)")
     if (area := worst_all_pairs(record)) is not None:
         lines.append(f"AUC over all pairs, as the literature counts them: {number(area)}")
-    for told in filter(None, (stand_in(record), too_low(record))):
-        lines.append(told[:1].lower() + told[1:].removesuffix("."))
+    for limit in filter(None, (stand_in(record), too_low(record))):
+        lines.append(limit[:1].lower() + limit[1:].removesuffix("."))
     fallen = utility_fall(record, "release") if record.defense.kind != "none" else None
     if fallen is not None and fallen.value is not None:
         lines.append(f"the utility of the retrained classifier falls by {figure(fallen)}")
