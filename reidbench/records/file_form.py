@@ -1,9 +1,9 @@
-"""The form of records in files, which keeps them small: trainings once, and figures as lists.
+"""The form of records in files, which keeps them small: trainings once, attacks as rows, and figures as lists.
 
 Trainings stand once, under ``trainings``, and attacks and classifiers name them: a run has a dozen trainings and four
-times as many attacks. Figures with an interval are lists, ``[value, low, high]``, with the reason behind them where
-they have no ends; so are the decisions of a threshold, ``[threshold, true positives, false positives, true negatives,
-false negatives]``.
+times as many attacks. Attacks are rows of a table, as :mod:`reidbench.records.attack_rows` says. Figures with an
+interval are lists, ``[value, low, high]``, with the reason behind them where they have no ends; so are the decisions of
+a threshold, ``[threshold, true positives, false positives, true negatives, false negatives]``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.records.attack_rows import KINDS, as_rows, in_full
 from reidbench.records.parts.training import TrainingInfo
 from reidbench.records.schema import Decision
 
@@ -36,17 +37,25 @@ def file_text(dumped: dict[str, Any], attacks: Sequence[str] = ATTACKS) -> str:
     for owner, name in _references(data, attacks):
         if isinstance(owner.get(name), dict):
             owner[name] = _key(owner[name], trainings)
-    lines = [f"{_json(name)}: {_field(value)}" for name, value in {**data, "trainings": trainings}.items()]
+    kinds, rows = as_rows([data[name] for name in attacks])
+    in_rows = dict(zip(attacks, rows))
+    shown: dict[str, Any] = {}
+    for name, value in data.items():
+        if name == attacks[0] and kinds:
+            shown[KINDS] = kinds
+        shown[name] = in_rows.get(name, value)
+    lines = [f"{_json(name)}: {_field(value)}" for name, value in {**shown, "trainings": trainings}.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def with_trainings(data: dict[str, Any], attacks: Sequence[str] = ATTACKS) -> dict[str, Any]:
-    """A file's JSON with each training in place of its key; ``data`` stays as it is.
+    """A file's JSON with attacks in full, and each training in place of its key; ``data`` stays as it is.
 
     Raises:
-        ReidbenchError: a training is named that is not there.
+        ReidbenchError: a training is named that is not there, or the rows of attacks do not fit their kinds.
         KeyError, TypeError, ValueError, AttributeError: it is not such a file.
     """
+    data = in_full(data, attacks)
     made = {name: value for name, value in data.items() if name != "trainings"}
     # Validated once each, not once for each attack that refers to it.
     trainings = {key: TrainingInfo.model_validate(told) for key, told in data.get("trainings", {}).items()}
@@ -92,7 +101,7 @@ def _small(part: Any) -> Any:
 
 
 def _field(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
         return "[\n " + ",\n ".join(map(_json, value)) + "\n]"
     return _json(value)
 

@@ -14,9 +14,12 @@ from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import CoreSchema, SchemaValidator, core_schema
+from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json, to_json
 
+from reidbench.errors import ReidbenchError
+from reidbench.records.attack_rows import KINDS, in_full
 from reidbench.records.brief import LEFT_OUT, make_brief
+from reidbench.records.file_form import ATTACKS
 from reidbench.records.parts.common import Interval
 from reidbench.records.parts.provenance import DefenseInfo
 from reidbench.records.schema import SCHEMA_VERSION, Attack, Classifier, Decision, Record
@@ -44,10 +47,17 @@ def read_natively_brief(content: bytes) -> Record | None:
 
 def _read(content: bytes, *, brief: bool) -> Record | None:
     try:
-        record: Record = _validator(brief).validate_json(content, strict=True)
-    except ValidationError:
+        record: Record = _validator(brief).validate_json(_in_full(content), strict=True)
+    except (ValidationError, ReidbenchError, TypeError, ValueError, AttributeError):
         return None
     return record
+
+
+def _in_full(content: bytes) -> bytes:
+    """A file's content with attacks as objects, as the schema has them."""
+    if f'"{KINDS}"'.encode() not in content:
+        return content
+    return to_json(in_full(from_json(content), ATTACKS))
 
 
 @cache

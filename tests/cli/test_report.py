@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from record_files import full_json
 
 from reidbench.cohorts.base import Cohort
 from reidbench.plugins import Registry
@@ -150,7 +151,7 @@ def test_the_command_of_a_page_makes_the_same_record_and_report_writes_its_page(
 def test_submit_check_tells_by_its_exit_code(call, runs, tiny_run, tmp_path):
     assert call("submit", "check", "kept", "--quiet").stdout.count("agree with the scores") == 3
     path = runs / f"{tiny_run['records'][1].stem}.json"
-    data = json.loads(path.read_text())
+    data = full_json(path)
     data["attacks"][0]["metrics"]["auc"][0] -= 0.1
     path.write_text(json.dumps(data))
     refused = call("submit", "check", str(path), "--quiet", check=1)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from compared_runs import Maker
+from record_files import full_json
 from supplements import supply
 
 from reidbench import ReidbenchError
@@ -34,7 +35,7 @@ def test_what_is_written_is_read(made, tmp_path):
     assert supplement_text(found).encode() == made["path"].read_bytes()
     assert write_supplement(found, tmp_path).read_bytes() == made["path"].read_bytes()
     # A training stands once, and attacks name it.
-    data = json.loads(made["path"].read_text())
+    data = full_json(made["path"])
     assert set(data["trainings"]) == {attack["training"] for attack in data["attacks"]}
 
 
@@ -77,7 +78,7 @@ def attacks(data):
     ],
 )
 def test_what_is_no_supplement_is_refused_in_one_line(made, tmp_path, change, what):
-    data = json.loads(made["path"].read_text())
+    data = full_json(made["path"])
     change(data)
     path = tmp_path / made["path"].name
     path.write_text(json.dumps(data))

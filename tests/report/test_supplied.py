@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compared_runs import RUNS, Maker
+from record_files import full_json
 from supplements import supply
 
 from reidbench import ReidbenchError, metrics
@@ -150,7 +151,7 @@ def test_what_does_not_fit_is_named_and_left_out(make, board):
     shutil.copy(orphan, folder)
     alone = supply(make, plain, 2.5, 4.0, number=4)
     few = supply(make, noise, 2.5, 4.0, number=5)
-    data = json.loads(few.read_text())
+    data = full_json(few)
     for attack in data["attacks"] + data["undefended"]:
         if attack["task"] == "verification":
             attack["metrics"]["genuine"] += 1

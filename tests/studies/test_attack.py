@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from record_files import full_json
 from typer.testing import CliRunner
 
 from reidbench import ReidbenchError
@@ -90,7 +91,7 @@ def test_the_check_computes_its_figures_again(supplied, tmp_path):
     untold = {f"{side}[].metrics.{name}" for side in ("attacks", "undefended") for name in NOT_TOLD}
     assert {name for name in found.on_trust if "metrics" in name} == untold
     assert path in find_records([tmp_path])
-    whole = json.loads(path.read_text())
+    whole = full_json(path)
 
     def checked(**fields):
         path.write_text(json.dumps(whole | fields))
@@ -130,7 +131,7 @@ def test_what_is_there_is_not_made_again_and_nothing_is_replaced(tiny_run, suppl
 
 
 def edited(path: Path, folder: Path, change) -> Path:
-    data = json.loads(path.read_text())
+    data = full_json(path)
     change(data)
     made = folder / path.name
     made.write_text(json.dumps(data))

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from record_files import full_json
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +67,7 @@ def test_what_it_brings_is_listed_with_its_package_and_version(reidbench_in, tmp
 
 def test_it_is_recorded_under_its_own_name_and_version(runs):
     (path,) = (runs / "strong").glob("example_fade-*.json")
-    record = json.loads(path.read_text())
+    record = full_json(path)
     assert (record["defense"]["distribution"], record["defense"]["version"]) == ("reidbench-example", "1.2.3")
     assert record["dataset"]["name"] == "example_stripes"
     assert {attack["attacker"] for attack in record["attacks"]} == {"example_pixels", "reranking"}
