@@ -1,12 +1,18 @@
-"""Measures how hard the phantom is, and draws its sheet: the figures and the picture of docs/phantom.md.
+"""Measures how hard the phantom is, and draws its sheet: the figures and the pictures of docs/phantom.md.
 
 python benchmarks/phantom_figures.py --sheet docs/phantom.png --figures
+python benchmarks/phantom_figures.py --version 2 --sheet docs/phantom-2.png --figures whole findings
+python benchmarks/phantom_figures.py --docs ../shared/data
 
+The last one makes everything on the page: both sheets, the figures of both versions, the statistics beside those of
+real images, and what an attacker trained on generated patients finds on real ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +35,7 @@ from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.cohorts.sources.phantom.anatomy import DRAWS, SERIES, TRAITS
 from reidbench.cohorts.sources.phantom.projection import project
 from reidbench.cohorts.sources.phantom.randomness import generator
+from reidbench.cohorts.sources.phantom.second import recipe
 from reidbench.images import to_unit
 from reidbench.utility.classifier import ClassifierOptions, fit_classifier, predict
 
@@ -82,6 +89,13 @@ def in_chunks(frame: pd.DataFrame, make: Callable[[pd.DataFrame], NDArray]) -> N
 
 def region(phantom: Phantom, rows: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.bool_]:
     """(len(rows), SIZE, SIZE): where the picture would not be what it is, were the region not there."""
+    if phantom.version == 2:
+        scene, v, shape = recipe.scene_of(rows, phantom.seed, phantom.worn(rows), SIZE)
+        whole, without = (
+            np.concatenate([p.lines.numpy() for p in recipe.projected(s, v, shape, SIZE)])
+            for s in (scene, scene.without(names))
+        )
+        return np.abs(whole - without) > 0.04
     scene, v = phantom.scene(rows, SIZE)
     whole, without = (
         np.concatenate([p.lines.numpy() for p in project(s, v["zoom"], SIZE)]) for s in (scene, scene.without(names))
@@ -133,8 +147,8 @@ def diagnose(cohort: Cohort, work_dir: Path) -> dict[str, float]:
     return {"macro": aucs.macro, **dict(zip(names, aucs.auc.tolist()))}
 
 
-def figures(chosen: set[str]) -> None:
-    phantom = Phantom()
+def figures(chosen: set[str], version: int) -> None:
+    phantom = Phantom(version=version)
     source = phantom.source()
     began = time.process_time()
     pixels = in_chunks(source.frame, lambda rows: phantom.read(rows, SIZE))
@@ -170,6 +184,8 @@ def figures(chosen: set[str]) -> None:
             f"{name} painted over",
             lambda parts=parts: paint_over(cohort, in_chunks(cohort.frame, lambda rows: region(phantom, rows, parts))),
         )
+    if version == 2:
+        return
     for name, prefixes in GROUPS.items():
         other = Redrawn(prefixes=prefixes)
         show(
@@ -178,9 +194,9 @@ def figures(chosen: set[str]) -> None:
         )
 
 
-def sheet(path: Path, size: int = 256) -> None:
+def sheet(path: Path, version: int, size: int = 256) -> None:
     """Four patients with five visits each, one row per patient."""
-    phantom = Phantom()
+    phantom = Phantom(version=version)
     frame = phantom.source().frame
     visits = frame.groupby("patient_id").size()
     rows = frame[frame["patient_id"].isin(visits.index[visits >= 5][:4])].groupby("patient_id").head(5)
@@ -188,12 +204,34 @@ def sheet(path: Path, size: int = 256) -> None:
     Image.fromarray(tiles.transpose(0, 2, 1, 3).reshape(4 * size, 5 * size)).quantize(28).save(path, optimize=True)
 
 
+def page(data: Path) -> None:
+    """Everything that docs/phantom.md shows; ``data`` is the folder with chestxray14-sample and covid19."""
+    sheet(Path("docs/phantom.png"), 1)
+    sheet(Path("docs/phantom-2.png"), 2)
+    for version in (1, 2):
+        print(f"version {version}", flush=True)
+        figures({"all"}, version)
+    here, real = Path(__file__).parent, str(data / "chestxray14-sample")
+    on_real = ["--part", "test", "--judge", "chestxray14", real, "--judge", "covid19", str(data / "covid19")]
+    for command in (
+        ["phantom_statistics.py", "--root", real],
+        ["phantom_transfer.py", "--dataset", "phantom:version=1", *on_real],
+        ["phantom_transfer.py", "--dataset", "phantom:version=2", *on_real],
+    ):
+        print(" ".join(command), flush=True)
+        subprocess.run([sys.executable, str(here / command[0]), *command[1:]], check=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sheet", type=Path, help="where to write the sheet of 4 patients × 5 visits (PNG)")
     parser.add_argument("--figures", nargs="*", metavar="NAME", help="measure all figures, or those of these names")
+    parser.add_argument("--version", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--docs", type=Path, metavar="DATA", help="make everything on the page of docs/")
     given = parser.parse_args()
     if given.sheet:
-        sheet(given.sheet)
+        sheet(given.sheet, given.version)
     if given.figures is not None:
-        figures(set(given.figures or ["all"]))
+        figures(set(given.figures or ["all"]), given.version)
+    if given.docs:
+        page(given.docs)

@@ -1,0 +1,106 @@
+"""What a visit of version 2 varies: pose, breath, framing, exposure, processing, and what lies on the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.cohorts.sources.phantom import visit as first
+from reidbench.cohorts.sources.phantom.randomness import generator
+from reidbench.cohorts.sources.phantom.second.deformation import MODES
+from reidbench.cohorts.sources.phantom.second.texture import GRAINS
+
+Array = NDArray[np.float64]
+
+#: Standard deviations, for PA (upright, in the department) and AP (at the bedside). Names of version 1 mean the same.
+VARIES: dict[str, tuple[float, float]] = {
+    "yaw": (3.5, 6.0),  # degrees about the body's long axis
+    "tilt": (3.5, 6.0),  # degrees about the left-right axis
+    "roll": (1.8, 3.2),  # degrees in the image plane
+    "shift_x": (6.5, 11.0),  # mm at the detector
+    "shift_y": (10.0, 14.0),
+    "zoom": (0.065, 0.08),  # log of the field's size
+    "breath": (0.8, 1.0),  # 1 lowers the diaphragm by about a rib
+    "heartbeat": (0.04, 0.04),  # log of the heart's size
+    "fluid": (0.7, 0.9),  # filling of the vessels
+    "shrug": (10.0, 16.0),  # mm that the shoulders go up
+    "arms": (8.0, 12.0),  # degrees that the arms and shoulder blades turn
+    "dose": (0.4, 0.5),  # log of the quanta a square millimetre
+    "kilovolt": (0.08, 0.12),  # log of all attenuations
+    "scatter": (0.3, 0.35),  # log of the scatter fraction
+    "heel": (0.06, 0.12),  # slope of the beam's intensity over the field
+    "side_heel": (0.03, 0.08),  # and across it
+    "gamma": (0.24, 0.26),  # log of the grey curve's exponent
+    "aspect": (0.035, 0.045),  # log of the picture's squeeze into a square
+    "clip_low": (1.0, 1.0),  # where the display's window begins and ends, and other numbers of the processing
+    "clip_high": (1.0, 1.0),
+    "flat": (1.0, 1.0),
+    "floor": (1.0, 1.0),
+    "severity": (1.0, 1.0),
+    "texture": (0.15, 0.2),
+}
+#: How much of what a visit varies stays with the patient (1 all, 0 none), who is imaged in the same rooms, by the same
+#: habits, with the same build; others have none.
+STAYS: dict[str, float] = {
+    "tilt": 0.35,
+    "yaw": 0.2,
+    "roll": 0.15,
+    "shift_x": 0.15,
+    "shift_y": 0.4,
+    "zoom": 0.5,
+    "breath": 0.35,
+    "shrug": 0.3,
+    "arms": 0.3,
+    "kilovolt": 0.3,
+    "scatter": 0.3,
+    "gamma": 0.35,
+    "aspect": 0.2,
+    "clip_low": 0.3,
+    "clip_high": 0.3,
+    "flat": 0.4,
+    "floor": 0.4,
+}
+#: Uniform numbers beside those of version 1, which are the first: processing, collimation, gas, folds, markers.
+UNIFORMS = first.UNIFORMS + 64
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn of a visit.
+
+    Attributes:
+        normals: (len(VARIES),) standard normal numbers.
+        uniforms: (UNIFORMS,) in (0, 1).
+        shape: (2, MODES, MODES) standard normal numbers of the visit's deformation.
+        grains: (GRAINS,) of what the visit adds to the texture.
+    """
+
+    normals: Array
+    uniforms: Array
+    shape: Array
+    grains: Array
+
+
+def draw(seed: int, patient_id: object, image_id: object) -> Draws:
+    """The visit's numbers, in part the patient's as :data:`STAYS` says."""
+    own = generator(seed, "v2", "habits", patient_id).standard_normal(len(VARIES))
+    rng = generator(seed, "v2", "visit", image_id)
+    now = rng.standard_normal(len(VARIES))
+    stays = np.array([STAYS.get(name, 0.0) for name in VARIES])
+    normals = np.sqrt(stays) * own + np.sqrt(1.0 - stays) * now
+    shape = rng.standard_normal((2, MODES, MODES))
+    return Draws(normals, rng.random(UNIFORMS), shape, rng.standard_normal(GRAINS))
+
+
+def visit(normals: Array, uniforms: Array, ap: NDArray[np.bool_]) -> dict[str, Array]:
+    """The parameters of B visits: every name of ``VARIES`` as (B,), ``ap``, and ``u``, the (B, UNIFORMS) numbers."""
+    values: dict[str, Array] = {"ap": ap.astype(float), "u": uniforms}
+    for column, (name, (pa_spread, ap_spread)) in enumerate(VARIES.items()):
+        values[name] = np.where(ap, ap_spread, pa_spread) * np.clip(normals[:, column], -2.5, 2.5)
+    values["breath"] = values["breath"] - 0.7 * values["ap"]
+    values["tilt"] = values["tilt"] - 3.0 * values["ap"]
+    # Some films show the whole trunk with black around it, as digitized ones do; most are filled by the chest.
+    values["zoom"] = values["zoom"] - 0.06 + 0.30 * np.clip((uniforms[:, 12] - 0.9) / 0.1, 0, 1)
+    return values
