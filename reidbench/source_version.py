@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
@@ -111,30 +112,55 @@ def _file_version(path: Path, *_when_and_size: int) -> bytes:
     content = path.read_bytes()
     if path.suffix == ".py":
         with contextlib.suppress(SyntaxError, ValueError):
-            content = json.dumps(_form(ast.parse(content))).encode()
+            content = _form(ast.parse(content)).encode()
     return hashlib.sha256(content).digest()
 
 
-def _form(part: object) -> object:
+def _form(tree: ast.AST) -> str:
     """A syntax tree as JSON without docstrings and positions, the same under every version of Python that reads it.
 
     Later versions have more fields, which are empty for what earlier ones can say: nothing empty is kept.
     """
+    parts: list[str] = []
+    _write_form(tree, parts.append)
+    return "".join(parts)
+
+
+def _write_form(part: object, write: Callable[[str], object]) -> None:
+    """Writes the JSON piece by piece: a run reads half a million parts before it starts, and waits for it."""
     if isinstance(part, ast.AST):
-        kept = {}
-        for name in part._fields:
-            form = _form(getattr(part, name, None))
+        head, fields = _outline(type(part))
+        write(head)
+        between = ""
+        for name, label in fields:
+            value = getattr(part, name, None)
             # A constant may be None, False or 0 and say so.
-            if name == "value" or (form is not None and form != []):
-                kept[name] = form
-        return [type(part).__name__, kept]
-    if isinstance(part, list):
+            if name == "value" or not (value is None or (isinstance(value, list) and all(map(_is_text, value)))):
+                write(between)
+                write(label)
+                _write_form(value, write)
+                between = ", "
+        write("}]")
+    elif isinstance(part, list):
         # Some versions end a nested format with an empty text, others do not.
         if any(isinstance(one, ast.FormattedValue) for one in part):
             part = [one for one in part if getattr(one, "value", None) != ""]
-        # A statement that is a text alone does nothing: a docstring, or the description of an attribute.
-        return [_form(one) for one in part if not _is_text(one)]
-    return part if isinstance(part, str | bool | None) else f"{type(part).__name__} {part!r}"
+        between = "["
+        for one in part:
+            # A statement that is a text alone does nothing: a docstring, or the description of an attribute.
+            if not _is_text(one):
+                write(between)
+                _write_form(one, write)
+                between = ", "
+        write("]" if between == ", " else "[]")
+    else:
+        write(json.dumps(part if isinstance(part, str | bool | None) else f"{type(part).__name__} {part!r}"))
+
+
+@cache
+def _outline(kind: type[ast.AST]) -> tuple[str, list[tuple[str, str]]]:
+    """What the JSON of a kind of part begins with, and its fields with their labels."""
+    return f'["{kind.__name__}", {{', [(name, f'"{name}": ') for name in kind._fields]
 
 
 def _is_text(part: object) -> bool:

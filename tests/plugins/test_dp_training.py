@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from opacus.accountants import PRVAccountant
+from opacus.accountants import PRVAccountant, create_accountant
+from opacus.accountants.analysis.prv.prvs import PoissonSubsampledGaussianPRV
 from opacus.accountants.utils import get_noise_multiplier
 from torch import nn
 
 from reidbench import LabelledImages, ReidbenchError, dp
 from reidbench.defenses.model import fit_model
-from reidbench.dp import FINEST, LEAST_NOISE, calibrate_noise, quiet_opacus, spent_epsilon
+from reidbench.dp import EPSILON_ERROR, FINEST, LEAST_NOISE, _domain, calibrate_noise, quiet_opacus, spent_epsilon
 from reidbench.errors import PluginError
 from reidbench.progress import Silent
 from reidbench_plugins import _private
@@ -224,6 +225,29 @@ def test_an_epsilon_that_no_noise_reaches_is_one_line(epsilon, delta, rate, step
         calibrate_noise(epsilon, delta, rate, steps)
     assert "\n" not in str(no.value)
     assert "batch_size" in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "steps", "delta"),
+    [
+        (1.0, 0.5, 4, 0.1 / 12),
+        (0.7, 0.01, 300, 1e-5),
+        (4.0, 1.0, 7, 1e-6),
+        (0.1, 0.5, 1, 1e-3),
+        (20.0, 0.2, 9_999, 1e-8),
+    ],
+)
+def test_what_is_spent_is_what_opacus_says_alone_to_the_last_bit(noise, rate, steps, delta):
+    accountant = create_accountant("prv")
+    accountant.history = [(noise, rate, steps)]
+    alone = accountant._get_domain(
+        prvs=[PoissonSubsampledGaussianPRV(rate, noise)],
+        num_self_compositions=[steps],
+        eps_error=EPSILON_ERROR,
+        delta_error=delta / 1000,
+    )
+    assert _domain(noise, rate, steps, delta / 1000) == alone
+    assert spent_epsilon(noise, rate, steps, delta) == max(0.0, accountant.get_epsilon(delta, eps_error=EPSILON_ERROR))
 
 
 def test_where_any_noise_is_enough_it_is_the_least():
