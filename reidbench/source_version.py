@@ -17,6 +17,7 @@ from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 # What decides a step beside its inputs: code, and weights that ship with it.
 SOURCES = (".py", ".safetensors")
@@ -158,7 +159,7 @@ def _write_form(part: object, write: Callable[[str], object]) -> None:
 
 
 @cache
-def _outline(kind: type[ast.AST]) -> tuple[str, list[tuple[str, str]]]:
+def _outline(kind: Any) -> tuple[str, list[tuple[str, str]]]:
     """What the JSON of a kind of part begins with, and its fields with their labels."""
     return f'["{kind.__name__}", {{', [(name, f'"{name}": ') for name in kind._fields]
 
