@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.util import resolve_name
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 # What decides a step beside its inputs: code, and weights that ship with it.
 SOURCES = (".py", ".safetensors")
@@ -129,8 +129,10 @@ def _form(tree: ast.AST) -> str:
 
 def _write_form(part: object, write: Callable[[str], object]) -> None:
     """Writes the JSON piece by piece: a run reads half a million parts before it starts, and waits for it."""
-    if isinstance(part, ast.AST):
-        head, fields = _outline(type(part))
+    if isinstance(part, str):
+        write(_quoted(part))
+    elif isinstance(part, ast.AST):
+        head, fields = _outline(type(part).__name__, part._fields)
         write(head)
         between = ""
         for name, label in fields:
@@ -155,13 +157,14 @@ def _write_form(part: object, write: Callable[[str], object]) -> None:
                 between = ", "
         write("]" if between == ", " else "[]")
     else:
-        write(json.dumps(part if isinstance(part, str | bool | None) else f"{type(part).__name__} {part!r}"))
+        plain = part is None or isinstance(part, bool)
+        write(json.dumps(part) if plain else _quoted(f"{type(part).__name__} {part!r}"))
 
 
 @cache
-def _outline(kind: Any) -> tuple[str, list[tuple[str, str]]]:
+def _outline(kind: str, fields: tuple[str, ...]) -> tuple[str, list[tuple[str, str]]]:
     """What the JSON of a kind of part begins with, and its fields with their labels."""
-    return f'["{kind.__name__}", {{', [(name, f'"{name}": ') for name in kind._fields]
+    return f'["{kind}", {{', [(name, f'"{name}": ') for name in fields]
 
 
 def _is_text(part: object) -> bool:
