@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from reidbench.records import ladder
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
@@ -112,11 +113,19 @@ def test_one_changed_digit_of_identity_invalidates_all_that_is_measured_beside_i
         ("cuda", "ignorant", 0.001, False),
         ("cpu", "informed", 0.001, False),
         ("cuda", "informed", 0.9, False),
+        # A rung that was added is judged by what it says of itself.
+        ("cuda", "added and trained", 0.001, True),
+        ("cuda", "added", 0.001, False),
     ],
 )
 def test_informed_trainings_on_a_gpu_may_end_apart_within_their_intervals(
-    template, board, device, knowledge, by, holds
+    template, board, monkeypatch, device, knowledge, by, holds
 ):
+    added = (
+        ladder.Level(name, ("restored",), trains=trains, models=False)
+        for name, trains in (("added", False), ("added and trained", True))
+    )
+    monkeypatch.setattr(ladder, "LEVELS", (*ladder.LEVELS, *added))
     for name in ("undefended", "identity"):
         environment = board[name].environment.model_copy(update={"device": device})
         attacks = [attack.model_copy(update={"knowledge": knowledge}) for attack in board[name].attacks]

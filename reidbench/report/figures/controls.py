@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 
+from reidbench.records.ladder import level_of
 from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.report.figures.paired.matching import key_of
 from reidbench.report.figures.summary import CHANCE_AUC, contradiction
@@ -133,11 +134,12 @@ def _equal(one: Attack, other: Attack, *, exact: bool) -> bool:
     """Whether two attacks have the same figures: exactly, or for trainings on a GPU within their intervals.
 
     The order of summation on a GPU varies, so that two runs of the same training end in slightly different weights.
-    Ignorant and inverting attackers of both runs come from the same training, so that their figures must be equal.
+    Attackers that were trained on originals alone come from the same training in both runs, so that their figures must
+    be equal.
     """
     if one.metrics == other.metrics:
         return True
-    if exact or one.knowledge != "informed":
+    if exact or not level_of(one.knowledge).trains:
         return False
     mine, theirs = (
         figures.auc if isinstance(figures := attack.metrics, VerificationMetrics) else figures.map_at_r

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from reidbench.metrics import RocPoints
+from reidbench.records.ladder import LEVELS, level_of
 from reidbench.records.parts.training import TrainingInfo
 from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.scores import RunScores
@@ -212,10 +213,11 @@ def trainings(record: Record) -> dict[str, TrainingInfo]:
             found[name] = training
 
     for attack in record.attacks:
-        # The inverting attacker is the ignorant one after a restoration network; a fusion is not trained.
-        where = f", {attack.linkage}" if attack.knowledge == "informed" else ""
-        knowledge = "ignorant" if attack.knowledge == "inverting" else attack.knowledge
-        add(f"{attack.attacker}, {knowledge}{where}", attack.training)
+        # What does not train on the release is the attacker of originals, though a restoration network may stand before
+        # it; a fusion is not trained.
+        trains = level_of(attack.knowledge).trains
+        name = f"{attack.knowledge}, {attack.linkage}" if trains else LEVELS[0].name
+        add(f"{attack.attacker}, {name}", attack.training)
         add("restorer", attack.restoration)
     for classifier in record.utility.classifiers if record.utility else ():
         add(f"classifier, trained on {classifier.trained_on}", classifier.training)
