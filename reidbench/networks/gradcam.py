@@ -27,7 +27,8 @@ def convolutions(network: nn.Module, images: torch.Tensor) -> dict[str, nn.Conv2
         if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1:
             hooks.append(module.register_forward_hook(lambda m, i, o, name=name: passed.setdefault(name, m) and None))
     try:
-        with torch.no_grad():
+        # Without gradients a norm is made part of its convolution, past both modules.
+        with torch.enable_grad():
             network(images)
     finally:
         for hook in hooks:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
+
+from reidbench.networks.architectures.normed import normed
 
 
 class Block(nn.Module):
@@ -24,8 +28,16 @@ class Block(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, inputs, H, W) to (B, outputs, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        branch = torch.relu(self.norm1(self.first(images)))
-        return torch.relu(self.norm2(self.second(branch)) + self.shortcut(images))
+        branch = normed(images, self.first, self.norm1).relu_()
+        return normed(branch, self.second, self.norm2).add_(self._straight(images)).relu_()
+
+    def _straight(self, images: torch.Tensor) -> torch.Tensor:
+        if not isinstance(self.shortcut, nn.Sequential):
+            return images
+        pool, project, norm = self.shortcut
+        return normed(
+            images, cast(nn.Conv2d, project), cast(nn.BatchNorm2d, norm), halved=isinstance(pool, nn.AvgPool2d)
+        )
 
 
 class SmallResNet(nn.Module):
@@ -54,5 +66,8 @@ class SmallResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) to the feature map."""
-        features: torch.Tensor = self.layers(images)
+        stem, norm, _, *blocks = self.layers
+        features = normed(images, cast(nn.Conv2d, stem), cast(nn.BatchNorm2d, norm)).relu_()
+        for block in blocks:
+            features = block(features)
         return features

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from reidbench.networks.architectures.linear import LinearMap
+from reidbench.networks.architectures.normed import normed
 
 
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+class _Block(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        convolution, norm, _ = self
+        return normed(images, cast(nn.Conv2d, convolution), cast(nn.BatchNorm2d, norm)).relu_()
 
 
 class Restorer(nn.Module):
@@ -30,11 +38,11 @@ class Restorer(nn.Module):
         self.fold = fold
         self.linear = linear
         self.register_buffer("mix", torch.tensor([1.0, 0.0, 0.0]))
-        self.first = nn.Sequential(_block(fold**2 * (2 if linear is not None else 1), width), _block(width, width))
-        self.second = nn.Sequential(_block(width, 2 * width), _block(2 * width, 2 * width))
-        self.third = nn.Sequential(_block(2 * width, 4 * width), _block(4 * width, 4 * width))
-        self.up_second = _block(6 * width, 2 * width)
-        self.up_first = _block(3 * width, width)
+        self.first = nn.Sequential(_Block(fold**2 * (2 if linear is not None else 1), width), _Block(width, width))
+        self.second = nn.Sequential(_Block(width, 2 * width), _Block(2 * width, 2 * width))
+        self.third = nn.Sequential(_Block(2 * width, 4 * width), _Block(4 * width, 4 * width))
+        self.up_second = _Block(6 * width, 2 * width)
+        self.up_first = _Block(3 * width, width)
         self.last = nn.Conv2d(width, fold**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         if self.last.bias is not None:

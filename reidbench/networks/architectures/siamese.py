@@ -65,6 +65,9 @@ class GridPool(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The means."""
         height, width = features.shape[-2:]
+        if not self.training and height == width == self.cells:
+            # Means of one number each. In training the pooling gives its gradients the order in memory of its maps.
+            return features
         if features.device.type == "cpu" or height % self.cells or width % self.cells:
             return functional.adaptive_avg_pool2d(features, self.cells)
         return even_cells(features, self.cells)
