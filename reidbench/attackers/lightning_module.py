@@ -220,9 +220,10 @@ def validation_auc(model: Siamese, val: Fixed, device: torch.device) -> float | 
     """
     val = _part(val)
     with model.unmoved():
-        probe, gallery = (
-            torch.from_numpy(embed_images(model, images, device=device)) for images in (val.probe, val.gallery)
-        )
+        gallery = torch.from_numpy(embed_images(model, val.gallery, device=device))
+        probe = gallery
+        if not np.array_equal(val.probe, val.gallery):
+            probe = torch.from_numpy(embed_images(model, val.probe, device=device))
     with torch.no_grad():
         scores = model.head.block(probe.to(device), gallery.to(device)).cpu().numpy()
     same = val.patients[:, None] == val.patients[None]

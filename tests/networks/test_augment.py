@@ -132,3 +132,32 @@ def test_moved_copies_repeat_the_border():
     assert right[0] == [0, 0, 1, 2]
     assert up == [[4, 5, 6, 7], [8, 9, 10, 11], [8, 9, 10, 11]]
     assert down == [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_the_pose_is_an_affine_map_about_the_middle():
+    images = torch.rand(3, 1, 20, 28)
+    found = draw(images, rotation=10.0, shift=0.1, scale=0.2, aspect=0.1)
+    # The same draws, in the same order.
+    generator = torch.Generator().manual_seed(0)
+    angle, zoom, stretch, across, down = (
+        (2 * torch.rand(3, 1, 1, 1, generator=generator) - 1).flatten() * strength
+        for strength in (10.0, 0.2, 0.1, 0.1, 0.1)
+    )
+    angle, zoom, stretch = torch.deg2rad(angle), zoom.exp(), stretch.exp()
+    top = torch.stack([zoom * stretch * angle.cos(), -zoom * angle.sin(), 2 * across], dim=1)
+    bottom = torch.stack([zoom * angle.sin(), zoom / stretch * angle.cos(), 2 * down], dim=1)
+    grid = torch.nn.functional.affine_grid(torch.stack([top, bottom], dim=1), list(images.shape), align_corners=False)
+    expected = torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    assert (found - images).abs().max() > 0.1
+
+
+def test_exposure_is_a_power_and_a_line():
+    images = torch.rand(3, 1, 20, 28)
+    found = draw(images, gamma=0.3, contrast=0.3, brightness=0.15)
+    generator = torch.Generator().manual_seed(0)
+    gamma, contrast, brightness = (
+        (2 * torch.rand(3, 1, 1, 1, generator=generator) - 1) * strength for strength in (0.3, 0.3, 0.15)
+    )
+    expected = (images.clamp(1e-4, 1) ** gamma.exp() - 0.5) * contrast.exp() + 0.5 + brightness
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
