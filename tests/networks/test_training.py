@@ -222,3 +222,14 @@ def test_a_row_of_the_history_holds_what_its_own_epoch_found(tmp_path):
 
     history = run(EveryOther(), epochs=5, steps=3, seed=0, identity={}, device=torch.device("cpu"), work_dir=tmp_path)
     assert [row.get("val_auc") for row in history] == [None, 1.0, None, 3.0, None]
+
+
+def test_a_checkpoint_asks_no_client_of_an_object_store(tmp_path, monkeypatch):
+    from lightning.fabric.utilities import cloud_io
+
+    def asked(files):
+        raise AssertionError("it imports the client of every object store that is installed")
+
+    monkeypatch.setattr(cloud_io, "_is_object_storage", asked)
+    run(Dropping(), epochs=2, steps=3, seed=0, identity={}, device=torch.device("cpu"), work_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
