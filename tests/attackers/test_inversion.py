@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from reidbench.attackers.inversion import RestorerOptions, fit_restorer, load_restorer, restore, save_restorer
+from reidbench.networks.architectures.linear import BeforeAndAfter, fit_linear
 from reidbench.networks.architectures.restorer import Restorer
 
 CPU = torch.device("cpu")
@@ -107,3 +108,21 @@ def test_larger_images_than_the_linear_map_sees(world, tmp_path):
     assert network.linear is not None
     turned = np.ascontiguousarray(np.rot90(images, 1, (1, 2)))
     assert error(restore(network, turned, device=CPU), images) < error(turned, images) / 2
+
+
+def test_a_release_of_few_directions_gives_a_linear_map_of_as_many():
+    rng = np.random.default_rng(0)
+    before = torch.from_numpy(rng.random((300, 16, 16), dtype=np.float32))
+    cells = before.unflatten(2, (4, 4)).unflatten(1, (4, 4)).mean(dim=(2, 4))
+    after = cells.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
+    known, aside = (
+        BeforeAndAfter(before[rows].flatten(1), after[rows].flatten(1)) for rows in (slice(250), slice(250, 300))
+    )
+    fitted = fit_linear(known, aside, size=16, rank=200, seed=0)
+    assert fitted.down.shape == (256, 16), "of the sixteen cells"
+    # No worse than ordinary least squares on the cells.
+    ones = torch.ones(300, 1)
+    columns = torch.cat([cells.flatten(1), ones], dim=1)
+    best = columns[250:] @ torch.linalg.lstsq(columns[:250], known.before).solution
+    found = fitted(after[250:].unsqueeze(1)).flatten(1)
+    assert (found - aside.before).abs().mean() < (best - aside.before).abs().mean() * 1.02
