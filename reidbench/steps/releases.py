@@ -133,6 +133,10 @@ class Published(ABC):
     def side_steps(self) -> list[CachedStep]:
         """What is made for :meth:`side`, in this order."""
 
+    def side_draws(self) -> tuple[int, ...]:
+        """The draws of the training images that :meth:`side` takes its images from; none where it makes them afresh."""
+        return ()
+
     @abstractmethod
     def info(self) -> DefenseInfo:
         """What the record says of it."""
@@ -167,6 +171,10 @@ class Originals(Published):
     def side_steps(self) -> list[CachedStep]:
         """None: originals are there."""
         return []
+
+    def side_draws(self) -> tuple[int, ...]:
+        """The originals."""
+        return (PUBLISHED,)
 
     def info(self) -> DefenseInfo:
         """The undefended run."""
@@ -299,18 +307,21 @@ class Release(Published):
 
     def side(self) -> Side:
         """The training patients' images through the attacker's own runs of the mechanism."""
-        if isinstance(self.defense, Defense) and self.defense.deterministic:
-            return ArraySide((self.images("train").pixels,))
+        if draws := self.side_draws():
+            return ArraySide(tuple(self.images("train", draw).pixels for draw in draws))
         mechanism = self.mechanism()
-        if isinstance(mechanism, Defense):
-            return MechanismSide(mechanism, self.parts["train"].pixels)
-        return ArraySide(tuple(self.images("train", draw).pixels for draw in ATTACKERS_OWN))
+        assert isinstance(mechanism, Defense)
+        return MechanismSide(mechanism, self.parts["train"].pixels)
 
     def side_steps(self) -> list[CachedStep]:
         """The defense's own training, and whole releases where the mechanism is not run batch by batch."""
+        return [step for draw in self.side_draws() for step in self.steps("train", draw)] or self._fitting()
+
+    def side_draws(self) -> tuple[int, ...]:
+        """The release where there is only one, some releases where the mechanism takes a whole cohort, or none."""
         if isinstance(self.defense, Defense):
-            return self.steps("train") if self.defense.deterministic else self._fitting()
-        return [step for draw in ATTACKERS_OWN for step in self.steps("train", draw)]
+            return (PUBLISHED,) if self.defense.deterministic else ()
+        return tuple(ATTACKERS_OWN)
 
     def info(self) -> DefenseInfo:
         """The defense with its options, its source and what it guarantees."""

@@ -19,7 +19,7 @@ from reidbench.records.parts.provenance import DefenseInfo
 from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
 from reidbench.steps.cache import CachedStep, StepCache
-from reidbench.steps.releases import PUBLISHED, Images, Published
+from reidbench.steps.releases import PUBLISHED, ArraySide, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 from reidbench.threads import one_thread
 
@@ -101,14 +101,24 @@ class Restored(Published):
         return CachedStep(self._cache, "restored", key, write)
 
     def side(self) -> Side:
-        """The training patients' images, through the mechanism afresh and restored."""
+        """The training patients' images, restored; through the mechanism afresh first where it draws.
+
+        Where it doesn't, images are restored once: trainings see each of them many times.
+        """
+        if draws := self.side_draws():
+            return ArraySide(tuple(self.images("train", draw).pixels for draw in draws))
         step = self.training.make(Silent())
         network = load_restorer(self._settings.restorer, step.path / WEIGHTS).to(self._settings.device).eval()
         return _RestoredSide(self._published.side(), network)
 
     def side_steps(self) -> list[CachedStep]:
-        """The restoration network's training and what it takes."""
-        return self.training_steps()
+        """The restoration network's training and what it takes, and its passes over images that do not change."""
+        passes = [step for draw in self.side_draws() for step in self.steps("train", draw)]
+        return list({step.digest: step for step in [*self.training_steps(), *passes]}.values())
+
+    def side_draws(self) -> tuple[int, ...]:
+        """Those of what is restored."""
+        return self._published.side_draws()
 
     def info(self) -> DefenseInfo:
         """What was restored."""
