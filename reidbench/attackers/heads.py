@@ -69,8 +69,8 @@ class SigmoidDifference(PairHead):
     def block(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Logits of all pairs, without a (Q, G, D) array: w·|a − b| is an L1 distance for each sign of w."""
         weight = self.linear.weight[0]
-        up, down = weight.clamp(min=0), (-weight).clamp(min=0)
-        return torch.cdist(a * up, b * up, p=1) - torch.cdist(a * down, b * down, p=1) + self.linear.bias
+        up, down = (_weighted(a, b, sign * weight) for sign in (1, -1))
+        return up - down + self.linear.bias
 
     def pairs(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Logits, row by row."""
@@ -80,6 +80,16 @@ class SigmoidDifference(PairHead):
     def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """The sigmoid of the logit: P(same) where genuine and impostor pairs are equally frequent."""
         return logistic(scores)
+
+
+def _weighted(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Sums of the positive ones of these weights times |a − b|, (Q, G)."""
+    weight = weight.clamp(min=0)
+    if not torch.is_grad_enabled():
+        # Mostly all weights have one sign: the other sum takes no time then.
+        (counted,) = weight.nonzero(as_tuple=True)
+        a, b, weight = a[:, counted], b[:, counted], weight[counted]
+    return torch.cdist(a * weight, b * weight, p=1)
 
 
 class ScaledDifference(SigmoidDifference):

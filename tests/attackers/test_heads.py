@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.attackers.heads import NormalizedDistance, PairHead, ScaledDifference
+from reidbench.attackers.heads import NormalizedDistance, PairHead, ScaledDifference, SigmoidDifference
 from reidbench.attackers.lightning_module import Batch
 from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
 from reidbench.attackers.retrieval import Retrieval
@@ -43,6 +43,20 @@ def test_difference_head_is_the_linear_map_of_the_absolute_difference_of_sigmoid
         np.testing.assert_allclose(head.block(vectors, vectors).numpy(), logits, rtol=1e-5, atol=1e-6)
         pairs = head.pairs(vectors[:6], vectors[1:])
     np.testing.assert_allclose(pairs.numpy(), logits[np.arange(6), np.arange(1, 7)], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("signs", ["both", "negative", "positive", "none"])
+def test_the_block_is_the_same_without_gradients(signs):
+    head = SigmoidDifference(6)
+    weight = torch.randn(1, 6)
+    head.linear.weight.data = {"both": weight, "negative": -weight.abs(), "positive": weight.abs(), "none": 0 * weight}[
+        signs
+    ]
+    a, b = torch.rand(5, 6), torch.rand(7, 6)
+    with torch.no_grad():
+        found = head.block(a, b)
+    torch.testing.assert_close(found, head.block(a, b))
+    torch.testing.assert_close(found, head.linear((a[:, None] - b[None]).abs())[..., 0])
 
 
 def test_gradients_of_the_block_are_those_of_the_plain_formula(head):
