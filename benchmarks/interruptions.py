@@ -140,7 +140,7 @@ class Run:
 
     def records(self) -> list[Any]:
         """The records without times, by name."""
-        from reidbench.records.attack_rows import in_full
+        from reidbench.records.form.attack_rows import in_full
 
         found = [json.loads(path.read_text()) for path in sorted(self.out.glob("*.json"))]
         return [without_times(in_full(one, ["attacks"])) for one in found]

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json, to_json
 
 from reidbench.errors import ReidbenchError
-from reidbench.records.attack_rows import KINDS, in_full
 from reidbench.records.brief import LEFT_OUT, make_brief
-from reidbench.records.file_form import ATTACKS
+from reidbench.records.form.attack_rows import KINDS, in_full
+from reidbench.records.form.file_form import ATTACKS
 from reidbench.records.parts.common import Interval
 from reidbench.records.parts.provenance import DefenseInfo
 from reidbench.records.schema import SCHEMA_VERSION, Attack, Classifier, Decision, Record

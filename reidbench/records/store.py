@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_file
 from reidbench.records.brief import make_brief
-from reidbench.records.file_form import file_text, with_trainings
+from reidbench.records.form.file_form import file_text, with_trainings
 from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.schema import SCHEMA_VERSION, Record
 from reidbench.records.upgrade import upgrade

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from reidbench.records.attack_rows import in_full
+from reidbench.records.form.attack_rows import in_full
 from reidbench.records.supplements.content import ATTACKS
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reidbench import ReidbenchError
-from reidbench.records.attack_rows import KINDS, MOST_IN_FULL, as_rows, in_full
+from reidbench.records.form.attack_rows import KINDS, MOST_IN_FULL, as_rows, in_full
 from reidbench.records.native_reading import read_natively, read_natively_brief
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record, record_text, write_record

@@ -10,7 +10,7 @@ import pytest
 from record_files import full_json
 
 from reidbench import ReidbenchError, metrics
-from reidbench.records.attack_rows import KINDS
+from reidbench.records.form.attack_rows import KINDS
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import SCHEMA_VERSION, Decision, Fidelity
 from reidbench.records.store import read_record, read_records, record_text, write_record

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest, write_file
-from reidbench.records.file_form import file_text, with_trainings
+from reidbench.records.form.file_form import file_text, with_trainings
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, RunScores, read_scores
 from reidbench.records.store import ENDING

@@ -1,7 +1,7 @@
 """The form of records in files, which keeps them small: trainings once, attacks as rows, and figures as lists.
 
 Trainings stand once, under ``trainings``, and attacks and classifiers name them: a run has a dozen trainings and four
-times as many attacks. Attacks are rows of a table, as :mod:`reidbench.records.attack_rows` says. Figures with an
+times as many attacks. Attacks are rows of a table, as :mod:`reidbench.records.form.attack_rows` says. Figures with an
 interval are lists, ``[value, low, high]``, with the reason behind them where they have no ends; so are the decisions of
 a threshold, ``[threshold, true positives, false positives, true negatives, false negatives]``.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.records.attack_rows import KINDS, as_rows, in_full
+from reidbench.records.form.attack_rows import KINDS, as_rows, in_full
 from reidbench.records.parts.training import TrainingInfo
 from reidbench.records.schema import Decision
 

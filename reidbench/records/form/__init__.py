@@ -1,0 +1,1 @@
+"""The form of records in files: attacks as rows, trainings once."""
