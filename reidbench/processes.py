@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them."""
+"""Processes that end with the one that started them, and that clean up where they are told to end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,33 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is: what was begun is cleaned up."""
+
+
+@contextlib.contextmanager
+def termination_interrupts() -> Iterator[None]:
+    """SIGTERM raises :class:`Terminated` in the main thread, which a batch system's cancelling so becomes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def raise_it(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, raise_it)
+    try:
+        yield
+    finally:
+        # None: it was set by other than Python, and cannot be set again.
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 def end_with_parent(parent: int) -> None:

@@ -35,8 +35,8 @@ SMALL = (
 )  # fmt: skip
 
 
-#: What is dear or read by many tests: a trained bundle, servers (that of this environment makes small_run too), a run.
-SHARED = ("bundle_folder", "fork_server", "fresh", "tiny_run")
+#: What is dear or read by many tests: a Ray cluster, a bundle, servers (that of this environment makes small_run too).
+SHARED = ("machine", "bundle_folder", "fork_server", "fresh", "tiny_run")
 
 
 # First: xdist writes the groups into the names of tests in this hook too, and would see none.

@@ -120,7 +120,7 @@ def judge(attacker: Attacker, images: NDArray[np.uint8], patients: NDArray[np.in
         return attacker.score_block(vectors[asked], vectors)
 
     ranks = metrics.rank_queries(
-        block, query_patients=patients, gallery_patients=patients, query_ids=rows, gallery_ids=rows
+        block, query_patients=patients, gallery_patients=patients, query_ids=rows, gallery_ids=rows, whole=False
     )
     scores, same = [], []
     for begin in range(0, len(rows), BLOCK):

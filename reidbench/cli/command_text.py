@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Collection
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from typer.core import TyperCommand
 
 from reidbench.errors import ReidbenchError
 from reidbench.plugins.options import parse_spec
+from reidbench.processes import Terminated
 
 # Options whose values contain a slash without being paths, or texts that are meant for publication.
 _KEPT = frozenset({"rung", "name", "summary", "licence", "attribution"})
@@ -47,9 +49,9 @@ class RecordedCommand(TyperCommand):
             raise ReidbenchError(
                 f"a plugin ended the program with SystemExit({stop.code}) before {ctx.info_name} was done"
             ) from stop
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             print(f"reidbench: interrupted: {KEPT}", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
         finally:
             _running.reset(token)
 

@@ -14,6 +14,7 @@ from reidbench.cli.arguments import (
     Bundle,
     DatasetName,
     Device,
+    Devices,
     KeepFindings,
     LeaveOut,
     Overrides,
@@ -60,6 +61,7 @@ def sweep(
         float | None, typer.Option(min=0, help="CPU cores of each task on Ray; 1 if left out.")
     ] = None,
     device: Device = "auto",
+    devices: Devices = None,
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs"),
     strict: Strict = False,
     plugins_dir: PluginsDirs = None,
@@ -72,6 +74,7 @@ def sweep(
     from reidbench.files import cache_folder
     from reidbench.harness.environment import choose_device
     from reidbench.studies.cluster.connection import is_ray
+    from reidbench.studies.cluster.resources import Resources, device_of_nodes, plan_on_ray
     from reidbench.studies.sweep import Place
     from reidbench.studies.sweep import sweep as sweep_all
     from reidbench.studies.sweep_plan import make_plan, prepare, read_plan
@@ -79,6 +82,7 @@ def sweep(
     on_ray = is_ray(executor)
     if not on_ray and (gpus_per_run is not None or cpus_per_run is not None):
         raise ReidbenchError("--gpus-per-run and --cpus-per-run need --executor ray")
+    resources = Resources(gpus_per_run or 0.0, 1.0 if cpus_per_run is None else cpus_per_run)
     if on_ray and cell is not None:
         raise ReidbenchError("--cell is for jobs of a job array; --executor ray runs all cells")
     if not list_cells:
@@ -95,6 +99,7 @@ def sweep(
         "rungs": rung,
         "size": size,
         "set": overrides(set_ or []),
+        "devices": devices,
         "timeout": timeout,
     }
     typed = {name: value for name, value in typed.items() if value not in (None, {})}
@@ -102,7 +107,11 @@ def sweep(
     if files and len(what) > 1:
         raise ReidbenchError(f"{files[0]}: give either one file or defenses")
     plan = read_plan(Path(files[0]), typed) if files else make_plan({"defenses": what, **typed}, where="sweep")
-    place = Place(out, cache_folder(), choose_device(device), plugins_dir or (), strict, quiet)
+    if on_ray:
+        plan = plan_on_ray(plan, resources)
+    # On Ray no network runs here.
+    where = device_of_nodes(device) if on_ray else choose_device(device)
+    place = Place(out, cache_folder(), where, plugins_dir or (), strict, quiet)
     # How the work was divided has no say in a record.
     command = typed_command(without=("cell", "executor", "gpus_per_run", "cpus_per_run"))
     prepared = prepare(
@@ -118,7 +127,7 @@ def sweep(
     if cell is not None:
         prepared = prepared.only(cell)
     if on_ray:
-        outcomes = _on_ray(plan, prepared, place, executor, (gpus_per_run, cpus_per_run), device, command)
+        outcomes = _on_ray(plan, prepared, place, executor, resources, device, command)
     else:
         outcomes = list(sweep_all(plan, prepared, place, progress_bar(quiet)))
     if as_json:
@@ -137,17 +146,13 @@ def _on_ray(
     prepared: Any,
     place: Any,
     executor: str,
-    resources: tuple[float | None, float | None],
+    resources: Any,
     device: str,
     command: str,
 ) -> list[Any]:
     from reidbench.studies.cluster.node import Given, Told, packed
-    from reidbench.studies.cluster.sweep import Resources, sweep_on_ray
+    from reidbench.studies.cluster.sweep import sweep_on_ray
 
-    # Nodes have other working folders.
-    moved = {"root": plan.root and plan.root.expanduser().absolute()}
-    if plan.bundle is not None and Path(plan.bundle).is_dir():
-        moved["bundle"] = str(Path(plan.bundle).absolute())
     given = Given(
         folders=tuple(packed(folder) for folder in place.plugins_dirs),
         cache=_told_cache(place.cache),
@@ -157,12 +162,11 @@ def _on_ray(
         quiet=place.quiet,
         command=command,
     )
-    gpus, cpus = resources
     outcomes = sweep_on_ray(
-        Told(plan.model_copy(update=moved), given),
+        Told(plan, given),
         prepared,
         executor=executor,
-        resources=Resources(gpus or 0.0, 1.0 if cpus is None else cpus),
+        resources=resources,
         out=place.out,
         cache=place.cache,
         progress=progress_bar(place.quiet),

@@ -38,7 +38,8 @@ def judge_controls(
         metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)
         pixels[negatives] = metrics.roc_auc(pixel_scores(test.pixels, test.pixels, chosen), chosen.same)
     images = np.arange(len(test))
-    ranks = metrics.rank_queries(metrics.euclidean_scores(vectors, vectors), patients, patients, images, images)
+    scores = metrics.euclidean_scores(vectors, vectors)
+    ranks = metrics.rank_queries(scores, patients, patients, images, images, whole=False)
     matched = pairs.get("matched")
     problems = [
         f"the {trained.attacker.name} attacker never learned on originals: its training loss stayed where it began"

@@ -34,6 +34,8 @@ main()
 """
 _ERROR = "reidbench: error: "
 _ANSWER_SECONDS = 2.0
+# How often a wait without end looks for an interrupt.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def run_apart(arguments: Sequence[str], *, timeout: float | None, say: Callable[
         try:
             if timeout:
                 ready.wait()
-            code = process.wait(timeout)
+            code = _wait(process, timeout)
         except subprocess.TimeoutExpired:
             code, before = None, len(lines)
             asked.set()
@@ -107,6 +109,19 @@ def run_apart(arguments: Sequence[str], *, timeout: float | None, say: Callable[
         where = place(lines[before:])
         return Ended(None, printed, f"no end within {timeout:g} s{f'; it was at {where}' if where else ''}")
     return Ended(code, printed, _reason(code, lines) if code else "")
+
+
+def _wait(process: subprocess.Popen[str], timeout: float | None) -> int:
+    """Its exit status, as ``Popen.wait`` gives it.
+
+    Without end, that waits inside the system, where an interrupt which another thread asks for (as Ray does to cancel a
+    task) is not seen before the process has ended.
+    """
+    if timeout:
+        return process.wait(timeout)
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_LOOK_SECONDS)
 
 
 def place(trace: Sequence[str]) -> str:

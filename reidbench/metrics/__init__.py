@@ -29,7 +29,8 @@ from reidbench.metrics.multilabel import (
 from reidbench.metrics.rank_correlation import bootstrap_spearman, spearman
 from reidbench.metrics.retrieval.gallery_influence import GalleryInfluence
 from reidbench.metrics.retrieval.jackknife import Jackknife, jackknife_interval, jackknife_rise, leave_patients_out
-from reidbench.metrics.retrieval.ranking import QueryRanks, ScoreBlock, chance_of, chance_retrieval, rank_queries
+from reidbench.metrics.retrieval.query_ranks import QueryRanks
+from reidbench.metrics.retrieval.ranking import ScoreBlock, chance_of, chance_retrieval, rank_queries
 from reidbench.metrics.retrieval.risk import PatientRisk, RiskSummary, patient_risk, summarize_risk
 from reidbench.metrics.retrieval.summary import RetrievalSummary, summarize_retrieval
 from reidbench.metrics.similarity import euclidean_scores

@@ -48,6 +48,7 @@ class SweepPlan(BaseModel):
     rungs: list[str] = []
     size: int | None = None
     set: dict[str, str | int | float | bool] = Field({}, description="over the preset, as --set")
+    devices: int | None = Field(None, ge=1, description="that train one attacker together, as --devices")
     timeout: float | None = Field(None, gt=0, description="seconds for each run of a defense")
 
     def texts(self) -> list[str]:
@@ -66,7 +67,13 @@ class SweepPlan(BaseModel):
 
     def arguments(self) -> list[str]:
         """What ``reidbench run`` is given for every cell alike."""
-        given = {"--dataset": self.dataset, "--root": self.root, "--size": self.size, "--attackers": self.bundle}
+        given: dict[str, Any] = {
+            "--dataset": self.dataset,
+            "--root": self.root,
+            "--size": self.size,
+            "--attackers": self.bundle,
+        }
+        given["--devices"] = self.devices
         found = [f"{name}={value}" for name, value in given.items() if value is not None]
         found += [f"--attacker={name}" for name in self.attackers]
         found += [f"--rung={name}" for name in self.rungs]
@@ -199,6 +206,7 @@ def prepare(
             keep_findings=plan.keep_findings,
             ladder=parse_ladder(plan.rungs),
             seed=seed,
+            devices=plan.devices,
             command=command,
         )
         for preset in dict.fromkeys(plan.presets)

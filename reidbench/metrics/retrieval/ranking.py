@@ -9,7 +9,7 @@ itself is excluded by its identifier, never as "the nearest". Tied scores count 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from reidbench.metrics.parallel import over_threads, threads
 from reidbench.metrics.retrieval.expected_ranks import TieGroups, expected
-from reidbench.metrics.retrieval.gallery_influence import GainSums, GalleryInfluence
-from reidbench.metrics.validation import Bools, Floats, Indices, codes
+from reidbench.metrics.retrieval.gallery_influence import GainSums
+from reidbench.metrics.retrieval.query_ranks import QueryRanks, Task
+from reidbench.metrics.validation import Indices
 
 ScoreBlock = Callable[[slice], NDArray[np.floating[Any]]]
 
@@ -48,160 +49,6 @@ class FilledBlocks(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class QueryRanks:
-    """What each of Q queries found; figures are (Q,) float64, NaN where ``relevant`` is 0.
-
-    Attributes:
-        patients: the queries' patients, as given (Q,).
-        relevant: R, the number of the patient's other images in the gallery (Q,).
-        candidates: gallery images other than the query itself and copies of it (Q,).
-        average_precision: AP@R, in [0, 1].
-        r_precision: R-Precision, in [0, 1].
-        precision_at_1: 1 if the first image is the patient's; its probability under ties.
-        best_rank: rank of the patient's first image, 1 at best.
-        mean_rank: mean rank of all the patient's other images, (R + 1) / 2 at best.
-        influence: what each patient of the gallery does to the others; None where that was not asked for.
-    """
-
-    patients: NDArray[Any]
-    relevant: Indices
-    candidates: Indices
-    average_precision: Floats
-    r_precision: Floats
-    precision_at_1: Floats
-    best_rank: Floats
-    mean_rank: Floats
-    influence: GalleryInfluence | None = None
-
-    @property
-    def asked(self) -> Bools:
-        """Which queries have something to find (Q,)."""
-        return self.relevant > 0
-
-    @property
-    def unasked(self) -> int:
-        """How many queries have nothing to find and are left out of every average."""
-        return int((~self.asked).sum())
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """Who is to be found where: everything about a retrieval but its scores."""
-
-    patients: NDArray[Any]
-    query_patient: Indices
-    own: Indices  # the query's own position in the gallery, -1 if it is not there
-    by_patient: Indices  # gallery positions, patient after patient
-    first: Indices  # where in by_patient a patient begins
-    images: Indices  # gallery images a patient has
-    gallery: int
-    gallery_patient: Indices
-    names: NDArray[Any]  # of the patients by their numbers
-    query_picture: Indices | None = None  # equal where two images of a patient are copies of one picture
-    gallery_picture: Indices | None = None
-
-    @classmethod
-    def of(
-        cls,
-        query_patients: ArrayLike,
-        gallery_patients: ArrayLike,
-        query_ids: ArrayLike,
-        gallery_ids: ArrayLike,
-        pictures: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> _Task:
-        (query_patient, gallery_patient), patients = codes(query_patients, gallery_patients)
-        named, first = np.unique(np.r_[query_patient, gallery_patient], return_index=True)
-        assert len(named) == patients
-        (query_id, gallery_id), identifiers = codes(query_ids, gallery_ids)
-        if len(query_patient) != len(query_id) or len(gallery_patient) != len(gallery_id):
-            raise ValueError("every query and every gallery image needs one patient and one identifier")
-        place = np.full(identifiers, -1, dtype=np.intp)
-        place[gallery_id] = np.arange(len(gallery_id))
-        if (place >= 0).sum() < len(gallery_id):
-            raise ValueError("gallery identifiers repeat; a query could not be excluded by its identifier")
-        own = place[query_id]
-        if (gallery_patient[own[own >= 0]] != query_patient[own >= 0]).any():
-            raise ValueError("an image has one patient as a query and another in the gallery")
-        images = np.bincount(gallery_patient, minlength=patients)
-        return cls(
-            patients=np.asarray(query_patients),
-            query_patient=query_patient,
-            own=own,
-            by_patient=np.argsort(gallery_patient, kind="stable"),
-            first=np.cumsum(images) - images,
-            images=images,
-            gallery=len(gallery_id),
-            gallery_patient=gallery_patient,
-            names=np.r_[np.asarray(query_patients), np.asarray(gallery_patients)][first],
-            **cls._pictures(query_patient, gallery_patient, own, pictures),
-        )
-
-    @staticmethod
-    def _pictures(
-        query_patient: Indices, gallery_patient: Indices, own: Indices, pictures: tuple[ArrayLike, ArrayLike] | None
-    ) -> dict[str, Indices]:
-        if pictures is None:
-            return {}
-        (of_query, of_gallery), _ = codes(*pictures)
-        if len(of_query) != len(query_patient) or len(of_gallery) != len(gallery_patient):
-            raise ValueError("every query and every gallery image needs one picture")
-        if (of_gallery[own[own >= 0]] != of_query[own >= 0]).any():
-            raise ValueError("an image has one picture as a query and another in the gallery")
-        # Of two patients with one picture neither is left out: that would hide an error of the table.
-        stacked = np.column_stack([np.r_[query_patient, gallery_patient], np.r_[of_query, of_gallery]])
-        both = np.unique(stacked, axis=0, return_inverse=True)[1].reshape(-1).astype(np.intp)
-        return {"query_picture": both[: len(of_query)], "gallery_picture": both[len(of_query) :]}
-
-    @property
-    def queries(self) -> int:
-        return len(self.query_patient)
-
-    def left_out(self) -> Indices:
-        """How many gallery images each query is not compared with: itself, and copies of it (Q,)."""
-        if self.query_picture is None or self.gallery_picture is None:
-            return (self.own >= 0).astype(np.intp)
-        size = max(self.query_picture.max(initial=-1), self.gallery_picture.max(initial=-1)) + 1
-        return np.bincount(self.gallery_picture, minlength=size)[self.query_picture]
-
-    def relevant(self) -> Indices:
-        return self.images[self.query_patient] - self.left_out()
-
-    def relevant_images(self, start: int, stop: int) -> tuple[tuple[Indices, Indices], tuple[Indices, Indices]]:
-        """Of queries start..stop-1, row within the block and gallery column: of every relevant image, row by row, and
-        of every image that the query is not compared with.
-        """
-        patient = self.query_patient[start:stop]
-        counts = self.images[patient]
-        rows = np.repeat(np.arange(stop - start), counts)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        columns = self.by_patient[np.repeat(self.first[patient], counts) + within]
-        if self.query_picture is None or self.gallery_picture is None:
-            other = columns != self.own[start:stop][rows]
-        else:
-            other = self.gallery_picture[columns] != self.query_picture[start:stop][rows]
-        return (rows[other], columns[other]), (rows[~other], columns[~other])
-
-    def weights(self) -> Floats:
-        """One over the number of the patient's queries that have something to find (Q,)."""
-        asked = np.bincount(self.query_patient, weights=self.relevant() > 0, minlength=len(self.names))
-        return 1 / np.maximum(asked, 1)[self.query_patient]
-
-    def ranks(self, groups: TieGroups, gains: GainSums | None = None) -> QueryRanks:
-        figures = expected(groups, self.relevant())
-        return QueryRanks(
-            patients=self.patients,
-            relevant=self.relevant(),
-            candidates=self.gallery - self.left_out(),
-            average_precision=figures.average_precision,
-            r_precision=figures.r_precision,
-            precision_at_1=figures.precision_at_1,
-            best_rank=figures.best_rank,
-            mean_rank=figures.mean_rank,
-            influence=gains.taken(self.names) if gains is not None else None,
-        )
-
-
 def rank_queries(
     score_block: ScoreBlock,
     query_patients: ArrayLike,
@@ -211,6 +58,7 @@ def rank_queries(
     block: int | None = None,
     pictures: tuple[ArrayLike, ArrayLike] | None = None,
     influence: bool = False,
+    whole: bool = True,
 ) -> QueryRanks:
     """Ranks the gallery for every query, block by block.
 
@@ -228,19 +76,28 @@ def rank_queries(
             itself: finding them is not recognition.
         influence: whether to follow what each patient of the gallery does to the others, for intervals that are not of
             this gallery alone.
+        whole: whether to rank the whole gallery. Otherwise only the first R images are put in order, as many as the
+            query has to find: AP@R, R-Precision and Precision@1 are the same, mean ranks are NaN, and best ranks are
+            NaN where no image of the patient is among them. That takes three quarters of the time.
 
     Raises:
         ValueError: lengths differ, identifiers repeat in the gallery or contradict the patients, a block has a wrong
-            shape or holds a score that is not finite.
+            shape or holds a score that is not finite; or ``influence`` is asked for without the whole ranking.
     """
-    task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids, pictures)
+    if influence and not whole:
+        raise ValueError("what patients do to each other needs the whole ranking")
+    task = Task.of(query_patients, gallery_patients, query_ids, gallery_ids, pictures)
     rows_at_once = block if block is not None else max(1, BLOCK_SCORES // max(1, task.gallery))
     if rows_at_once < 1:
         raise ValueError(f"block must be at least 1, not {rows_at_once}")
+
+    def rank(rows: NDArray[np.floating[Any]], start: int) -> _Found:
+        return _rank_rows(rows, task, start, influence) if whole else _rank_top(rows, task, start)
+
     if isinstance(score_block, FilledBlocks):
-        parts = _rank_filled(score_block, task, rows_at_once if block else max(rows_at_once, FILLED_ROWS), influence)
+        parts = _rank_filled(score_block, task, rows_at_once if block else max(rows_at_once, FILLED_ROWS), rank)
     else:
-        parts = _rank_given(score_block, task, rows_at_once, influence)
+        parts = _rank_given(score_block, task, rows_at_once, rank)
     query, above, not_below = (
         np.concatenate([part[i] for part in parts]) if parts else np.empty(0, dtype=np.intp) for i in range(3)
     )
@@ -249,7 +106,7 @@ def rank_queries(
         gains = GainSums(task.gallery_patient, len(task.names))
         for *_, of_part in parts:
             gains.sums += of_part.sums if of_part is not None else 0
-    return task.ranks(TieGroups.of_relevant(query, above, not_below), gains)
+    return task.ranks(TieGroups.of_relevant(query, above, not_below), gains, whole=whole)
 
 
 def chance_retrieval(
@@ -266,7 +123,7 @@ def chance_retrieval(
     Raises:
         ValueError: lengths differ, or identifiers repeat in the gallery or contradict the patients.
     """
-    task = _Task.of(query_patients, gallery_patients, query_ids, gallery_ids)
+    task = Task.of(query_patients, gallery_patients, query_ids, gallery_ids)
     asked = np.flatnonzero(task.relevant())
     nothing = np.zeros(len(asked), dtype=np.intp)
     everything = task.gallery - task.left_out()[asked]
@@ -296,9 +153,11 @@ def chance_of(ranks: QueryRanks) -> QueryRanks:
 # Query, number of images above, and number not below, for every relevant image of some queries; and the gains of these
 # queries, None unless they are followed.
 _Found = tuple[Indices, Indices, Indices, GainSums | None]
+# Ranks the queries from a number on, one for each row of scores, which are put in another order.
+_Rank = Callable[[NDArray[np.floating[Any]], int], _Found]
 
 
-def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int, influence: bool) -> list[_Found]:
+def _rank_filled(blocks: FilledBlocks, task: Task, rows_at_once: int, rank: _Rank) -> list[_Found]:
     """Each thread scores and ranks blocks of its own, in one buffer."""
     bounds = [*range(0, task.queries, rows_at_once), task.queries]
     pieces = list(pairwise(bounds))
@@ -308,7 +167,7 @@ def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int, influence
         found = []
         for start, stop in mine:
             blocks.fill(slice(start, stop), held[: stop - start])
-            found.append(_rank_rows(held[: stop - start], task, start, influence))
+            found.append(rank(held[: stop - start], start))
         return found
 
     count = min(threads(), len(pieces))
@@ -320,7 +179,7 @@ def _rank_filled(blocks: FilledBlocks, task: _Task, rows_at_once: int, influence
     return [shares[number % count][number // count] for number in range(len(pieces))]
 
 
-def _rank_given(score_block: ScoreBlock, task: _Task, rows_at_once: int, influence: bool) -> list[_Found]:
+def _rank_given(score_block: ScoreBlock, task: Task, rows_at_once: int, rank: _Rank) -> list[_Found]:
     """Blocks are scored one after the other, by a function that may have threads of its own, and ranked by threads."""
     found: list[_Found] = []
     held: NDArray[np.floating[Any]] | None = None
@@ -335,19 +194,19 @@ def _rank_given(score_block: ScoreBlock, task: _Task, rows_at_once: int, influen
                 (rows_at_once if start + rows_at_once < task.queries else stop - start, task.gallery), dtype
             )
 
-        def rank(
+        def work(
             rows: slice, scores: NDArray[Any] = scores, held: NDArray[np.floating[Any]] = held, start: int = start
         ) -> _Found:
             # A copy: the caller's array is not ours to reorder.
             np.copyto(held[rows], scores[rows], casting="unsafe")
-            return _rank_rows(held[rows], task, start + rows.start, influence)
+            return rank(held[rows], start + rows.start)
 
         cuts = np.linspace(0, stop - start, min(threads(), stop - start) + 1).astype(int).tolist()
-        found += over_threads(rank, [slice(low, high) for low, high in pairwise(cuts)])
+        found += over_threads(work, [slice(low, high) for low, high in pairwise(cuts)])
     return found
 
 
-def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int, influence: bool) -> _Found:
+def _rank_rows(ordered: NDArray[np.floating[Any]], task: Task, start: int, influence: bool) -> _Found:
     """Ranks of the queries from ``start`` on, one for each row of scores, which are put in order."""
     count = len(ordered)
     (rows, columns), left_out = task.relevant_images(start, start + count)
@@ -381,3 +240,33 @@ def _rank_rows(ordered: NDArray[np.floating[Any]], task: _Task, start: int, infl
     if not finite:
         raise ValueError(f"scores of queries {start}..{start + count - 1} are not all finite")
     return rows + start, task.gallery - above, task.gallery - not_below, gains
+
+
+def _rank_top(scores: NDArray[np.floating[Any]], task: Task, start: int) -> _Found:
+    """As :func:`_rank_rows`, for the relevant images alone that are among the first R of a query, or tied with them."""
+    count = len(scores)
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores of queries {start}..{start + count - 1} are not all finite")
+    (rows, columns), left_out = task.relevant_images(start, start + count)
+    values = scores[rows, columns]
+    scores[left_out] = -np.inf
+    bounds = np.searchsorted(rows, np.arange(count + 1)).tolist()
+    above, not_below = np.empty(len(rows), dtype=np.intp), np.empty(len(rows), dtype=np.intp)
+    shown = np.zeros(len(rows), dtype=np.bool_)
+    for row in range(count):
+        line, mine = scores[row], slice(bounds[row], bounds[row + 1])
+        wanted = mine.stop - mine.start
+        if not wanted:
+            continue
+        line.partition(len(line) - wanted)
+        top = line[len(line) - wanted :]
+        top.sort()
+        sought = values[mine]
+        shown[mine] = sought >= top[0]
+        above[mine] = wanted - top.searchsorted(sought, side="right")
+        not_below[mine] = wanted - top.searchsorted(sought, side="left")
+        last = sought == top[0]
+        if last.any():
+            # Others with this score may be below the first R.
+            not_below[mine][last] = np.count_nonzero(line >= top[0])
+    return rows[shown] + start, above[shown], not_below[shown], None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.metrics.intervals import Interval, bootstrap_mean_patients
-from reidbench.metrics.retrieval.ranking import QueryRanks
+from reidbench.metrics.retrieval.query_ranks import QueryRanks
 from reidbench.metrics.validation import Floats, Indices, codes
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

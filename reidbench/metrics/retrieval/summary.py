@@ -14,7 +14,7 @@ from reidbench.metrics.retrieval.gallery_influence import (
     GalleryInfluence,
 )
 from reidbench.metrics.retrieval.jackknife import jackknife_interval, leave_patients_out
-from reidbench.metrics.retrieval.ranking import QueryRanks
+from reidbench.metrics.retrieval.query_ranks import QueryRanks
 from reidbench.metrics.validation import Floats
 
 

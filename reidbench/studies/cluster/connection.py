@@ -6,12 +6,14 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.processes import termination_interrupts
 from reidbench.studies.cluster import node
 
 #: What ``--executor`` takes beside ``local``.
@@ -42,6 +44,9 @@ def is_ray(executor: str) -> bool:
 def connected(executor: str) -> Iterator[Any]:
     """Connects to the cluster, whose nodes must all have this reidbench; gives the module ``ray``.
 
+    While it is connected, SIGTERM raises :class:`~reidbench.processes.Terminated`, and what is printed goes to standard
+    error.
+
     Args:
         executor: ``ray`` for the cluster of ``RAY_ADDRESS`` or of this machine, or else for one of this machine alone
             that ends with the command; ``ray://HOST:PORT`` for a cluster that is reached from outside.
@@ -58,6 +63,8 @@ def connected(executor: str) -> Iterator[Any]:
         raise ReidbenchError("--executor ray needs Ray: pip install 'reidbench[ray]'") from error
     # Notices of Ray about itself; what goes wrong is raised.
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # What the head logs for a command outside, at a level that Ray sets again; it would come before our line.
+    logging.getLogger("ray.util.client.logsclient").disabled = True
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
@@ -76,14 +83,17 @@ def connected(executor: str) -> Iterator[Any]:
             ray.shutdown()
         raise ReidbenchError(f"--executor {executor}: {_why_not(executor, error)}") from error
     try:
-        _look_at_nodes(ray, executor)
-        yield ray
+        # At SIGTERM, Ray would end the process in the middle of what it does. That a node was lost, it prints among the
+        # results.
+        with termination_interrupts(), contextlib.redirect_stdout(sys.stderr):
+            _look_at_nodes(ray, executor)
+            yield ray
     finally:
         ray.shutdown()
 
 
 def _address_of_ray(executor: str) -> str:
-    """The cluster of ``RAY_ADDRESS`` or of this machine; empty where there is none."""
+    """The cluster of ``RAY_ADDRESS``, or ``auto`` for that of this machine; empty where there is none."""
     given = os.environ.get("RAY_ADDRESS", "")
     if given and given not in ("auto", "local"):
         _must_listen(executor, given)
@@ -93,9 +103,9 @@ def _address_of_ray(executor: str) -> str:
     # Where a Ray that was started on this machine notes its address, and leaves it if it is killed.
     note = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray" / "ray_current_cluster"
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        noted = note.read_text().strip()
-        if _listens(noted) is None:
-            return noted
+        if _listens(note.read_text().strip()) is None:
+            # Not by its address: only so does Ray show it the token of this machine, where it asks for one.
+            return "auto"
     return ""
 
 
@@ -131,6 +141,8 @@ def _connect_from_outside(ray: Any, address: str, options: dict[str, Any]) -> No
 
 
 def _why_not(executor: str, error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "Ray gave up: what listens at this address may be no cluster of Ray"
     text = " ".join(str(error).split())
     if "ersion mismatch" in text or "ersions" in text:
         return f"the cluster has another version of Ray or Python: {text}"
@@ -138,7 +150,8 @@ def _why_not(executor: str, error: BaseException) -> str:
         return f"the head of the cluster did not start a process for this client: {text[-300:]}"
     if isinstance(error, ConnectionError | OSError | TimeoutError):
         where = executor.removeprefix("ray://") if executor != RAY else os.environ.get("RAY_ADDRESS", "this machine")
-        return f"no cluster answers at {where}: {text[:200]}"
+        # Something listens there.
+        return f"no cluster answers at {where}: {text[:200]} (if it asks for a token, set RAY_AUTH_MODE=token)"
     return f"no connection to the cluster: {text[:300]}"
 
 

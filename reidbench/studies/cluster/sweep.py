@@ -14,6 +14,7 @@ from reidbench.progress import Overall, Progress, Silent
 from reidbench.records.store import read_named
 from reidbench.studies.cluster import node
 from reidbench.studies.cluster.connection import connected
+from reidbench.studies.cluster.resources import Resources, check_resources
 from reidbench.studies.sweep import Outcome, broken_outcomes, run_arguments
 from reidbench.studies.sweep_plan import Cell, Prepared
 
@@ -22,19 +23,8 @@ RETRIES = 3
 # Seconds that tasks have to end by themselves once the sweep is cancelled; then their workers are ended.
 GRACE_SECONDS = 15.0
 _WAIT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What each task gets.
-
-    Attributes:
-        gpus: GPUs of each task; 0 for none, parts for GPUs that are shared.
-        cpus: CPU cores of each task, which is also the number of its threads.
-    """
-
-    gpus: float = 0.0
-    cpus: float = 1.0
+# Errors of Ray that say so, by name: Ray may not be installed.
+FULL = frozenset({"ObjectStoreFullError", "OutOfDiskError"})
 
 
 @dataclass(eq=False)
@@ -204,7 +194,7 @@ def sweep_on_ray(
     if not prepared.cells:
         return
     with connected(executor) as ray:
-        _check_resources(ray, executor, resources)
+        check_resources(ray, executor, resources)
         options = {
             "num_cpus": resources.cpus,
             "num_gpus": resources.gpus,
@@ -214,8 +204,10 @@ def sweep_on_ray(
         }
         try:
             held = ray.put(told), ray.put(told.given)
-        except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
-            raise ReidbenchError(f"--executor {executor}: the object store of the cluster is full") from error
+        except ray.exceptions.RayError as error:
+            if {kind.__name__ for kind in type(error).__mro__} & FULL:
+                raise ReidbenchError(f"--executor {executor}: the object store of the cluster is full") from error
+            raise ReidbenchError(f"--executor {executor}: {reason_of(error)}") from error
         run = _Sweep(ray, told, held, out, options)
         groups = prepared.groups()
         progress.say(f"{len(prepared.cells)} cells on {len([n for n in ray.nodes() if n['Alive']])} nodes")
@@ -246,31 +238,21 @@ def _first(ray: Any, executor: str, reference: Any) -> Any:
         raise ReidbenchError(f"--executor {executor}: {reason_of(error)}") from error
 
 
-def _check_resources(ray: Any, executor: str, wanted: Resources) -> None:
-    """A task that no node can take would wait for ever."""
-    nodes = [found["Resources"] for found in ray.nodes() if found["Alive"]]
-    if not any(one.get("CPU", 0) >= wanted.cpus and one.get("GPU", 0) >= wanted.gpus for one in nodes):
-        cpus, gpus = (max((one.get(what, 0) for one in nodes), default=0) for what in ("CPU", "GPU"))
-        raise ReidbenchError(
-            f"--executor {executor}: no node has {wanted.cpus:g} CPUs and {wanted.gpus:g} GPUs for a run; "
-            f"nodes have at most {cpus:g} and {gpus:g}"
-        )
-
-
 def reason_of(error: BaseException) -> str:
     """Why a task failed, in a line: the error of ours that it raised, or what Ray says."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, ReidbenchError | OSError):
         return " ".join(str(cause).split())
-    kind = type(error).__name__
-    if kind in ("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "OwnerDiedError"):
+    # Raised by a task, an error has a class that is made from both.
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "OwnerDiedError"}:
         return f"its worker or node was lost {RETRIES + 1} times"
-    if kind == "OutOfMemoryError":
+    if "OutOfMemoryError" in kinds:
         return "its node ran out of memory; give each run more with --cpus-per-run"
-    if kind in ("ObjectStoreFullError", "OutOfDiskError"):
+    if kinds & FULL:
         return "the object store of its node is full"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else kind
+    return lines[-1][:300] if lines else type(error).__name__
 
 
 def _files_of(record: Path) -> list[Path]:

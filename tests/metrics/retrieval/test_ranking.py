@@ -89,6 +89,39 @@ def test_untied_figures_are_pytorch_metric_learnings():
     assert np.nanmean(ranks.precision_at_1) == pytest.approx(theirs["precision_at_1"], abs=1e-9)
 
 
+@EXAMPLES
+@given(st.integers(0, 10_000), st.integers(2, 40), st.sampled_from([1, 2, 5, 1_000]), st.booleans())
+def test_the_first_images_alone_give_the_figures_of_the_whole_ranking(seed, images, levels, copies):
+    """With few levels of scores most images are tied, many of them with images beyond the first R."""
+    rng = np.random.default_rng(seed)
+    patients = rng.integers(0, max(2, images // 4), images)
+    scores = rng.integers(0, levels, (images, images)).astype(np.float32)
+    ids = np.arange(images)
+    pictures = rng.integers(0, images, images)
+    given = {"pictures": (pictures, pictures)} if copies else {}
+    whole, top = (
+        rank_queries(lambda which: scores[which], patients, patients, ids, ids, whole=each, block=7, **given)
+        for each in (True, False)
+    )
+    for figure in ("relevant", "candidates", "average_precision", "r_precision", "precision_at_1"):
+        np.testing.assert_array_equal(getattr(top, figure), getattr(whole, figure))
+    assert np.isnan(top.mean_rank).all()
+    found = ~np.isnan(top.best_rank)
+    np.testing.assert_array_equal(top.best_rank[found], whole.best_rank[found])
+    # Where none is known, the first R hold none.
+    assert not (whole.r_precision[~found] > 0).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_first_images_alone_refuse_scores_that_are_not_finite(value):
+    scores = np.zeros((4, 4))
+    scores[1, 3] = value
+    with pytest.raises(ValueError, match=r"scores of queries 0\.\.\d are not all finite"):
+        ranks_within(scores, [0, 0, 1, 1], whole=False)
+    with pytest.raises(ValueError, match="needs the whole ranking"):
+        ranks_within(np.zeros((4, 4)), [0, 0, 1, 1], whole=False, influence=True)
+
+
 def test_separate_gallery_is_pytorch_metric_learnings():
     rng = np.random.default_rng(2)
     query_patients, gallery_patients = rng.integers(0, 20, size=50), rng.integers(0, 15, size=120)
