@@ -26,7 +26,6 @@ from reidbench.steps.cache import CachedStep, StepCache
 from reidbench.steps.pretrained import PretrainedStart
 from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, Originals, Published
 from reidbench.steps.restoration import Restored
-from reidbench.steps.training import training_info
 
 CHOICE = "choice.json"
 
@@ -246,7 +245,7 @@ class PlannedAttack:
         """
         chosen = self.chosen()
         held, gallery = (read_vectors(step.read()) for step in chosen.vectors("test"))
-        restoration = training_info(chosen.gallery.training.read()) if isinstance(chosen.gallery, Restored) else None
+        restoration = chosen.gallery.restoration() if isinstance(chosen.gallery, Restored) else None
         validation = chosen.validation(self.validation_pairs)
         scale = None
         if self.pretrained is not None and chosen.training is self.ignorant and not self.pretrained.compared:
@@ -309,7 +308,7 @@ def add_steps(plan: Plan, steps: Sequence[CachedStep], published: Published) -> 
     """
     made: list[str] = []
     for step in steps:
-        here = step.kind not in ("restorer", "restored", "part")
+        here = step.kind not in ("restorer", "undoing", "restored", "part")
         needs = made if step is steps[-1] else made[-1:]
         made.append(plan.add_cached([step], _TEXTS[step.kind](step, _name(published)), needs=needs, here=here))
     return made[-1] if made else None
@@ -328,6 +327,7 @@ _TEXTS: dict[str, Callable[[CachedStep, str], str]] = {
     "fit": lambda step, name: f"train the defense {step.key['defense']}",
     "release": lambda step, name: f"release of {_split(step)} by {step.key['defense']}",
     "restorer": lambda step, name: f"train a network to restore {name.removeprefix('restored ')}",
+    "undoing": lambda step, name: f"choose how to undo {name.removeprefix('restored ')}",
     "restored": lambda step, name: f"restore images of {name.removeprefix('restored ')}",
     "part": lambda step, name: f"{name}, of {_split(step)}",
 }

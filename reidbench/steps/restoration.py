@@ -1,8 +1,10 @@
-"""Releases with the defense undone, as far as a network can that the attacker trained on its own patients."""
+"""Releases with the defense undone, by a network trained on the attacker's own patients or by pixels' statistics."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +13,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 from reidbench.attackers.base import Scenario, Side, Training
-from reidbench.attackers.inversion import fit_restorer, load_restorer, restore, restore_batch, save_restorer
+from reidbench.attackers.inversion import WORTH, fit_restorer, load_restorer, restore, restore_batch, save_restorer
+from reidbench.attackers.rearranging import put_back, rearranged
 from reidbench.networks.architectures.restorer import Restorer
 from reidbench.networks.precision import in_full
 from reidbench.progress import Progress, Silent
 from reidbench.records.parts.provenance import DefenseInfo
 from reidbench.records.parts.training import TrainingInfo
 from reidbench.settings import Settings
+from reidbench.source_version import code_version
 from reidbench.steps.cache import CachedStep, StepCache
-from reidbench.steps.releases import PUBLISHED, ArraySide, Images, Published
+from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, ArraySide, Images, Published
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 from reidbench.threads import one_thread
+
+_UNDOING = "undoing.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class _RestoredSide:
 
 class Restored(Published):
     """What an attacker makes of a release by a restoration network; trained when it is first asked for.
+
+    Where pixels are elsewhere in a release, an attacker can put them back by their statistics in all of its images. On
+    a release of its own validation patients it sees which of the two errs less, by a tenth or more: the network is kept
+    otherwise. Batches of a training,
+    which have a key each, are seen through the network.
 
     Args:
         originals: of the attacker's own patients.
@@ -73,6 +84,11 @@ class Restored(Published):
         """How the restoration network was trained; trains it, if that isn't done."""
         return training_info(self.training.make(progress))
 
+    def restoration(self) -> TrainingInfo:
+        """How the network was trained, and whether pixels were put back in its place, from steps that are made."""
+        found = training_info(self.training.read())
+        return found.model_copy(update={"put_back": True}) if _puts_back(self._undoing.read().path) else found
+
     def images(self, split: str, draw: int = PUBLISHED) -> Images:
         """The restored images of a split."""
         made = self._restored(split, draw).make(Silent())
@@ -84,7 +100,9 @@ class Restored(Published):
 
     def steps(self, split: str, draw: int = PUBLISHED) -> list[CachedStep]:
         """The release, the restoration network's training, and its passes over the images."""
-        return [*self.training_steps(), *self._published.steps(split, draw), self._restored(split, draw)]
+        tried = self._published.steps("val", ATTACKERS_VALIDATION)
+        released = self._published.steps(split, draw)
+        return [*self.training_steps(), *tried, self._undoing, *released, self._restored(split, draw)]
 
     def training_steps(self) -> list[CachedStep]:
         """What the restoration network's training takes, itself the last."""
@@ -92,13 +110,44 @@ class Restored(Published):
 
     def _restored(self, split: str, draw: int) -> CachedStep:
         def write(folder: Path, progress: Progress) -> None:
-            network = load_restorer(self._settings.restorer, self.training.make(progress).path / WEIGHTS)
             released = self._published.images(split, draw).pixels
             with one_thread():
-                np.save(folder / "pixels.npy", restore(network, released, device=self._settings.device))
+                if _puts_back(self._undoing.make(progress).path):
+                    pixels = put_back(self._originals.images("train").pixels, released)
+                else:
+                    pixels = self._by_network(released, progress)
+                np.save(folder / "pixels.npy", pixels)
 
-        key = {"restorer": self.training.digest, "images": self._published.digest(split, draw)}
+        key = {"undoing": self._undoing.digest, "images": self._published.digest(split, draw)}
         return CachedStep(self._cache, "restored", key, write)
+
+    def _by_network(self, released: NDArray[np.uint8], progress: Progress) -> NDArray[np.uint8]:
+        network = load_restorer(self._settings.restorer, self.training.make(progress).path / WEIGHTS)
+        return restore(network, released, device=self._settings.device)
+
+    @cached_property
+    def _undoing(self) -> CachedStep:
+        """Whether pixels are put back, and the mean absolute errors that decide it, in units of the range."""
+
+        def write(folder: Path, progress: Progress) -> None:
+            own, wanted = (self._originals.images(split).pixels for split in ("train", "val"))
+            released = self._published.images("val", ATTACKERS_VALIDATION).pixels
+            found: dict[str, bool | float] = {"put_back": False}
+            if rearranged(own, released):
+                with one_thread():
+                    network = _error(self._by_network(released, progress), wanted)
+                    moved = _error(put_back(own, released), wanted)
+                found = {"put_back": moved < (1 - WORTH) * network, "network": network, "moved": moved}
+            (folder / _UNDOING).write_text(json.dumps(found))
+
+        key = {
+            "restorer": self.training.digest,
+            "own": self._originals.digest("train"),
+            "wanted": self._originals.digest("val"),
+            "images": self._published.digest("val", ATTACKERS_VALIDATION),
+            "code": code_version("reidbench.attackers.rearranging"),
+        }
+        return CachedStep(self._cache, "undoing", key, write)
 
     def side(self) -> Side:
         """The training patients' images, restored; through the mechanism afresh first where it draws.
@@ -136,3 +185,11 @@ class Restored(Published):
             )
 
         return cached_training(self._cache, "restorer", self.key, fit, save_restorer)
+
+
+def _puts_back(folder: Path) -> bool:
+    return bool(json.loads((folder / _UNDOING).read_text())["put_back"])
+
+
+def _error(made: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
+    return float(np.abs(made.astype(np.int16) - wanted).mean()) / 255

@@ -28,6 +28,12 @@ class TrainingInfo(Model):
     kept_start: bool | None = Field(
         None, exclude_if=unsaid, description="the start's weights did better on validation, and were kept"
     )
+    put_back: bool | None = Field(
+        None,
+        exclude_if=unsaid,
+        description="of a restoration: on validation patients the network erred more than putting pixels back by their "
+        "statistics, as was then done with all released images",
+    )
     origin: Origin | None = Field(
         None,
         exclude_if=unsaid,
