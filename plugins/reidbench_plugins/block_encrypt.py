@@ -9,7 +9,7 @@ from reidbench_plugins._keys import Key, KeyedDefense, inverse, permutation
 
 
 class BlockEncrypt(KeyedDefense):
-    """Encrypts an image block by block (LE, ELE or EtC); its published break, by jigsaws, is no attacker's here.
+    """Encrypts an image block by block (LE, ELE or EtC), so that a network can still learn from it.
 
     The three schemes of privacy-preserving networks, for grey images, with facts from Chuman and Kiya, "A jigsaw puzzle
     solver-based attack on image encryption using vision transformer for privacy-preserving DNNs" (2023):
@@ -24,9 +24,9 @@ class BlockEncrypt(KeyedDefense):
 
     It needs 8-bit images and gives such. ``undo`` with the key gives the image back to the last bit. No formal
     guarantee: LE and ELE were broken by networks that restore images from pairs, and EtC and ELE by a solver of jigsaw
-    puzzles that needs a single image and no key. No attacker here solves puzzles: with a secret key, figures are below
-    what is known to be possible, and no measure of this scheme (docs/attackers.md states them); records and boards say
-    so.
+    puzzles that needs a single image and no key. Attackers here undo a key that all images share, by the statistics of
+    the release. No attacker solves puzzles: with a key for each image, figures of ELE and EtC are below what is known
+    to be possible, and records and boards say so.
     """
 
     name = "block_encrypt"
@@ -41,12 +41,8 @@ class BlockEncrypt(KeyedDefense):
     block: int = Field(8, ge=1, le=1024, description="side of a block in pixels")
 
     def unmatched_break(self) -> str | None:
-        """Jigsaw solvers and restoration from pairs; with the public key, attackers undo the scheme."""
-        if self.key == "public":
-            return None
-        if self.scheme == "LE":
-            return "restoration by a network from pairs, as Chuman and Kiya report it, 2023"
-        return "a jigsaw solver, Chuman and Kiya, 2023"
+        """A jigsaw solver, which needs one image; attackers undo a key that all images share, public or secret."""
+        return "a jigsaw solver, Chuman and Kiya, 2023" if self.key == "per_image" and self.scheme != "LE" else None
 
     def transform(self, images: torch.Tensor, *, rng: ReleaseRandom) -> torch.Tensor:
         """Encrypts images: (B, 1, H, W)."""
