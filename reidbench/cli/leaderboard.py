@@ -44,8 +44,8 @@ def leaderboard(
     from reidbench.report.figures.board.reading import read_for_boards
     from reidbench.report.figures.paired.drops import paired_drops
     from reidbench.report.figures.supplied import with_supplements
-    from reidbench.report.text.agreement import agreement_text
-    from reidbench.report.text.board_files import leftover, write
+    from reidbench.report.text.board.agreement import agreement_text
+    from reidbench.report.text.board.files import leftover, write
     from reidbench.report.text.leaderboard import render, tables
 
     places = records or [Path("leaderboards/records")]

@@ -83,7 +83,17 @@ def test_planning_makes_nothing_and_says_that_all_is_to_be_made(tmp_path):
     assert not files(tmp_path / "cache" / "steps")
     assert not (tmp_path / "runs").exists()
     kinds = {step.kind for step in found.plan.steps}
-    assert kinds == {"release", "restorer", "restored", "choice", "attacker", "vectors", "classifier", "record"}
+    assert kinds == {
+        "release",
+        "restorer",
+        "undoing",
+        "restored",
+        "choice",
+        "attacker",
+        "vectors",
+        "classifier",
+        "record",
+    }
     assert set(found.plan.state().values()) <= {"to make", "not needed"}
     assert [path.path.name.split("-")[0] for path in found.records] == ["undefended", "gaussian_noise"]
 

@@ -18,7 +18,7 @@ from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import MAX_BYTES, read_distinct, read_named, read_record
 from reidbench.records.supplements.content import Supplement
 from reidbench.report.figures.paired.matching import read_kept
-from reidbench.report.text.board_files import write
+from reidbench.report.text.board.files import write
 from reidbench.report.text.leaderboard import render
 
 RECORDS = Path(__file__).parents[2] / "leaderboards" / "records"

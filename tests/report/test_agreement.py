@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from reidbench.records.parts.common import Interval
 from reidbench.records.store import read_record
 from reidbench.report.figures.board.agreement import FIGURES, agreement
-from reidbench.report.text.agreement import agreement_text
+from reidbench.report.text.board.agreement import agreement_text
 from reidbench.report.text.leaderboard import render, tables
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"

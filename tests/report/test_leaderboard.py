@@ -17,7 +17,7 @@ from reidbench.records.store import read_record
 from reidbench.report.figures.summary import defense_label, epsilon, worst_retrieval, worst_verification
 from reidbench.report.site.board import COLUMNS, boards
 from reidbench.report.site.ladder import VERIFICATION_HEAD, verification_steps
-from reidbench.report.text.board_files import leftover, write
+from reidbench.report.text.board.files import leftover, write
 from reidbench.report.text.leaderboard import CSV_COLUMNS, render
 from reidbench.report.text.markup.markdown import plain_markdown
 

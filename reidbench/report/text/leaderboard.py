@@ -40,9 +40,9 @@ from reidbench.report.figures.summary import (
 )
 from reidbench.report.figures.supplied import RAISED, raised
 from reidbench.report.pictures.curve_svg import Panel, draw
-from reidbench.report.text.agreement import agreement_sentences
-from reidbench.report.text.board_files import TITLE
-from reidbench.report.text.board_words import CURVE, INTRODUCTIONS, MODEL_CURVE, UTILITY
+from reidbench.report.text.board.agreement import agreement_sentences
+from reidbench.report.text.board.files import TITLE
+from reidbench.report.text.board.words import CURVE, INTRODUCTIONS, MODEL_CURVE, UTILITY
 from reidbench.report.text.markup.csv_text import csv_text
 from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
 
