@@ -104,7 +104,8 @@ def variances(found: Sample) -> dict[str, float]:
         within = ((flat - means[owners]) ** 2).sum(0) / (len(flat) - len(counts))
         between = np.maximum(0.0, ((means - means.mean(0)) ** 2).sum(0) / (len(counts) - 1) - within / _mean(counts))
         told[f"deviation at {cells} × {cells} cells"] = float(np.sqrt((within + between).mean()))
-        told[f"share between patients, {cells} × {cells}"] = float(between.sum() / (within + between).sum())
+        total = float((within + between).sum())
+        told[f"share between patients, {cells} × {cells}"] = float(between.sum()) / total if total else float("nan")
     return told
 
 

@@ -54,6 +54,8 @@ BUILDS: dict[str, dict[str, float]] = {
         "lung_lean_left": 0.4,
     },
 }
+#: 1 for the build that changes from visit to visit.
+GIRTH = np.array([float(name == "girth") for name in BUILDS])
 #: Means that lie elsewhere than in version 1: real fields are filled by the trunk and the shoulders.
 _MOVED: dict[str, float] = {
     "torso_width": 30.0,

@@ -59,7 +59,7 @@ def display(signal: Tensor, v: dict[str, Tensor], pixel: Tensor) -> Tensor:
         pixel: (B,) size of a pixel in millimetres.
     """
     u = v["u"][:, 58:]
-    size = signal.shape[-1]
+    size, arrived = signal.shape[-1], signal
     near = coarse_blur(signal, 26.0 / pixel)
     # Rooms equalize and sharpen more or less, bedside films little.
     equalized = (0.45 * u[:, 0].square() * (1 - 0.5 * v["ap"]))[:, None, None]
@@ -95,7 +95,7 @@ def display(signal: Tensor, v: dict[str, Tensor], pixel: Tensor) -> Tensor:
     floor = (0.42 * torch.sigmoid(v["floor"]) * (0.4 + 0.6 * flat))[:, None, None]
     top = (0.93 - 0.22 * flat * u[:, 3])[:, None, None]
     # What is blacker than the lungs, the air around the body, goes down to black.
-    air = torch.sigmoid((level + 0.08) / 0.05)
+    air = torch.sigmoid((arrived - 0.5) / 0.12)
     return ((floor + (top - floor) * grey) * air).clamp(0, 1)
 
 

@@ -50,7 +50,7 @@ def scene_of(
     disease = findings.Disease({name: severity * rows[name].to_numpy() for name in CHESTXRAY14_LABELS}, places)
     a = disease.change(
         anatomy.anatomy(
-            np.stack([one.builds for one in whose]),
+            np.stack([one.builds for one in whose]) + np.outer(v["girth"], anatomy.GIRTH),
             np.stack([one.traits for one in whose]),
             rows["sex"].to_numpy() == "M",
             rows["age"].to_numpy(float),

@@ -13,11 +13,11 @@ Array = NDArray[np.float64]
 IN_LUNG, IN_TRUNK = 70, 60
 GRAINS = 2 * IN_LUNG + IN_TRUNK
 #: Attenuation on a ray through the middle of a grain of the lung and of the trunk, standard deviation.
-LUNG_DEPTH, TRUNK_DEPTH = 0.036, 0.07
+LUNG_DEPTH, TRUNK_DEPTH = 0.05, 0.08
 
 
 #: How much of a grain's density is the patient's own; the rest is the visit's: filling of vessels, infection, posture.
-STAYS = 0.65
+STAYS = 0.85
 
 
 def add(scene: Scene, grains: Array, now: Array, strength: Array) -> None:

@@ -16,14 +16,15 @@ Array = NDArray[np.float64]
 
 #: Standard deviations, for PA (upright, in the department) and AP (at the bedside). Names of version 1 mean the same.
 VARIES: dict[str, tuple[float, float]] = {
-    "yaw": (3.5, 6.0),  # degrees about the body's long axis
-    "tilt": (3.5, 6.0),  # degrees about the left-right axis
+    "yaw": (4.5, 8.0),  # degrees about the body's long axis
+    "tilt": (4.5, 8.0),  # degrees about the left-right axis
     "roll": (1.8, 3.2),  # degrees in the image plane
     "shift_x": (6.5, 11.0),  # mm at the detector
     "shift_y": (10.0, 14.0),
     "zoom": (0.065, 0.08),  # log of the field's size
-    "breath": (0.8, 1.0),  # 1 lowers the diaphragm by about a rib
-    "heartbeat": (0.04, 0.04),  # log of the heart's size
+    "breath": (1.0, 1.4),  # 1 lowers the diaphragm by about a rib
+    "girth": (0.35, 0.35),  # weight that comes and goes, in deviations of that build
+    "heartbeat": (0.055, 0.055),  # log of the heart's size
     "fluid": (0.7, 0.9),  # filling of the vessels
     "shrug": (10.0, 16.0),  # mm that the shoulders go up
     "arms": (8.0, 12.0),  # degrees that the arms and shoulder blades turn
@@ -99,8 +100,9 @@ def visit(normals: Array, uniforms: Array, ap: NDArray[np.bool_]) -> dict[str, A
     values: dict[str, Array] = {"ap": ap.astype(float), "u": uniforms}
     for column, (name, (pa_spread, ap_spread)) in enumerate(VARIES.items()):
         values[name] = np.where(ap, ap_spread, pa_spread) * np.clip(normals[:, column], -2.5, 2.5)
-    values["breath"] = values["breath"] - 0.7 * values["ap"]
-    values["tilt"] = values["tilt"] - 3.0 * values["ap"]
+    # At the bedside patients lie or sit, breathe in much less, and the tube is tilted to the feet.
+    values["breath"] = values["breath"] - 1.3 * values["ap"]
+    values["tilt"] = values["tilt"] - 4.0 * values["ap"]
     # Some films show the whole trunk with black around it, as digitized ones do; most are filled by the chest.
     values["zoom"] = values["zoom"] - 0.06 + 0.30 * np.clip((uniforms[:, 12] - 0.9) / 0.1, 0, 1)
     return values
