@@ -25,12 +25,21 @@ def termination_interrupts() -> Iterator[None]:
         yield
         return
 
+    told = False
+
     def raise_it(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, raise_it)
     try:
         yield
+    except KeyboardInterrupt as stop:
+        # A library that waits in C may raise the plain one in its place.
+        if told and not isinstance(stop, Terminated):
+            raise Terminated from stop
+        raise
     finally:
         # None: it was set by other than Python, and cannot be set again.
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
