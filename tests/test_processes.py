@@ -11,23 +11,29 @@ import pytest
 from reidbench.processes import Terminated, termination_interrupts
 
 
-def told_to_end() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(5)
+def told(number: int) -> None:
+    with termination_interrupts():
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+
+def told_while_a_library_waits() -> None:
+    with termination_interrupts():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
 
 
 def test_sigterm_interrupts_and_is_told_from_ctrl_c():
-    with pytest.raises(Terminated), termination_interrupts():
-        told_to_end()
-    with pytest.raises(KeyboardInterrupt) as found, termination_interrupts():
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+    with pytest.raises(Terminated):
+        told(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as found:
+        told(signal.SIGINT)
     assert not isinstance(found.value, Terminated)
 
 
 def test_sigterm_is_told_from_ctrl_c_where_a_library_raises_the_plain_interrupt():
-    with pytest.raises(Terminated), termination_interrupts():
-        try:
-            told_to_end()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt from None
+    with pytest.raises(Terminated):
+        told_while_a_library_waits()
