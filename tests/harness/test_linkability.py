@@ -73,6 +73,21 @@ def test_precision_with_four_images_is_that_of_the_chosen_pooling(judged):
     assert found.multi_shot.precision_at_1["4"].value == pytest.approx(value, abs=1e-4)
 
 
+def test_large_cohorts_have_the_same_figures_and_ask_for_the_scores_of_an_image_once(judged, monkeypatch):
+    _, found = judged
+    monkeypatch.setattr("reidbench.harness.scores.reranking.KEPT_SCORES", 0)
+    asked = []
+    for most in (0, len(PATIENTS) ** 2):
+        monkeypatch.setattr("reidbench.harness.questions.linkability.MOST_PREPARED", most)
+        links = Links(1.0)
+        plain, rows_asked = links.block, []
+        links.block = lambda rows, plain=plain, told=rows_asked: (told.append(rows.stop - rows.start), plain(rows))[1]
+        assert judge_linkability(links, RUNG, PATIENTS, PATIENTS, runs=100) == found
+        asked.append(sum(rows_asked))
+    assert found.multi_shot.pooling != "mean vector"
+    assert asked[1] < 0.6 * asked[0]
+
+
 def test_sizes_beyond_the_cohort_are_marked(judged):
     _, found = judged
     assert [(one.gallery, one.extrapolated) for one in found.gallery_sizes] == [

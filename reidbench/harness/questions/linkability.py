@@ -34,6 +34,9 @@ from reidbench.records.schema import Attack, RetrievalMetrics
 SIZES = (100, 1_000, 10_000, 100_000)
 #: Of the images that are known, the same for every defense, seed and preset on a cohort.
 SHOT_SEED = 41
+#: Scores that are kept of images that several sets have in common: 0.8 GB of float32, for the largest public test part.
+MOST_PREPARED = 200_000_000
+PREPARED_AT_ONCE = 256
 #: Digits of a figure in the record.
 DIGITS = 4
 
@@ -123,10 +126,31 @@ class _Pooled:
 
     def __init__(self, held: Held, searched: Searched | None, kept: Rows) -> None:
         self._held, self._searched, self._kept = held, searched, kept
+        self._made: tuple[Rows, Scores] | None = None
         self.ways: tuple[Pooling, ...] = ("mean score", "maximum", *(("mean vector",) if searched else ()))
 
     def block(self, rows: slice) -> Scores:
         """(B, N) of single images."""
+        return self._held.rows(self._kept[rows])[:, self._kept]
+
+    def prepare(self, way: Pooling, rows: Rows) -> None:
+        """Has the scores of these images made once, in place of once for each set that an image is in, if they fit."""
+        self._made = None
+        wanted, count = np.unique(rows), len(self._kept)
+        if way == "mean vector" or not 0 < len(wanted) * count <= MOST_PREPARED:
+            return
+        made = np.empty((len(wanted), count), dtype=self._singles(wanted[:1]).dtype)
+        for begin in range(0, len(wanted), PREPARED_AT_ONCE):
+            part = slice(begin, begin + PREPARED_AT_ONCE)
+            made[part] = self._singles(wanted[part])
+        self._made = wanted, made
+
+    def _singles(self, rows: Rows) -> Scores:
+        if self._made is not None:
+            wanted, made = self._made
+            place = np.searchsorted(wanted, rows).clip(max=len(wanted) - 1)
+            if np.array_equal(wanted[place], rows):
+                return made[place]
         return self._held.rows(self._kept[rows])[:, self._kept]
 
     def images(self, way: Pooling, rows: Rows) -> Scores:
@@ -134,7 +158,7 @@ class _Pooled:
         if way == "mean vector":
             assert self._searched is not None
             return self._searched.merged(self._kept[rows], self._kept[:, None])
-        single = self._held.rows(self._kept[rows.ravel()])[:, self._kept].reshape(*rows.shape, -1)
+        single = self._singles(rows.ravel()).reshape(*rows.shape, -1)
         return np.asarray(single.mean(axis=1) if way == "mean score" else single.max(axis=1))
 
     def sets(self, way: Pooling, rows: Rows, columns: Rows) -> Scores:
@@ -151,7 +175,9 @@ def _multi_shot(pooled: _Pooled, way: Pooling, patients: NDArray[np.int64], runs
     if not len(shots.patients):
         return None
     sets = draw_shots(patients, most=max(SHOTS), sets=True, seed=SHOT_SEED, patients_at_most=MOST_PATIENTS)
+    pooled.prepare(way, shots.known)
     found = {m: search_images(lambda rows: pooled.images(way, rows), patients, shots, m) for m in SHOTS}
+    pooled.prepare(way, sets.known)
     among = {m: search_sets(lambda rows, columns: pooled.sets(way, rows, columns), sets, m) for m in SHOTS}
     return MultiShot(
         pooling=way,
