@@ -19,7 +19,8 @@ lists for training and test, at 64×64 pixels; and on the first patients of that
 own. Seconds are CPU time (user and system) of the whole process, with some seconds for imports and for opening what
 the step reads; memory is the largest sum over its processes, of which files that are only mapped can be taken back by
 the system. Trainings end after a fixed number of batches, and one attacker on one rung is run: these figures show
-growth, and not the time of a whole run.
+growth, and not the time of a whole run. Records, whose figures grow with the square of the test images, and pages are
+measured on the smaller cohorts alone (`--all`: on all).
 
 ```
 python benchmarks/scale_cohort.py FOLDER/whole
@@ -38,11 +39,16 @@ def page(found: Mapping[str, Any], stages: Sequence[str]) -> str:
     growth = f"growth for {sizes[-1]['images'] / sizes[0]['images']:.1f} times as many"
     lines = [f"| step | {' | '.join(heads)} | {growth}, seconds | memory |", "| --- " * (len(sizes) + 3) + "|"]
     for stage in stages:
-        told = [one["stages"][stage] for one in sizes]
-        cells = [f"{one['cpu_seconds']:,.1f} s, {one['peak_mb']:,} MB ({one['mapped_mb']:,} mapped)" for one in told]
-        ratios = [told[-1][field] / max(told[0][field], 0.1) for field in ("cpu_seconds", "peak_mb")]
-        lines.append(f"| {stage} | {' | '.join(cells)} | × {ratios[0]:.1f} | × {ratios[1]:.1f} |")
+        told = [one["stages"].get(stage) for one in sizes]
+        cells = [_cell(one) if one else "not measured" for one in told]
+        for field in ("cpu_seconds", "peak_mb"):
+            cells.append(f"× {told[-1][field] / max(told[0][field], 0.1):.1f}" if told[0] and told[-1] else "")
+        lines.append(f"| {stage} | {' | '.join(cells)} |")
     return TEXT + "\n".join(lines) + "\n"
+
+
+def _cell(step: Mapping[str, Any]) -> str:
+    return f"{step['cpu_seconds']:,.1f} s, {step['peak_mb']:,} MB ({step['mapped_mb']:,} mapped)"
 
 
 def draw(found: Mapping[str, Any], stages: Sequence[str]) -> str:
