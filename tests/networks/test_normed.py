@@ -64,3 +64,13 @@ def test_standardized_takes_out_exposure_and_contrast_and_leaves_a_constant_imag
     deviation, mean = torch.std_mean(images.double(), dim=(1, 2, 3), keepdim=True, correction=0)
     torch.testing.assert_close(found.double(), (images - mean) / (deviation + FLAT), rtol=1e-5, atol=1e-5)
     assert found[3].abs().max() < 1e-5
+
+
+def test_a_constant_image_has_a_finite_gradient_through_standardization():
+    images = torch.full((2, 1, 6, 6), 0.5, requires_grad=True)
+    standardized(images).sum().backward()
+    assert torch.isfinite(images.grad).all()
+    # A generator that paints everything in one grey is where this happens.
+    varied = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (standardized(varied) * varied.detach()).sum().backward()
+    assert varied.grad.abs().max() > 0

@@ -68,10 +68,11 @@ class Backbone(nn.Module):
 def standardized(images: torch.Tensor) -> torch.Tensor:
     """(B, 1, H, W), each image with its own mean taken out, and divided by its own deviation (and ``FLAT``).
 
-    A sum of squares takes a sixth of the time of ``torch.std_mean``, which updates both as it goes.
+    A norm takes a sixth of the time of ``torch.std_mean``, which updates both as it goes. Of an image that is the same
+    everywhere its gradient is 0, where that of a square root would be infinite.
     """
     centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
-    deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    deviation = torch.linalg.vector_norm(centred, dim=(1, 2, 3), keepdim=True) / images[0].numel() ** 0.5
     return centred / (deviation + FLAT)
 
 
