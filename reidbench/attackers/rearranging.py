@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-#: Images that statistics are taken of, at most.
+#: Images that statistics are taken of, at most; as many are put back at once.
 MOST_IMAGES = 1_000
 #: Larger images have too many pixels to be compared each with each: a pass takes their square.
 MOST_PIXELS = 128 * 128
@@ -83,10 +83,13 @@ def put_back(own: NDArray[np.uint8], released: NDArray[np.uint8]) -> NDArray[np.
     Returns:
         (M, H, W). An image depends on the others, by their statistics alone.
     """
-    columns = _columns(released)
-    source, signs = _matched(_cloud(_columns(own)), _cloud(columns))
-    levels = (columns[:, source] * signs + 0.5) * 255
-    return levels.round().clamp(0, 255).to(torch.uint8).numpy().reshape(released.shape)
+    source, signs = _matched(_cloud(own), _cloud(released))
+    made = np.empty(released.shape, dtype=np.uint8)
+    for begin in range(0, len(released), MOST_IMAGES):
+        some = released[begin : begin + MOST_IMAGES]
+        levels = (_columns(some)[:, source] * signs + 0.5) * 255
+        made[begin : begin + MOST_IMAGES] = levels.round().clamp(0, 255).numpy().reshape(some.shape)
+    return made
 
 
 def _columns(images: NDArray[np.uint8]) -> torch.Tensor:
@@ -94,9 +97,9 @@ def _columns(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.array(images).reshape(len(images), -1)).float() / 255 - 0.5
 
 
-def _cloud(columns: torch.Tensor) -> _Cloud:
+def _cloud(images: NDArray[np.uint8]) -> _Cloud:
     # Evenly spaced images: patients stand together.
-    chosen = columns[torch.linspace(0, len(columns) - 1, min(len(columns), MOST_IMAGES)).long()]
+    chosen = _columns(images[np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).astype(np.intp)])
     means = chosen.mean(dim=0)
     centred = (chosen - means) / len(chosen) ** 0.5
     _, vectors = torch.linalg.eigh(centred @ centred.T)

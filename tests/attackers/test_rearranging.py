@@ -49,6 +49,16 @@ def test_the_same_images_in_another_order_are_put_back_alike(images):
     assert np.abs(twice - put_back(own, released).astype(int)).mean() < 2
 
 
+def test_an_image_is_put_back_from_its_own_pixels(images):
+    own, others = images
+    released, _ = keyed(others, inverted=False)
+    whole = put_back(own, released)
+    assert whole.shape == released.shape
+    # Each image is made of its own pixels alone, from wherever the statistics of all put them.
+    for begin in (0, len(released) - 1):
+        assert set(np.unique(whole[begin])) <= set(np.unique(released[begin])) | set(255 - np.unique(released[begin]))
+
+
 def test_what_only_changes_values_is_not_taken_for_moved_pixels(images):
     own, others = images
     rng = np.random.default_rng(0)
