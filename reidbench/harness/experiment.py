@@ -22,6 +22,7 @@ from reidbench.cohorts.base import SPLITS, Cohort
 from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.errors import ReidbenchError
 from reidbench.harness.attacks import PlannedAttack, add_steps
+from reidbench.harness.bundled import bundle_info, bundled_hyperparameters
 from reidbench.harness.controls import judge_controls
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.known_images import clear
@@ -40,7 +41,7 @@ from reidbench.progress import Progress
 from reidbench.records import figures
 from reidbench.records.ladder import RERANKING, Negatives, Rung, full_ladder
 from reidbench.records.parts.linkability import Linkability
-from reidbench.records.parts.provenance import BundleInfo, DatasetInfo
+from reidbench.records.parts.provenance import DatasetInfo
 from reidbench.records.parts.questions import SinglingOut
 from reidbench.records.quantize import leveled
 from reidbench.records.schema import DEFINITIONS, Attack, Record, Utility
@@ -51,7 +52,6 @@ from reidbench.source_version import code_version
 from reidbench.steps.attackers import AttackerTraining, Trained
 from reidbench.steps.cache import StepCache, hyperparameters
 from reidbench.steps.classifiers import classifier_training, diagnose
-from reidbench.steps.pretrained import read_start
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals, Published
 from reidbench.steps.restoration import Restored
 
@@ -198,7 +198,7 @@ class Experiment:
         record = self.record(
             id=self.identity(published),
             hyperparameters={
-                **{attacker.name: self.hyperparameters(attacker) for attacker in attackers},
+                **{attacker.name: bundled_hyperparameters(self.settings, attacker) for attacker in attackers},
                 "classifier": hyperparameters(self.settings.classifier),
                 "restorer": hyperparameters(self.settings.restorer),
             },
@@ -211,7 +211,7 @@ class Experiment:
             singling_out=singled,
             inference=inferred,
             copies=copies,
-            bundle=self.bundle_info(ignorant),
+            bundle=bundle_info(self.settings, ignorant, left_out=self.left_out),
             controls=controls,
             timings={name: round(seconds, 2) for name, seconds in timings.items()},
             baseline_id=baseline.id if baseline else None,
@@ -299,33 +299,6 @@ class Experiment:
         settings = self.settings
         climbs = any(rung.level.trains or "restored" in rung.level.views for rung in settings.ladder)
         return climbs or any(attacker.name not in settings.pretrained for attacker in settings.attackers)
-
-    def hyperparameters(self, attacker: Attacker) -> dict[str, Any]:
-        """An attacker's, with those of the bundle's where it has one: runs from other bundles don't compare."""
-        found = hyperparameters(attacker)
-        bundle, pretrained = self.settings.bundle, self.settings.pretrained.get(attacker.name)
-        if bundle is None or pretrained is None:
-            return found
-        return {**found, "bundle": f"{bundle.card.name} {bundle.digest}", "bundled": hyperparameters(pretrained)}
-
-    def bundle_info(self, ignorant: Sequence[Trained]) -> BundleInfo | None:
-        """The bundle that attackers could start from, and how its candidates did; None where there is none.
-
-        Args:
-            ignorant: the attackers trained on originals.
-        """
-        bundle = self.settings.bundle
-        if bundle is None:
-            return None
-        return BundleInfo(
-            name=bundle.card.name,
-            sha256=bundle.digest,
-            trained_on=bundle.card.dataset.name,
-            left_out=self.left_out,
-            validation_auc={
-                trained.attacker.name: found for trained in ignorant if (found := read_start(trained.step)) is not None
-            },
-        )
 
     def _ignorant(self, template: Attacker) -> AttackerTraining:
         return self.attack(template, full_ladder()[0], self.originals).ignorant

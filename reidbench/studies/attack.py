@@ -29,6 +29,7 @@ from reidbench.defenses.base import BaseDefense
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest, names_files
 from reidbench.harness.attacks import add_steps
+from reidbench.harness.bundled import bundle_info, bundled_hyperparameters
 from reidbench.harness.environment import environment, git_state
 from reidbench.harness.experiment import ROOMS, Experiment
 from reidbench.harness.plan import Plan
@@ -239,7 +240,7 @@ def attack_record(
         "attacks": judged[0][0],
         "undefended": judged[1][0] if len(judged) > 1 else [],
         "timings": {name: round(seconds, 2) for name, seconds in timings.items()},
-        "bundle": experiment.bundle_info([experiment.make_ignorant(template)]),
+        "bundle": bundle_info(experiment.settings, [experiment.make_ignorant(template)], left_out=experiment.left_out),
         "scores_sha256": digest,
     }
     # Validated as it will be when it is read: what cannot be read again is not written.
@@ -252,7 +253,7 @@ def _frame(target: Target, registry: Registry, experiment: Experiment, template:
     settings, record = experiment.settings, target.record
     found = registry.describe("attacker", template.name)
     told = {
-        template.name: experiment.hyperparameters(template),
+        template.name: bundled_hyperparameters(experiment.settings, template),
         "restorer": hyperparameters(settings.restorer),
     }
     what = {

@@ -159,7 +159,7 @@ class Machine:
 
     @property
     def outside(self) -> str:
-        """The address for a driver that is no part of the cluster."""
+        """The address for a command on a machine outside the cluster."""
         return f"ray://127.0.0.1:{self.client}"
 
     def plan(self, name: str, text: str) -> str:
@@ -197,12 +197,12 @@ class Machine:
         )
 
     def noted(self, what: str) -> dict[str, tuple[str, int]]:
-        """By what was begun, the node and the process that began it last."""
+        """Node and process id by the name of what was begun; the last one that began it counts."""
         names = [path.name.split("@") for path in self.signals.glob(f"{what}*@*@*")]
         return {name: (where, int(pid)) for name, where, pid in names}
 
     def processes(self) -> list[int]:
-        """Of whoever noted itself and still runs."""
+        """Process ids that were noted, of processes that still run."""
         found = []
         for path in self.signals.glob("*@*@*"):
             pid = int(path.name.split("@")[2])

@@ -152,7 +152,7 @@ def _next(values: Iterator[Any]) -> Any:
 
 def _chosen(kinds: Sequence[tuple[dict[str, Any], int]], number: Any) -> tuple[dict[str, Any], int]:
     if type(number) is not int or not 0 <= number < len(kinds):
-        raise ReidbenchError(f"there is no kind of attacks {str(number)[:20]!r}")
+        raise ReidbenchError(f"unknown kind of attack {str(number)[:20]!r}")
     return kinds[number]
 
 

@@ -42,8 +42,8 @@ VARIES: dict[str, tuple[float, float]] = {
     "severity": (1.0, 1.0),
     "texture": (0.15, 0.2),
 }
-#: How much of what a visit varies stays with the patient (1 all, 0 none), who is imaged in the same rooms, by the same
-#: habits, with the same build; others have none.
+#: Share of what a visit varies that is the same in all visits of a patient (1: all; not listed: none): equipment,
+#: habits and the patient's build change little.
 STAYS: dict[str, float] = {
     "tilt": 0.35,
     "yaw": 0.2,
