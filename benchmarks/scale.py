@@ -33,7 +33,7 @@ SAMPLED = 0.1
 TRAINED = {"verification": 400, "classifier": 400}
 STAGES = ("pixel store", "pairs", "training", "release", "classifiers", "vectors", "ranking", "records", "page")
 #: Images up to which these are measured unless --all is given: the figures of a record grow with the square of the test
-#: images, and would take hours; a page needs the record.
+#: images (at 112,120 they were stopped after half an hour of CPU time); a page needs the record.
 LARGEST = {"records": 30_003, "page": 30_003}
 _KINDS = {
     "training": ("attacker",),
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--again", nargs="+", default=[], choices=STAGES, help="steps to measure again")
-    parser.add_argument("--all", action="store_true", help="records and pages of the largest cohort, too: hours")
+    parser.add_argument("--all", action="store_true", help="records and pages of the largest cohort, too: takes long")
     parser.add_argument("--docs", type=Path, help="where the page and its picture are written")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
