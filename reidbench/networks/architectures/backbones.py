@@ -68,8 +68,8 @@ class Backbone(nn.Module):
 def standardized(images: torch.Tensor) -> torch.Tensor:
     """(B, 1, H, W), each image with its own mean taken out, and divided by its own deviation (and ``FLAT``).
 
-    With its mean the norm takes a ninth of the time of ``torch.std_mean``, which updates both as it goes. Of an image that is the same
-    everywhere its gradient is 0, where that of a square root would be infinite.
+    With its mean the norm takes a ninth of the time of ``torch.std_mean``, which updates both as it goes. Of an image
+    that is the same everywhere its gradient is 0, where that of a square root would be infinite.
     """
     centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
     deviation = torch.linalg.vector_norm(centred, dim=(1, 2, 3), keepdim=True) / images[0].numel() ** 0.5
