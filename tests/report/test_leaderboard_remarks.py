@@ -10,9 +10,12 @@ from board_records import made, table
 from reidbench.records.parts.provenance import PrivacyInfo
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
+from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.summary import epsilon
 from reidbench.report.site.ladder import VERIFICATION_HEAD, verification_steps
+from reidbench.report.site.record_page import record_context
 from reidbench.report.text.leaderboard import render
+from reidbench.report.text.terminal import print_summary
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
@@ -66,7 +69,7 @@ def test_a_stand_in_for_a_published_method_is_marked_wherever_it_appears(templat
     assert {row[0]: "a stand-in" in row[-1] for row in table(page)} == {"some epochs=4": True, "other": False}
 
 
-def test_a_break_that_no_attacker_carries_out_is_told_wherever_its_defense_appears(template):
+def test_a_break_that_no_attacker_carries_out_is_told_wherever_its_defense_appears(template, capsys):
     record = made(template, "some", 0.52)
     defense = record.defense.model_copy(update={"unmatched_break": "a solver, 2023"})
     page = render([record.model_copy(update={"defense": defense}), made(template, "other", 0.6)])[
@@ -76,6 +79,11 @@ def test_a_break_that_no_attacker_carries_out_is_told_wherever_its_defense_appea
     assert told in page
     missing = {row[0]: "a published break is missing" in row[-1] for row in table(page)}
     assert missing == {"some": True, "other": False}
+    broken = record.model_copy(update={"defense": defense})
+    print_summary([broken])
+    assert "the figures are too low" in " ".join(capsys.readouterr().out.split())
+    context = record_context(Kept(broken, SAMPLES / "v1-gaussian_noise.json"), None)
+    assert context["limits"] == [told.removeprefix("some: ")]
 
 
 def test_a_guarantee_is_told_with_its_probability_of_failure(template):
