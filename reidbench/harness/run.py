@@ -18,8 +18,10 @@ from reidbench.harness.model_track import ModelTrack
 from reidbench.harness.plan import Costs, Plan, PlannedStep
 from reidbench.progress import Progress
 from reidbench.records import examples
+from reidbench.records.paired.drops import judge_drops
+from reidbench.records.parts.drops import Drops
 from reidbench.records.schema import Record
-from reidbench.records.scores import SUFFIX, RunScores
+from reidbench.records.scores import SUFFIX, RunScores, read_scores
 from reidbench.records.store import read_named, write_record
 from reidbench.settings import Settings
 from reidbench.steps.executors import Executor
@@ -296,9 +298,19 @@ def record_run(
     if not subject.track.keeps_findings:
         scores = scores.without_findings()
     # Scores first: a record on disk says that everything behind it is there.
-    digest = scores.write(out / f"{made.stem}{SUFFIX}")
+    beside = out / f"{made.stem}{SUFFIX}"
+    digest = scores.write(beside)
     if isinstance(subject.published, Published):
         released = subject.published.images("test").pixels
         examples.keep_examples(subject.published.parts["test"], released, out / f"{made.stem}{examples.SUFFIX}")
-    record = made.model_copy(update={"scores_sha256": digest})
+    drops = _drops(made, read_scores(beside, digest), baseline, out) if baseline is not None else None
+    record = made.model_copy(update={"scores_sha256": digest, "drops": drops})
     return record, write_record(record, out)
+
+
+def _drops(record: Record, scores: RunScores, baseline: Record, out: Path) -> Drops | None:
+    """Drops from the scores as they are kept, so that they can be computed again; None without the baseline's."""
+    beside = out / f"{baseline.stem}{SUFFIX}"
+    if baseline.scores_sha256 is None or not beside.is_file():
+        return None
+    return judge_drops(baseline, read_scores(beside, baseline.scores_sha256), record, scores)

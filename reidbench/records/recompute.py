@@ -20,6 +20,7 @@ from reidbench.progress import Progress, Silent
 from reidbench.records import figures
 from reidbench.records.diagnosis import judge_predictions
 from reidbench.records.ladder import full_ladder
+from reidbench.records.paired.drops import tell_drops
 from reidbench.records.parts.common import Interval
 from reidbench.records.recompute_questions import tell_questions
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
@@ -82,7 +83,13 @@ class Compared(NamedTuple):
     found: Any
 
 
-def recompute(record: Record, scores: RunScores, progress: Progress | None = None) -> Recomputed:
+def recompute(
+    record: Record,
+    scores: RunScores,
+    progress: Progress | None = None,
+    *,
+    undefended: tuple[Record, RunScores] | None = None,
+) -> Recomputed:
     """Computes a record's figures again, with the same seed and kind of the bootstrap, and compares.
 
     A figure that the record states and its scores cannot give disagrees with them: otherwise any figure would pass
@@ -91,6 +98,7 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
     Args:
         record: as it was read.
         scores: the file beside it, which is the one that the record names.
+        undefended: the run that its drops count from, with its scores; without it drops are on trust.
 
     Raises:
         ValueError, IndexError, KeyError, TypeError: the scores do not fit together.
@@ -102,6 +110,8 @@ def recompute(record: Record, scores: RunScores, progress: Progress | None = Non
         if judged is not None:
             compared += _compare(classifier, judged, ("utility", "classifiers", number), _silent(scores))
     compared += [Compared(*told) for told in tell_questions(record, scores)]
+    if undefended is not None:
+        compared += [Compared(*told) for told in tell_drops(record, scores, *undefended)]
     return finish(record, compared, _found_by(record, scores))
 
 

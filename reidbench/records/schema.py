@@ -1,7 +1,7 @@
 """The record of a run: one immutable JSON, numbers as numbers, written whole or not at all.
 
-Drops, ranks and the headline are never stored: they are computed when a report is made. What is undefined (one class
-only, no query) is null, never 0.
+Ranks and the headline are never stored: they are computed when a report is made. So are drops, but for their intervals,
+which need the scores of two runs. What is undefined (one class only, no query) is null, never 0.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from reidbench.records.parts.common import (
     undefined_is_null,
     unsaid,
 )
+from reidbench.records.parts.drops import Drops
 from reidbench.records.parts.linkability import Linkability
 from reidbench.records.parts.membership import Membership, Untrained
 from reidbench.records.parts.provenance import BundleInfo, DatasetInfo, DefenseInfo, Environment, Git
@@ -343,6 +344,9 @@ class Record(Model):
     )
     attacks: list[Attack] = Field(max_length=1_000)
     complete: bool = Field(description="whether every rung of the ladder was climbed")
+    drops: Drops | None = Field(
+        None, exclude_if=unsaid, description="against the undefended run; null for that run and in earlier records"
+    )
     utility: Utility | None = Field(description="null where the dataset has no findings")
     membership: Membership | None = Field(None, exclude_if=unsaid, description="of a published model")
     untrained: Untrained | None = Field(

@@ -1,4 +1,4 @@
-"""The drop against the undefended run: paired where the scores of both are there, and said to be bare where not."""
+"""The drop against the undefended run: recorded, or paired where the scores of both are there, or said to be bare."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ RUNS = 100
 
 
 @pytest.fixture(scope="module")
-def kept(tiny_run) -> list[Kept]:
-    """The undefended run, mild noise, strong noise."""
+def told(tiny_run) -> list[Kept]:
+    """The undefended run, mild noise, strong noise, as a run writes them: with their drops."""
     found = {one.record.id: one for one in read_kept([tiny_run["runs"]])}
     return [found[record.id] for record in tiny_run["records"]]
+
+
+@pytest.fixture(scope="module")
+def kept(told) -> list[Kept]:
+    """The same as earlier records are: their drops follow from the scores alone."""
+    return [replace(one, record=one.record.model_copy(update={"drops": None})) for one in told]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,33 @@ def test_the_interval_is_that_of_both_worst_cases_under_the_same_resamples(kept,
     means = np.random.default_rng(0).choice(each, (2_000, len(each))).mean(axis=1)
     spread = np.subtract(*np.percentile(means, [97.5, 2.5]))
     assert 0.8 * spread < found.high - found.low < 2.5 * spread
+
+
+@pytest.mark.parametrize("find", [worst_verification, worst_retrieval])
+def test_a_run_records_what_its_scores_say(told, kept, find, tmp_path):
+    undefended, mild, _ = told
+    runs = mild.record.bootstrap_runs
+    computed = paired_drops(kept, runs=runs)[mild.record.id, find]
+    # Without a file of scores, and with fewer resamplings asked for.
+    bare = Kept(mild.record, write_record(mild.record, tmp_path))
+    found = paired_drops([undefended, bare], runs=RUNS)[mild.record.id, find]
+    assert (found.value, found.low, found.high) == pytest.approx((computed.value, computed.low, computed.high))
+    words = " ".join(words for _, _, words in record_context(bare, undefended)["headline"])
+    assert f"drop {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" in words
+    assert undefended.record.drops is None
+
+
+def test_a_recorded_drop_of_another_attack_or_of_no_such_height_is_not_shown(told, tmp_path):
+    undefended, mild, _ = told
+    stated = mild.record.drops
+    for edit in (
+        {"after": stated.auc.before + "x"},
+        {"fall": stated.auc.fall.model_copy(update={"value": stated.auc.fall.value + 0.1})},
+    ):
+        drops = stated.model_copy(update={"auc": stated.auc.model_copy(update=edit)})
+        edited = mild.record.model_copy(update={"drops": drops})
+        bare = Kept(edited, write_record(edited, tmp_path))
+        assert (mild.record.id, worst_verification) not in paired_drops([undefended, bare], runs=RUNS)
 
 
 def test_no_change_drops_by_nothing_for_certain(kept):

@@ -347,3 +347,25 @@ def test_the_figures_on_trust_are_said_in_words(copy):
     assert said.startswith("figures on trust, which only a repetition of the run checks: linkability with several")
     assert {"shares of patients that are singled out", "SSIM and PSNR"} <= set(found.figures_on_trust)
     assert not {"membership and the audited ε", "utility"} & set(found.figures_on_trust)
+
+
+def test_drops_are_computed_again_where_the_undefended_run_lies_beside(copy, tiny_run):
+    bare = check(copy)
+    assert bare.mismatches == ()
+    assert "drops against the undefended run" in bare.figures_on_trust
+    record = read_record(copy)
+    (undefended,) = (one for one in tiny_run["records"] if one.id == record.baseline_id)
+    for ending in (".json", SUFFIX):
+        shutil.copy(tiny_run["runs"] / f"{undefended.stem}{ending}", copy.parent)
+    found = check(copy)
+    assert found.mismatches == ()
+    assert found.checked == bare.checked + 12
+    assert "drops against the undefended run" not in found.figures_on_trust
+    whole = json.loads(copy.read_text())
+    whole["drops"]["map_at_r"]["fall"]["high"] += 0.01
+    whole["drops"]["auc"]["after"] += "x"
+    copy.write_text(json.dumps(whole))
+    assert {one.field for one in check(copy).mismatches} == {"drops.map_at_r.fall.high", "drops.auc.after"}
+    del whole["drops"]["auc"]
+    copy.write_text(json.dumps(whole))
+    assert {one.field for one in check(copy).mismatches} == {"drops.map_at_r.fall.high", "drops.auc"}

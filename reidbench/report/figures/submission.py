@@ -12,7 +12,7 @@ from reidbench.files import content_digest
 from reidbench.progress import Progress
 from reidbench.records.recompute import Mismatch, recompute
 from reidbench.records.schema import Record
-from reidbench.records.scores import SUFFIX, read_scores
+from reidbench.records.scores import SUFFIX, RunScores, read_scores
 from reidbench.records.store import is_supplement, read_named, read_record
 from reidbench.records.supplements.content import misfit
 from reidbench.records.supplements.files import read_supplement, scores_path
@@ -114,7 +114,7 @@ def check_submission(kept: Kept, progress: Progress) -> Checked:
         return Checked(kept.path, (Mismatch("scores_sha256", record.scores_sha256, digest),), 1)
     scores = read_scores(path, record.scores_sha256)
     try:
-        found = recompute(record, scores, progress)
+        found = recompute(record, scores, progress, undefended=_undefended(kept))
     except (ValueError, IndexError, KeyError, TypeError, MemoryError, AttributeError) as error:
         raise ReidbenchError(f"{kept.path}: the scores in {path.name} do not fit together: {error}") from error
     # Under another name a record would stand for another one on a leaderboard.
@@ -122,6 +122,13 @@ def check_submission(kept: Kept, progress: Progress) -> Checked:
     named = () if kept.path.name == name else (Mismatch("(file name)", kept.path.name, name),)
     told = trusted(record, found.on_trust)
     return Checked(kept.path, (*named, *found.mismatches), found.checked + len(named), found.on_trust, told)
+
+
+def _undefended(kept: Kept) -> tuple[Record, RunScores] | None:
+    """The run that drops count from, if it lies beside the record with its own scores."""
+    baseline = kept.baseline_kept() if kept.record.drops is not None else None
+    scores = baseline.scores() if baseline is not None else None
+    return None if baseline is None or scores is None else (baseline.record, scores)
 
 
 def check_supplement(path: Path, progress: Progress) -> Checked:
@@ -174,6 +181,7 @@ ON_TRUST = {
     "singling_out": "shares of patients that are singled out",
     "inference": "what is inferred of sex and age",
     "membership": "membership and the audited ε",
+    "drops": "drops against the undefended run",
     ".strata": "true positive rates by stratum",
     "controls.": "metadata and pixels alone",
     "utility.classifiers[].macro_auc": "utility",

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from math import inf
 
 from reidbench.records.membership import power_at, proved_at, unclaimed_delta
+from reidbench.records.paired.strongest import headline, strongest_retrieval, strongest_verification
 from reidbench.records.parts.common import Interval
-from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
+from reidbench.records.schema import Attack, Classifier, Record, VerificationMetrics
 from reidbench.records.supplements.content import source_of
 
-#: With fewer impostor pairs an attack is left out of the worst case; a false positive rate of 1 % needs as many.
-ENOUGH_PAIRS = 100
 #: The AUC of guessing.
 CHANCE_AUC = 0.5
 SHORT_LINKAGE = {"original-released": "o→r", "released-released": "r→r"}
@@ -49,24 +47,13 @@ def short_rung(attack: Attack) -> str:
     return f"{attack.knowledge} {SHORT_LINKAGE[attack.linkage]}, {attack.attacker}"
 
 
-def headline(attack: Attack) -> Interval:
-    """AUC of a verification attack, mAP@R of a retrieval attack averaged over patients."""
-    return attack.metrics.auc if isinstance(attack.metrics, VerificationMetrics) else attack.metrics.map_at_r_patients
-
-
 def worst_verification(record: Record, negatives: str | None = None) -> Worst | None:
     """The highest AUC over the ladder; only among pairs with these negatives if they are named. None if undefined.
 
-    Attacks on fewer than :data:`ENOUGH_PAIRS` impostor pairs are left out if there are others: among dozens of attacks,
-    one on so few pairs would have the highest figure by chance.
+    Attacks on few impostor pairs are left out if there are others, see
+    :func:`reidbench.records.paired.strongest.strongest_verification`.
     """
-    judged = [
-        (figures, attack)
-        for attack in record.every_attack
-        if isinstance(figures := attack.metrics, VerificationMetrics) and negatives in (None, attack.negatives)
-    ]
-    many = [(figures, attack) for figures, attack in judged if figures.impostor >= ENOUGH_PAIRS]
-    return _worst((figures.auc, attack) for figures, attack in many or judged)
+    return _worst(strongest_verification(record.every_attack, negatives))
 
 
 def worst_matched(record: Record) -> Worst | None:
@@ -82,11 +69,7 @@ def worst_all_pairs(record: Record) -> float | None:
 
 def worst_retrieval(record: Record) -> Worst | None:
     """The highest mAP@R over the ladder, averaged over patients; None if undefined."""
-    return _worst(
-        (figures.map_at_r_patients, attack)
-        for attack in record.every_attack
-        if isinstance(figures := attack.metrics, RetrievalMetrics)
-    )
+    return _worst(strongest_retrieval(record.every_attack))
 
 
 #: Known images of a patient in the column of a board.
@@ -252,11 +235,5 @@ def defense_label(record: Record, *, without: Collection[str] = ()) -> str:
     return f"{record.defense.name} {options}".strip()
 
 
-def _worst(candidates: Iterable[tuple[Interval, Attack]]) -> Worst | None:
-    """The first of the highest figures. Boards ask thousands of records: only the highest is made a :class:`Worst`."""
-    highest, found = -inf, None
-    for figure, attack in candidates:
-        value = figure.value
-        if value is not None and value > highest:
-            highest, found = value, (figure, attack)
-    return Worst(*found) if found else None
+def _worst(attack: Attack | None) -> Worst | None:
+    return Worst(headline(attack), attack) if attack is not None else None

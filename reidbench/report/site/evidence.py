@@ -9,12 +9,13 @@ import numpy as np
 
 from reidbench.metrics import RocPoints
 from reidbench.records.ladder import LEVELS, level_of
+from reidbench.records.paired.strongest import headline
 from reidbench.records.parts.training import TrainingInfo
 from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.formats import SHOWN_RATES, number
 from reidbench.report.figures.paired.matching import key_of
-from reidbench.report.figures.summary import headline, worst_retrieval, worst_verification
+from reidbench.report.figures.summary import worst_retrieval, worst_verification
 from reidbench.report.pictures import roc
 from reidbench.report.pictures.plots import COLOURS, DASHES, SYMBOLS
 from reidbench.report.site import curves

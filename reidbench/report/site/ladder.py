@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reidbench.records.paired.strongest import headline
 from reidbench.records.schema import Attack, Decision, Record, RetrievalMetrics, VerificationMetrics
 from reidbench.records.supplements.content import source_of
 from reidbench.report.figures.formats import figure as interval_text
 from reidbench.report.figures.formats import number, post_processing_text, unbounded
 from reidbench.report.figures.paired.matching import key_of
-from reidbench.report.figures.summary import SHORT_LINKAGE, headline
+from reidbench.report.figures.summary import SHORT_LINKAGE
 from reidbench.report.figures.training_checks import check_text
 from reidbench.report.pictures.plots import COLOURS, SYMBOLS, error_bars
 from reidbench.report.site.charts import Chart, Table, figure, plain, scatter

@@ -10,6 +10,7 @@ from functools import partial
 from statistics import median
 from urllib.parse import quote
 
+from reidbench.records.paired.strongest import ENOUGH_PAIRS
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.report.figures.board.curve import Point
 from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
@@ -23,7 +24,6 @@ from reidbench.report.figures.origins import bundle_text
 from reidbench.report.figures.paired.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.figures.paired.matching import hyperparameters, impostors
 from reidbench.report.figures.summary import (
-    ENOUGH_PAIRS,
     KNOWN,
     Worst,
     audited_at,

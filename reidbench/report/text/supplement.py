@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reidbench.records.paired.strongest import headline
 from reidbench.records.schema import Attack, Record
 from reidbench.records.supplements.content import Supplement, supplied
 from reidbench.report.figures.formats import figure
-from reidbench.report.figures.summary import Worst, defense_label, headline, worst_retrieval, worst_verification
+from reidbench.report.figures.summary import Worst, defense_label, worst_retrieval, worst_verification
 
 
 def supplement_text(record: Record, made: Supplement, path: Path) -> str:

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
 from reidbench.records.figures import BOOTSTRAP_SEED
+from reidbench.records.paired.rises import LEVEL, patients_left_out
 from reidbench.records.schema import Record
 from reidbench.records.scores import read_retrieval
 from reidbench.records.supplements.content import source_of
 from reidbench.records.supplements.files import scores_path
 from reidbench.report.figures.board.rows import Row
-from reidbench.report.figures.paired.change import LEVEL, patients_left_out
 from reidbench.report.figures.paired.matching import Kept, scores_key
 from reidbench.report.figures.summary import worst_retrieval
 

@@ -10,16 +10,17 @@ from statistics import fmean, stdev
 from reidbench import metrics
 from reidbench.records.figures import interval
 from reidbench.records.ladder import full_ladder
+from reidbench.records.paired.rises import LEVEL
+from reidbench.records.paired.strongest import ENOUGH_PAIRS
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record, VerificationMetrics
 from reidbench.records.supplements.content import beside
 from reidbench.report.figures.board.pareto import pareto_front
 from reidbench.report.figures.controls import BoardControls
 from reidbench.report.figures.credit import MARK, uncredited
-from reidbench.report.figures.paired.change import LEVEL, as_metric, over_seeds
+from reidbench.report.figures.paired.change import as_metric, over_seeds
 from reidbench.report.figures.paired.drops import RETRAINED, Drops, Find
 from reidbench.report.figures.summary import (
-    ENOUGH_PAIRS,
     Worst,
     contradiction,
     defense_label,

@@ -16,16 +16,16 @@ import numpy as np
 
 from reidbench import metrics
 from reidbench.errors import ReidbenchError
-from reidbench.metrics.retrieval.gallery_influence import MAP_AT_R_PATIENTS
 from reidbench.records.figures import BOOTSTRAP_SEED
+from reidbench.records.paired.rises import LEVEL, auc_rise, map_rise, same_images, same_pairs
+from reidbench.records.paired.strongest import headline
 from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Attack
 from reidbench.records.scores import RunScores, classifier_key
 from reidbench.records.supplements.content import source_of
 from reidbench.report.figures.paired.matching import Kept, key_of, scores_key
-from reidbench.report.figures.summary import diagnosed, headline, utility
+from reidbench.report.figures.summary import diagnosed, utility
 
-LEVEL = 0.95
 RUNS = 2000
 
 
@@ -56,7 +56,7 @@ class Paired:
     def _read(self) -> tuple[RunScores, RunScores] | None:
         """The files of scores of both runs, if they are of the same images."""
         one, other = (kept.scores() for kept in self._kept)
-        if one is None or other is None or not np.array_equal(one.patients, other.patients):
+        if one is None or other is None or not same_images(one, other):
             return None
         return one, other
 
@@ -74,7 +74,7 @@ class Paired:
         """The same, if the pairs are equal too."""
         if self._read is None:
             return None
-        return self._read if _same_pairs(*self._read) else None
+        return self._read if same_pairs(*self._read) else None
 
     @property
     def scored(self) -> bool:
@@ -93,9 +93,9 @@ class Paired:
         except ReidbenchError as error:
             self.unreadable = str(error)
             return None
-        if one is None or other is None or not np.array_equal(one.patients, other.patients):
+        if one is None or other is None or not same_images(one, other):
             return None
-        return (one, other) if _same_pairs(one, other) else None
+        return (one, other) if same_pairs(one, other) else None
 
     def rise(self, before: str, after: str, level: float) -> metrics.Interval:
         """The figure of attack ``after`` of the new run less that of ``before`` of the base run, with its interval."""
@@ -106,28 +106,8 @@ class Paired:
         base, other = found
         before, after = scores_key(old), scores_key(new)
         if new.negatives is None:
-            return self._ranked(base, other, before, after, level)
-        a, b, same = base.pairs[new.negatives]
-        return metrics.bootstrap_auc_drop_patients(
-            other.verification[after],
-            base.verification[before],
-            same.astype(bool),
-            base.patients[a],
-            base.patients[b],
-            runs=self.runs,
-            seed=BOOTSTRAP_SEED,
-            level=level,
-        )
-
-    def _ranked(self, base: RunScores, new: RunScores, before: str, after: str, level: float) -> metrics.Interval:
-        """The rise of the mAP@R over patients, from leaving each out, or against fixed galleries in earlier runs."""
-        found = [patients_left_out(side, key) for side, key in ((base, before), (new, after))]
-        if found[0] is not None and found[1] is not None:
-            return metrics.jackknife_rise(found[1], found[0], level=level)
-        rises = new.average_precision[after].astype(float) - base.average_precision[before]
-        return metrics.bootstrap_mean_patients(
-            rises, base.patients, each="patient", runs=self.runs, seed=BOOTSTRAP_SEED, level=level
-        )
+            return map_rise(base, before, other, after, runs=self.runs, level=level)
+        return auc_rise(base, before, other, after, new.negatives, runs=self.runs, level=level)
 
     def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
         """The diagnostic utility before and after, None where it was not measured."""
@@ -162,21 +142,6 @@ class Paired:
             seed=BOOTSTRAP_SEED,
             level=LEVEL,
         )
-
-
-def patients_left_out(scores: RunScores, attack: str) -> metrics.Jackknife | None:
-    """The mAP@R over patients of an attack without each of them; None where the gallery's part was not kept."""
-    influence = scores.influence(attack)
-    if influence is None:
-        return None
-    values = scores.average_precision[attack].astype(float)
-    return metrics.leave_patients_out(values, scores.patients, influence, MAP_AT_R_PATIENTS, each="patient")
-
-
-def _same_pairs(one: RunScores, other: RunScores) -> bool:
-    return one.pairs.keys() == other.pairs.keys() and all(
-        np.array_equal(pairs, other.pairs[name]) for name, pairs in one.pairs.items()
-    )
 
 
 def over_seeds(changes: Sequence[metrics.Interval], level: float) -> metrics.Interval:

@@ -25,11 +25,13 @@ from statistics import fmean
 from typing import Literal
 
 from reidbench.errors import ReidbenchError
+from reidbench.records.paired.rises import LEVEL
+from reidbench.records.paired.strongest import headline
 from reidbench.records.schema import Attack
 from reidbench.records.supplements.content import source_of
-from reidbench.report.figures.paired.change import LEVEL, RUNS, Paired, over_seeds
+from reidbench.report.figures.paired.change import RUNS, Paired, over_seeds
 from reidbench.report.figures.paired.matching import Match, match
-from reidbench.report.figures.summary import headline, short_rung, worst_verification
+from reidbench.report.figures.summary import short_rung, worst_verification
 
 # The classifiers that the gate judges, both on the release.
 TRAINED_ON = ("originals", "release")

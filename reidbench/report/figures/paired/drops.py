@@ -1,20 +1,30 @@
-"""The drop of a worst case against the undefended run, with a paired interval where both have their scores."""
+"""The drop of a worst case against the undefended run, with its paired interval: the one that the record states.
+
+Records from before drops were recorded, and attacks of supplements, have one where the scores of both runs lie beside
+them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import isnan, nan
+from dataclasses import replace
+from math import isclose, isnan, nan
 from typing import Literal
 
 from reidbench import metrics
 from reidbench.progress import Progress, Silent
+from reidbench.records.paired.drops import fall_of
+from reidbench.records.paired.rises import LEVEL
+from reidbench.records.recompute import TOLERANCE
 from reidbench.records.schema import Record
-from reidbench.report.figures.paired.change import LEVEL, RUNS, Paired
+from reidbench.report.figures.paired.change import RUNS, Paired, as_metric
 from reidbench.report.figures.paired.matching import Kept, key_of
 from reidbench.report.figures.summary import Worst, drop, utility_fall, worst_retrieval, worst_verification
 
 Find = Callable[[Record], Worst | None]
 HEADLINES: tuple[Find, ...] = (worst_verification, worst_retrieval)
+#: Where a record has the drop of a worst case.
+RECORDED: Mapping[Find, Literal["auc", "map_at_r"]] = {worst_verification: "auc", worst_retrieval: "map_at_r"}
 
 #: The fall of the retrained classifier's macro AUC, in place of a function that finds a worst case.
 RETRAINED: Literal["retrained"] = "retrained"
@@ -23,8 +33,8 @@ RETRAINED: Literal["retrained"] = "retrained"
 Drops = Mapping[tuple[str, Find | Literal["retrained"]], metrics.Interval]
 
 UNPAIRED = (
-    "A drop without brackets has no interval: the scores of both runs do not lie beside the records, or the worst "
-    "cases are of different pairs."
+    "A drop without brackets has no interval: the record has none and the scores of both runs do not lie beside the "
+    "records, or the worst cases are of different pairs."
 )
 
 # What scores raise that are consistent in their shapes alone.
@@ -47,14 +57,17 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
     with progress.task("drops", len(defended)) as advance:
         for one in defended:
             pair = Paired(one.counted_from(by_id[str(one.record.baseline_id)]), one, runs)
-            # Without scores there is no interval, whatever the worst cases are.
-            for find in HEADLINES if one.record.supplied or pair.scored else ():
-                made = headline_drop(pair, find)
+            kept_drops = {find: recorded_drop(pair, find) for find in HEADLINES}
+            # Scores of hundreds of runs are read only where an interval is not recorded.
+            needed = one.record.supplied or any(drop is None for drop in kept_drops.values())
+            for find, recorded in kept_drops.items():
+                # Without scores there is no interval, whatever the worst cases are.
+                made = recorded or (headline_drop(pair, find) if one.record.supplied or pair.scored else None)
                 if made is not None and not isnan(made.low):
                     found[one.record.id, find] = made
             if (fallen := utility_drop(pair)) is not None:
                 found[one.record.id, RETRAINED] = fallen
-            if pair.unreadable:
+            if needed and pair.unreadable:
                 told[f"{one.path}: its drops have no interval: {pair.unreadable}"] = None
             advance(1)
     for line in told:
@@ -96,6 +109,8 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
     fallen = drop(after, before)
     if before is None or after is None or fallen is None:
         return None
+    if (recorded := recorded_drop(pair, find)) is not None:
+        return recorded
     if before.attack.negatives != after.attack.negatives or not _scored(pair, before, after):
         return metrics.Interval(fallen, nan, nan)
     try:
@@ -104,8 +119,24 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
         # The files are those that the records name, and yet an attack is missing in one.
         pair.unreadable = f"its scores do not fit the record: {type(error).__name__}: {error}"
         return metrics.Interval(fallen, nan, nan)
-    # Not -high: a drop of zero is 0, not minus 0.
-    return metrics.Interval(fallen, 0 - rise.high, 0 - rise.low)
+    return replace(fall_of(rise), value=fallen)
+
+
+def recorded_drop(pair: Paired, find: Find) -> metrics.Interval | None:
+    """The drop of a worst case as the record states it; None where it has none of these two attacks.
+
+    Attacks of a supplement may be stronger than those that the record knows of, and a fall that is not the difference
+    of the two figures was edited.
+    """
+    drops, name = pair.records[1].drops, RECORDED.get(find)
+    stated = getattr(drops, name) if drops is not None and name is not None else None
+    before, after = (find(record) for record in pair.records) if stated is not None else (None, None)
+    if stated is None or stated.fall.value is None or before is None or after is None:
+        return None
+    same = (stated.before, stated.after) == (key_of(before.attack), key_of(after.attack))
+    if not same or not isclose(stated.fall.value, before.value - after.value, abs_tol=TOLERANCE):
+        return None
+    return as_metric(stated.fall)
 
 
 def _scored(pair: Paired, before: Worst, after: Worst) -> bool:
