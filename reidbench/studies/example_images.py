@@ -54,7 +54,15 @@ class ExampleSource:
 
     def may_show(self, record: Record) -> bool:
         """Whether the images behind a record show generated patients, so that a report may contain them."""
-        return record.track != "model" and self._generated(record) is True
+        return record.track != "model" and self.generated(record) is True
+
+    def generated(self, record: Record) -> bool | str:
+        """Whether the dataset's class says that its patients are generated; or why its class is not known."""
+        try:
+            cls = self.registry.get("dataset", record.dataset.name)
+        except ReidbenchError as error:
+            return f"the dataset could not be made again: {error}"
+        return issubclass(cls, Dataset) and cls.generated
 
     def find(self, record: Record, folder: Path) -> ExampleImages | str:
         """Images before and after the defense.
@@ -99,17 +107,9 @@ class ExampleSource:
             self._cohorts[key] = self._load(record)
         return self._cohorts[key]
 
-    def _generated(self, record: Record) -> bool | str:
-        """Whether the dataset's class says that its patients are generated; or why its class is not known."""
-        try:
-            cls = self.registry.get("dataset", record.dataset.name)
-        except ReidbenchError as error:
-            return f"the dataset could not be made again: {error}"
-        return issubclass(cls, Dataset) and cls.generated
-
     def _load(self, record: Record) -> Cohort | str:
         data = record.dataset
-        generated = self._generated(record)
+        generated = self.generated(record)
         if isinstance(generated, str):
             return generated
         if not generated:

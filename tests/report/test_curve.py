@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reidbench.report.figures.board.curve import Point, front, lines
+from reidbench.report.figures.board.tiers import Tier
 from reidbench.report.pictures import curve_svg
 from reidbench.report.pictures.curve_svg import Panel, draw
 from reidbench.report.pictures.labels import Box, Places
@@ -18,7 +19,7 @@ NOISE = [Point("noise", f"sigma={s}", *at) for s, *at in ((0.1, 0.95, 0.8), (0.5
 
 
 def root(*panels: Panel) -> ElementTree.Element:
-    return ElementTree.fromstring(draw("phantom", panels, upward="macro AUC"))
+    return ElementTree.fromstring(draw("phantom", panels, across="mAP@R", upward="macro AUC"))
 
 
 def texts(tree: ElementTree.Element) -> list[str]:
@@ -43,7 +44,7 @@ def test_what_is_not_sound_is_drawn_and_never_on_the_front():
     lucky = Point("lucky", "", 0.5, 0.9, sound=False)
     assert lucky not in front([*NOISE, lucky])
     tree = root(Panel("a", [*NOISE, lucky]))
-    assert [e.get("class") for e in tree.iter(f"{SVG}circle")].count("mark hollow") == 1
+    assert [e.get("class") for e in tree.iter(f"{SVG}circle")].count("mark hollow plain") == 1
     assert any("hollow" in (e.text or "") for e in tree.iter(f"{SVG}tspan"))
     assert not any("hollow" in (e.text or "") for e in root(Panel("a", NOISE)).iter(f"{SVG}tspan"))
 
@@ -61,13 +62,45 @@ def test_a_line_joins_a_defenses_points_by_falling_risk():
 
 
 def test_chance_and_the_undefended_run_are_marked_and_everything_has_its_name():
-    tree = root(Panel("quick preset", [BASE, *NOISE], ["nothing k=3"]))
+    tree = root(Panel("quick preset", [BASE, *NOISE], ["nothing k=3"], chance=0.02))
     found = texts(tree)
     assert {"quick preset", "undefended", "chance", "noise", "sigma=0.1", "sigma=0.5", "sigma=0.9"} <= set(found)
     assert "without a figure: nothing k=3" in found
     assert tree.get("role") == "img"
     assert tree.find(f"{SVG}title").text.endswith("phantom")
     assert "Pareto front" in tree.find(f"{SVG}desc").text
+    assert "risk: mAP@R (less is safer)" in found
+    assert "chance" not in texts(root(Panel("quick preset", NOISE))), "no record says what guessing reaches"
+
+
+def looks(tree: ElementTree.Element) -> set[tuple[str, str]]:
+    return {(e.tag.removeprefix(SVG), e.get("class")) for e in tree.iter() if "mark" in (e.get("class") or "").split()}
+
+
+def test_tiers_are_told_by_shape_and_bands_by_their_words():
+    tiered = [
+        Point("a", "", 0.9, 0.8, tier=Tier.KEEPS),
+        Point("b", "", 0.5, 0.66, tier=Tier.OPEN),
+        Point("c", "", 0.1, 0.52, tier=Tier.LOSES),
+    ]
+    tree = root(Panel("p", [BASE, *tiered], half=0.655))
+    assert looks(tree) == {("circle", "mark solid keeps"), ("rect", "mark solid open"), ("path", "mark solid loses")}
+    (line,) = (e for e in tree.iter(f"{SVG}line") if e.get("class") == "half")
+    words = {e.text: float(e.get("y")) for e in tree.iter(f"{SVG}text") if e.get("class") == "halo band"}
+    above, below = (words[text] for text in curve_svg.BANDS)
+    assert above < float(line.get("y1")) < below
+    marks = {e.get("class"): float(e.get("cy")) for e in tree.iter(f"{SVG}circle")}
+    assert marks["mark solid keeps"] < float(line.get("y1")), "the tier that keeps lies in the upper band"
+    legend = "".join(e.text or "" for e in tree.iter(f"{SVG}tspan"))
+    assert all(tier.value in legend for tier in Tier)
+    without = root(Panel("p", NOISE))
+    assert not [e for e in without.iter() if e.get("class") in ("half", "halo band", "low")]
+    assert Tier.OPEN.value not in "".join(e.text or "" for e in without.iter(f"{SVG}tspan"))
+
+
+def test_many_defenses_have_few_looks():
+    crowd = [Point(f"d{n}", "", n / 70, 0.5 + n / 200, n % 7 > 0, tier=list(Tier)[n % 3]) for n in range(66)]
+    assert len(looks(root(Panel("p", crowd)))) <= 8
 
 
 def test_labels_lie_within_the_frame_and_do_not_overlap_where_there_is_room():
@@ -78,6 +111,36 @@ def test_labels_lie_within_the_frame_and_do_not_overlap_where_there_is_room():
         assert places.place(point.defense, 1400 * (point.risk - 0.5), 1000 * (0.8 - point.utility), 12) is not None
     assert all(map(frame.holds, places.labels))
     assert not any(one.overlaps(other) for one, other in itertools.combinations(places.labels, 2))
+
+
+def test_no_label_covers_another_however_many_points_lie_together():
+    crowd = [Point(f"defense_{n}", f"k={n}", 0.9 + 0.003 * (n % 6), 0.8 + 0.002 * (n // 6)) for n in range(30)]
+    frame, size = Box(64, 44, 796, 468), 12
+    places = Places(frame, markers=[Box(700 + 3 * n, 80, 709 + 3 * n, 89) for n in range(30)])
+    placed = [places.place(point.defense, 704 + 3 * n, 84, size) for n, point in enumerate(crowd)]
+    assert all(placed), "there is room for all of them farther out"
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(places.labels, 2))
+    assert all(map(frame.holds, places.labels))
+    for n, one in enumerate(placed):
+        # Who is led to a label starts at the point and ends at the label's edge.
+        if one.leader is not None:
+            assert one.leader[:2] == (704 + 3 * n, 84)
+            box = places.labels[n]
+            assert box.left <= one.leader[2] <= box.right
+            assert box.top <= one.leader[3] <= box.bottom
+    assert any(one.leader for one in placed)
+    assert any(one.leader is None for one in placed)
+
+
+def test_names_without_room_are_said_below_the_figure():
+    crowd = [Point(f"a_long_name_of_a_defense_{n}", "", 0.9, 0.8) for n in range(120)]
+    tree = root(Panel("p", crowd))
+    shown = {e.text for e in tree.iter(f"{SVG}text") if e.get("class") == "halo name"}
+    assert 10 < len(shown) < len(crowd)
+    (told,) = (text for text in texts(tree) if text.startswith("no room for the names of: "))
+    hidden = next(point.defense for point in lines(crowd).values() for point in point if point.defense not in shown)
+    assert hidden in told
+    assert not any(text.startswith("no room") for text in texts(root(Panel("p", NOISE))))
 
 
 def test_a_label_that_is_not_needed_is_left_out_before_it_covers_anything():
@@ -123,7 +186,7 @@ def test_colours_can_be_read_in_either_mode(colours, back):
         red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    assert f"fill: {back}" in draw("phantom", [Panel("a", NOISE)], upward="macro AUC")
-    for colour in colours:
+    assert f"fill: {back}" in draw("phantom", [Panel("a", NOISE)], across="mAP@R", upward="macro AUC")
+    for colour in colours.values():
         low, high = sorted((luminance(colour), luminance(back)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, colour

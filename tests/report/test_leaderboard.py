@@ -254,7 +254,7 @@ def test_the_curve_is_embedded_with_its_text_and_left_out_where_nothing_is_left_
 
 
 def test_an_incomplete_run_is_hollow_in_the_curve(template):
-    assert 'class="mark hollow"' in render([made(template, "a", 0.7, complete=False)])[f"{template.dataset.name}.svg"]
+    assert 'class="mark hollow ' in render([made(template, "a", 0.7, complete=False)])[f"{template.dataset.name}.svg"]
 
 
 def test_the_csv_holds_the_same_rows_as_numbers(template):

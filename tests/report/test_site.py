@@ -217,10 +217,11 @@ def test_lines_join_settings_by_the_option_that_varies_or_by_their_risk(site):
         for place, chosen in enumerate(options):
             attacks = []
             for attack in some.attacks:
-                if attack.task == "verification":
+                if attack.task == "retrieval":
                     # The later, the less risk.
-                    auc = attack.metrics.auc.model_copy(update={"value": 0.9 - 0.1 * place})
-                    attack = attack.model_copy(update={"metrics": attack.metrics.model_copy(update={"auc": auc})})
+                    found = attack.metrics.map_at_r_patients.model_copy(update={"value": 0.9 - 0.1 * place})
+                    metrics = attack.metrics.model_copy(update={"map_at_r_patients": found})
+                    attack = attack.model_copy(update={"metrics": metrics})
                 attacks.append(attack)
             defense = some.defense.model_copy(update={"options": chosen})
             made.append(some.model_copy(update={"id": str(place), "defense": defense, "attacks": attacks}))
@@ -235,24 +236,43 @@ def test_lines_join_settings_by_the_option_that_varies_or_by_their_risk(site):
     without_order = [{"a": "x"}, {"a": "y"}]
     assert ordered(*without_order) == without_order[::-1]
     words = next(page for page in site["pages"] if page.parent.name == "boards").read_text()
-    assert "in the order of the option that varies, or of the AUC of the strongest attack" in words
+    assert "in the order of the option that varies, or of the mAP@R of the strongest attack" in words
 
 
-def test_the_index_explains_every_rung_and_names_each_undefended_run(site, sound, site_of, tmp_path):
+def test_the_index_explains_every_rung_and_has_two_sentences_for_each_board(site, sound, site_of, tmp_path):
     (index,) = (page.read_text() for page in site["pages"] if page.name == "index.html")
     for knowledge in KNOWLEDGE:
         assert f"<em>{knowledge}</em>: " in index
+    # The phantom's patients are generated, those of the other dataset are real.
+    told = re.findall(r"<article.*?<p>(.*?)</p>", index, re.DOTALL)
+    assert len(told) == len([page for page in site["pages"] if page.parent.name == "boards"])
+    assert sum(" generated patients" in text for text in told) == sum(" real patients" in text for text in told) == 1
     twice = []
     for place, name in enumerate(("trained_here", "trained_there")):
         data = sound(name, baseline_id=None)
         data["defense"]["kind"] = "none"
         for attack in data["attacks"]:
-            if attack["task"] == "verification":
-                attack["metrics"]["auc"] = {"value": 0.8 + 0.1 * place, "low": None, "high": None}
+            if attack["task"] == "retrieval":
+                attack["metrics"]["map_at_r_patients"] = {"value": 0.5 + 0.1 * place, "low": None, "high": None}
         twice.append(data)
     (index,) = (page.read_text() for page in site_of(tmp_path, twice) if page.name == "index.html")
-    assert "<div>0.800, trained_here</div>" in index
-    assert "<div>0.900, trained_there</div>" in index
+    # No plugin of that name says whether its patients are generated; of several runs the one that is linked best.
+    counts = (
+        f"{twice[0]['dataset']['images']['test']} test images of {twice[0]['dataset']['patients']['test']} patients: "
+    )
+    assert f"{counts}without a defense, the strongest tested attack reaches a mAP@R over patients of 0.600 (" in index
+
+
+def test_the_first_risk_of_a_board_is_map_at_r_and_its_front_that_of_the_table(site):
+    for board in boards(site["records"]):
+        assert next(iter(board.chart["axes"]["risk"])) == "map"
+        assert [i for i, line in enumerate(board.lines) if line.front] == sorted(board.chart["fronts"]["map release"])
+
+
+def test_names_break_behind_underscores_and_options_stand_apart(site):
+    page = next(page for page in site["pages"] if page.parent.name == "boards" and page.name.startswith("phantom"))
+    name, option = '<span class="name">gaussian_<wbr>noise</span>', '<span class="set">sigma=0.5</span>'
+    assert f"{name} {option}</a>" in page.read_text()
 
 
 def test_controls_are_said_to_hold_only_where_they_were_run(site, sound, site_of, tmp_path):

@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 from contextlib import contextmanager
+from itertools import combinations
 
 import numpy as np
 import pypdfium2
@@ -17,6 +18,8 @@ from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+from reidbench.report.figures.summary import worst_verification  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -171,12 +174,13 @@ def test_the_front_is_drawn_whole_and_is_that_of_the_chosen_axes(visit, crowd):
     def line(pair):
         risk, utility = pair.split()
         chosen = [board["rows"][place] for place in board["fronts"][pair]]
-        return [[row["utility"][utility], row["risk"][risk]["value"]] for row in chosen]
+        return [[row["risk"][risk]["value"], row["utility"][utility]] for row in chosen]
 
     def plotted():
         return browser.execute_script(
-            """const [front, ...families] = document.getElementById("tradeoff").data;
-            return [front.x.map((x, i) => [x, front.y[i]]), families.flatMap((family) => family.text)];"""
+            """const [front, ...others] = document.getElementById("tradeoff").data;
+            const points = others.filter(({ meta }) => meta === "points");
+            return [front.x.map((x, i) => [x, front.y[i]]), points.flatMap(({ text }) => text)];"""
         )
 
     def shows(pair, points):
@@ -184,7 +188,7 @@ def test_the_front_is_drawn_whole_and_is_that_of_the_chosen_axes(visit, crowd):
         return front == line(pair) and set(drawn) == points and set(names(browser)) == points
 
     everyone = {row["label"] for row in board["rows"]}
-    first, second = "auc release", "map ssim"
+    first, second = "map release", "auc ssim"
     assert len(labels(first)) > 1 < len(labels(second))
     assert labels(first) != labels(second)
     wait = WebDriverWait(browser, 10)
@@ -215,22 +219,103 @@ def test_bars_reach_to_the_ends_of_the_interval_and_not_beyond_the_mean_of_sever
             classifier["macro_auc"] = {"value": 0.7, "low": None, "high": None}
         made.append(data)
     browser = visit(next(page for page in site_of(tmp_path, made) if page.parent.name == "boards"))
+    browser.find_element(By.CSS_SELECTOR, "#risk option[value=auc]").click()
     bars = browser.execute_script(
-        """const { y, error_y: { array, arrayminus } } = document.getElementById("tradeoff").data[1];
-        return [y, array, arrayminus];"""
+        """const { x, error_x: { array, arrayminus } } = document.getElementById("tradeoff").data[1];
+        return [x, array, arrayminus];"""
     )
     # The interval is the strongest seed's, from 0.88 to 0.92: all of it lies above the mean.
     assert [value for (value,) in bars] == pytest.approx([0.75, 0.17, 0])
 
 
-def test_no_two_families_look_alike(visit, crowd):
+#: The names and words in a plot with their boxes.
+LABELS = """
+    const box = (element) => { const { left, right, top, bottom } = element.getBoundingClientRect();
+        return { left, right, top, bottom }; };
+    const plot = document.getElementById("tradeoff");
+    return [...plot.querySelectorAll(".annotation-text-g")].map((g) => ({ text: g.textContent, ...box(g) }));"""
+
+
+def overlap(one, other):
+    across = min(one["right"], other["right"]) - max(one["left"], other["left"])
+    down = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])
+    # The box of a text has a line of space around its letters.
+    return across > 1 and down > 4
+
+
+def test_names_stand_at_points_and_cover_no_other_name(visit, site, crowd):
+    for path, wide, narrow in ((crowd, 10, 1), (board(site), 3, 1)):
+        browser = visit(path)
+        labels = browser.execute_script(LABELS)
+        assert len(labels) >= wide
+        assert not [(a, b) for a, b in combinations(labels, 2) if overlap(a, b)]
+        with phone(browser, 390):
+            browser = visit(path)
+            labels = browser.execute_script(LABELS)
+            assert len(labels) >= narrow
+            assert not [(a, b) for a, b in combinations(labels, 2) if overlap(a, b)]
+            right = browser.execute_script("return document.getElementById('tradeoff').getBoundingClientRect().right")
+            assert max(label["right"] for label in labels) <= right
+
+
+def test_defenses_on_the_front_are_named_first_and_all_where_few_are_shown(visit, crowd):
+    browser = visit(crowd)
+    data = json.loads(browser.find_element(By.ID, "tradeoff-data").get_attribute("textContent"))
+    leading = {data["rows"][place]["family"] for place in data["fronts"]["map release"]}
+    labels = browser.execute_script(LABELS)
+    assert leading <= {label["text"] for label in labels}
+    with phone(browser, 390):
+        browser = visit(crowd)
+        # The others are named by the table, and when they are pointed at.
+        assert {label["text"] for label in browser.execute_script(LABELS)} <= leading
+    browser = visit(crowd)
+    browser.find_element(By.ID, "filter-text").send_keys("crowd0")
+    wait = WebDriverWait(browser, 10)
+    wait.until(lambda b: {label["text"] for label in b.execute_script(LABELS)} >= {f"crowd0{n}" for n in range(10)})
+
+
+def test_marks_are_few_and_a_zoom_places_names_again(visit, crowd):
     browser = visit(crowd)
     looks = browser.execute_script(
-        """return document.getElementById("tradeoff").data.slice(1).map(
-            ({ marker }) => `${marker.color} ${marker.symbol[0]}`);"""
+        """return document.getElementById("tradeoff").data.filter(({ meta }) => meta === "points").flatMap(
+            ({ marker }) => marker.symbol.map((symbol) => `${marker.color} ${symbol}`));"""
     )
     assert len(looks) > 64
-    assert len(set(looks[:64])) == 64
+    assert len(set(looks)) <= 8
+    before = {label["text"] for label in browser.execute_script(LABELS)}
+    browser.execute_script(
+        """const plot = document.getElementById("tradeoff"), [low, high] = plot.layout.xaxis.range;
+        Plotly.relayout(plot, { "xaxis.range[0]": low, "xaxis.range[1]": low + (high - low) / 8 });"""
+    )
+    wait = WebDriverWait(browser, 10)
+    wait.until(lambda b: {label["text"] for label in b.execute_script(LABELS)} != before)
+    labels = browser.execute_script(LABELS)
+    assert labels
+    assert not [(a, b) for a, b in combinations(labels, 2) if overlap(a, b)]
+
+
+def test_bands_have_their_words_where_the_rule_applies(visit, sound, site_of, tmp_path):
+    made = []
+    for name, left, fall in (("undefended", 0.8, 0.0), ("kept", 0.78, 0.02), ("lost", 0.55, 0.25)):
+        kind = {"kind": "none" if name == "undefended" else "image"}
+        data = sound(name, baseline_id=None if name == "undefended" else f"{'undefended':0>16}")
+        data["defense"] |= kind
+        for classifier in data["utility"]["classifiers"]:
+            classifier["macro_auc"] = {"value": left, "low": left - 0.02, "high": left + 0.02}
+            classifier["fall"] = {"value": fall, "low": fall - 0.01, "high": fall + 0.01}
+        made.append(data)
+    browser = visit(next(page for page in site_of(tmp_path, made) if page.parent.name == "boards"))
+    words = ["more than half of the utility above chance is left", "half or more is lost"]
+    places = {label["text"]: label["top"] for label in browser.execute_script(LABELS)}
+    assert places[words[0]] < places[words[1]]
+    legend = browser.execute_script(
+        "return [...document.querySelectorAll('#tradeoff .legendtext')].map((text) => text.textContent)"
+    )
+    assert legend == ["Pareto front", "keeps diagnosis", "loses half or more", "undefended"]
+    # SSIM is no utility, and has no bands.
+    browser.find_element(By.CSS_SELECTOR, "#utility option[value=ssim]").click()
+    wait = WebDriverWait(browser, 10)
+    wait.until(lambda b: not {label["text"] for label in b.execute_script(LABELS)} & set(words))
 
 
 def test_nothing_offers_to_send_a_plot_anywhere(visit, site):
@@ -276,14 +361,15 @@ def test_lines_and_markers_stand_out_as_they_are_drawn(visit, site, crowd, contr
 
 def test_the_plot_shows_what_is_chosen(visit, site):
     browser = visit(board(site))
-    title = "return document.querySelector('#tradeoff .ytitle').textContent"
-    assert browser.execute_script(title) == "AUC, strongest attack"
-    browser.find_element(By.CSS_SELECTOR, "#risk option[value=map]").click()
-    WebDriverWait(browser, 10).until(lambda b: b.execute_script(title) == "mAP@R, strongest attack")
-    shown = browser.execute_script("return [...document.getElementById('tradeoff').data.flatMap((trace) => trace.y)]")
+    title = "return document.querySelector('#tradeoff .xtitle').textContent"
+    shown = "return [...document.getElementById('tradeoff').data.flatMap((trace) => trace.x)]"
     record = site["records"][1]
+    assert browser.execute_script(title) == "risk: mAP@R over patients, strongest attack"
     values = {a.metrics.map_at_r_patients.value for a in record.attacks if a.task == "retrieval"}
-    assert max(values) in shown
+    assert max(values) in browser.execute_script(shown)
+    browser.find_element(By.CSS_SELECTOR, "#risk option[value=auc]").click()
+    WebDriverWait(browser, 10).until(lambda b: b.execute_script(title) == "risk: AUC, strongest attack")
+    assert worst_verification(record).value in browser.execute_script(shown)
 
 
 def test_links_lead_to_pages_that_are_there(visit, site):

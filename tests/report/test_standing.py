@@ -12,7 +12,7 @@ from reidbench.records.store import read_record
 from reidbench.report.figures.board.rows import rows
 from reidbench.report.figures.board.standing import Standing, standings
 from reidbench.report.figures.controls import board_controls
-from reidbench.report.figures.summary import worst_verification
+from reidbench.report.figures.summary import worst_retrieval
 
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 WIDE = 0.05
@@ -24,13 +24,13 @@ def template():
 
 
 def made(template, name, risk, left, *, fall=None, kind="image", baseline=None):
-    """A valid run with one attack of this AUC and classifiers of this macro AUC, both give or take 0.05."""
+    """A valid run with one attack of this mAP@R and classifiers of this macro AUC, both give or take 0.05."""
 
     def around(value, width=WIDE):
         return Interval(value=value, low=value - width, high=value + width)
 
-    attack = next(one for one in template.attacks if one.task == "verification")
-    figures = attack.metrics.model_copy(update={"auc": around(risk), "impostor": 500})
+    attack = next(one for one in template.attacks if one.task == "retrieval")
+    figures = attack.metrics.model_copy(update={"map_at_r_patients": around(risk)})
     classifiers = [
         one.model_copy(update={"macro_auc": around(left), "fall": fall}) for one in template.utility.classifiers
     ]
@@ -77,8 +77,8 @@ def test_paired_drops_decide_what_the_intervals_of_the_figures_do_not(template):
     best = made(template, "best", 0.60, 0.80, fall=small, baseline="undefended")
     near = made(template, "near", 0.63, 0.77, fall=large, baseline="undefended")
     drops = {
-        ("best", worst_verification): metrics.Interval(0.06, 0.055, 0.065),
-        ("near", worst_verification): metrics.Interval(0.03, 0.025, 0.035),
+        ("best", worst_retrieval): metrics.Interval(0.06, 0.055, 0.065),
+        ("near", worst_retrieval): metrics.Interval(0.03, 0.025, 0.035),
     }
     records = [base, best, near]
     assert found(records)["near"] is Standing.UNDECIDED

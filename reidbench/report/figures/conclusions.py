@@ -6,16 +6,16 @@ The answer belongs to one dataset, and follows from its figures by the rule belo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.board.rows import Row
+from reidbench.report.figures.board.tiers import keeps
 from reidbench.report.figures.controls import CONTROLS
-from reidbench.report.figures.summary import CHANCE_AUC, worst_verification
+from reidbench.report.figures.summary import Worst, worst_verification
 
 #: Identity counts as hidden where the strongest attack's AUC ends below this.
 HIDDEN = 0.9
-#: Diagnosis counts as kept where more than this share of the utility above chance is kept.
-KEPT = 0.5
 
 
 def hides(figure: Interval) -> bool | None:
@@ -27,61 +27,91 @@ def hides(figure: Interval) -> bool | None:
     return False if figure.low >= HIDDEN else None
 
 
-def keeps(undefended: float, fall: Interval | None) -> bool | None:
-    """Whether the utility falls by less than half of what is above chance; None where its interval is undecided.
+@dataclass(frozen=True)
+class Verdict:
+    """What a table of released images comes to by the rule.
 
-    Args:
-        undefended: macro AUC of the classifier on originals.
-        fall: of the classifier trained on the release, paired, with its interval.
+    Attributes:
+        undefended: the strongest attack without a defense, by AUC.
+        recognized: whether its AUC is shown to be :data:`HIDDEN` or more; else nothing can be shown to be hidden.
+        judged: how many defenses with their options are counted.
+        below: how many have an AUC below :data:`HIDDEN`, with or without its interval.
+        hiding: labels of those below with the interval, and whether each keeps diagnosis (None where that is open).
+        unmatched: labels of those that are not counted, as a published break is not among the attacks.
     """
-    if fall is None or fall.low is None or fall.high is None:
-        return None
-    most = (1 - KEPT) * (undefended - CHANCE_AUC)
-    if fall.high < most:
-        return True
-    return False if fall.low >= most else None
+
+    undefended: Worst
+    recognized: bool
+    judged: int
+    below: int
+    hiding: tuple[tuple[str, bool | None], ...]
+    unmatched: tuple[str, ...]
+
+    @property
+    def both(self) -> tuple[str, ...]:
+        """Labels of those that hide identity and keep diagnosis."""
+        return tuple(label for label, kept in self.hiding if kept)
+
+    @property
+    def losing(self) -> int:
+        """How many of those that hide identity lose half or more of the utility above chance."""
+        return sum(kept is False for _, kept in self.hiding)
 
 
-def conclusion(table: Sequence[Row]) -> str | None:
-    """The answer of a table of released images in a few sentences; None without an undefended row with its figures."""
+def verdict(table: Sequence[Row]) -> Verdict | None:
+    """What the rows come to; None without an undefended row with its figures."""
     plain = next((row for row in table if row.records[0].defense.kind == "none"), None)
     worst = plain.worst(worst_verification) if plain else None
     utility = plain.utility("release", "release") if plain else None
     if plain is None or worst is None or utility is None:
         return None
-    if hides(worst.figure) is not False:
-        return (
-            f"Conclusion: without a defense the strongest attack has an AUC of {worst.value:.3f}, which is not shown "
-            f"to be {HIDDEN} or more, so that this table cannot show that a defense hides identity."
-        )
     rows = [row for row in table if row.records[0].defense.name not in CONTROLS]
     rows = [row for row in rows if row.records[0].defense.kind != "none" and row.sound]
-    unmatched = [row.label for row in rows if row.unmatched_break]
-    told = _of_defenses([row for row in rows if not row.unmatched_break], utility)
-    if unmatched:
-        told += f" Not counted, as a published break is not among the attacks: {', '.join(unmatched)}."
+    found = [
+        (row, attack)
+        for row in rows
+        if not row.unmatched_break and (attack := row.worst(worst_verification)) is not None
+    ]
+    return Verdict(
+        worst,
+        hides(worst.figure) is False,
+        len(found),
+        sum(attack.value < HIDDEN for _, attack in found),
+        tuple(
+            (row.label, keeps(utility, row.fall("release", "release"))) for row, attack in found if hides(attack.figure)
+        ),
+        tuple(row.label for row in rows if row.unmatched_break),
+    )
+
+
+def conclusion(table: Sequence[Row]) -> str | None:
+    """The answer of a table of released images in a few sentences; None without an undefended row with its figures."""
+    found = verdict(table)
+    if found is None:
+        return None
+    if not found.recognized:
+        return (
+            f"Conclusion: without a defense the strongest attack has an AUC of {found.undefended.value:.3f}, which is "
+            f"not shown to be {HIDDEN} or more, so that this table cannot show that a defense hides identity."
+        )
+    told = _of_defenses(found)
+    if found.unmatched:
+        told += f" Not counted, as a published break is not among the attacks: {', '.join(found.unmatched)}."
     return told
 
 
-def _of_defenses(rows: Sequence[Row], utility: float) -> str:
-    judged = [
-        (row, found.value < HIDDEN, hides(found.figure), keeps(utility, row.fall("release", "release")))
-        for row in rows
-        if (found := row.worst(worst_verification)) is not None
-    ]
-    hidden = [(row, kept) for row, _, hid, kept in judged if hid]
+def _of_defenses(found: Verdict) -> str:
+    hiding = len(found.hiding)
     text = (
-        f"Conclusion: of {len(judged)} defenses with their options, {sum(below for _, below, _, _ in judged)} lower "
-        f"the strongest attack's AUC below {HIDDEN}, {len(hidden)} of them with its interval"
+        f"Conclusion: of {found.judged} defenses with their options, {found.below} lower the strongest attack's AUC "
+        f"below {HIDDEN}, {hiding} of them with its interval"
     )
-    if not hidden:
+    if not hiding:
         return f"{text}."
-    both = [row.label for row, kept in hidden if kept]
-    lost = sum(kept is False for _, kept in hidden)
     text += (
-        f". Of these {len(hidden)}, {lost} lose half or more of the utility above chance, for "
-        f"{len(hidden) - len(both) - lost} the interval of the loss leaves it open, "
+        f". Of these {hiding}, {found.losing} lose half or more of the utility above chance, for "
+        f"{hiding - len(found.both) - found.losing} the interval of the loss leaves it open, "
     )
-    if not both:
+    if not found.both:
         return f"{text}and none is shown to keep more: here nothing is shown to hide identity and keep diagnosis."
-    return f"{text}and {len(both)} keep more: {', '.join(both)}."
+    return f"{text}and {len(found.both)} keep more: {', '.join(found.both)}."

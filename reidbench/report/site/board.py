@@ -14,6 +14,7 @@ from reidbench.report.figures.board.pareto import pareto_front
 from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
 from reidbench.report.figures.board.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.board.standing import Standing, standings
+from reidbench.report.figures.board.tiers import Tier, half_line, tiers
 from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
@@ -31,6 +32,7 @@ from reidbench.report.figures.summary import (
     worst_verification,
 )
 from reidbench.report.figures.supplied import RAISED, raised
+from reidbench.report.pictures.curve_svg import BANDS
 from reidbench.report.site.charts import plain
 from reidbench.report.text.leaderboard import Group
 
@@ -53,12 +55,14 @@ class BoardRow:
     Attributes:
         row: the row of figures.
         cells: one for each column of its board.
-        front: whether it lies on the Pareto front (worst-case AUC, utility of a retrained classifier).
+        front: whether it lies on the Pareto front (strongest mAP@R, utility of a retrained classifier).
+        options: those that its name in the table has, ``sigma=0.2``.
     """
 
     row: Row
     cells: tuple[Cell, ...]
     front: bool
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,11 @@ COLUMNS = (
         "fall of the retrained macro AUC against a classifier of originals on originals; paired 95 % interval over "
         "patients, where the record has one",
     ),
+    (
+        "diagnosis",
+        "whether the fall of the retrained macro AUC is below half of what the undefended one has above chance, with "
+        "its whole interval; open where the interval does not decide, or there is none",
+    ),
     ("utility, originals", "the same, classifier trained on originals"),
     ("utility, tested on originals", "macro AUC of the findings on originals, classifier trained on the release"),
     ("SSIM", "structural similarity of release and original; likeness is not utility"),
@@ -167,7 +176,7 @@ COLUMNS = (
     ("seeds", "number of seeds; for several seeds, figures are mean ± standard deviation, and the maximum"),
     (
         "Pareto front",
-        "no other defense has less risk (AUC of the strongest attack) at as much utility (retrained); undecided: "
+        "no other defense has less risk (mAP@R of the strongest attack) at as much utility (retrained); undecided: "
         "another has, but not beyond the intervals of both differences",
     ),
     ("status", "what is missing or wrong"),
@@ -189,16 +198,20 @@ MODEL_COLUMNS = (
         "∞, what the same audit proves of training without privacy. The status says so if an audit proves more than is "
         "claimed, at the δ of the claim",
     ),
-    *COLUMNS[15:],
+    *COLUMNS[16:],
 )
 
 RISKS: dict[str, tuple[str, Callable[[Row], tuple[float | None, Worst | None]]]] = {
+    # The first is shown until a reader chooses another.
+    "map": (
+        "mAP@R over patients, strongest attack",
+        lambda row: (row.mean(worst_retrieval), row.worst(worst_retrieval)),
+    ),
     "auc": ("AUC, strongest attack", lambda row: (row.mean(worst_verification), row.worst(worst_verification))),
     "matched": (
         "AUC, strongest attack on matched negatives",
         lambda row: (row.mean(worst_matched), row.worst(worst_matched)),
     ),
-    "map": ("mAP@R, strongest attack", lambda row: (row.mean(worst_retrieval), row.worst(worst_retrieval))),
     "tpr": ("TPR at 1 % FPR, highest", lambda row: (highest_tpr(row), None)),
 }
 UTILITIES: dict[str, tuple[str, Callable[[Row], float | None]]] = {
@@ -236,8 +249,8 @@ def _board(group: Group, table: list[Row], controls: BoardControls, influences: 
     delta = audited_at(record for row in table for record in row.records)
     places = ranks(table, influences)
     lines = tuple(
-        BoardRow(row, tuple(_cells(row, stands, rank, delta)), stands is Standing.FRONT)
-        for row, stands, rank in zip(table, standings(table), places)
+        BoardRow(row, tuple(_cells(row, stands, rank, tier, delta)), stands is Standing.FRONT, _options(row))
+        for row, stands, rank, tier in zip(table, standings(table), places, tiers(table))
     )
     told = tuple(filter(None, (explained(places), *intervals_told(table))))
     said = [conclusion(table) if group.track == "images" else None]
@@ -246,7 +259,7 @@ def _board(group: Group, table: list[Row], controls: BoardControls, influences: 
     return Board(group, group.track, lines, controls, shared, chart, told, tuple(filter(None, said)))
 
 
-def _cells(row: Row, stands: Standing, rank: Rank | None, delta: float) -> list[Cell]:
+def _cells(row: Row, stands: Standing, rank: Rank | None, tier: Tier | None, delta: float) -> list[Cell]:
     auc, matched, ranking = row.worst(worst_verification), row.worst(worst_matched), row.worst(worst_retrieval)
     claimed = row.records[0].defense.privacy
     climbed, rungs = row.climbed
@@ -261,7 +274,7 @@ def _cells(row: Row, stands: Standing, rank: Rank | None, delta: float) -> list[
         _drop_cell(row, worst_retrieval),
         Cell(f"{rank.text} ({rank.range})" if rank else "–", float(rank.shared) if rank else None),
         _cell(row.several_known()),
-        *(_images_left(row) if row.records[0].track == "images" else _model_left(row, delta)),
+        *(_images_left(row, tier) if row.records[0].track == "images" else _model_left(row, delta)),
         Cell(epsilon(row.records[0]) or "–", claimed.epsilon if claimed else None),
         Cell(f"{climbed} of {rungs}", float(climbed)),
         Cell(str(row.seeds), float(row.seeds)),
@@ -270,11 +283,12 @@ def _cells(row: Row, stands: Standing, rank: Rank | None, delta: float) -> list[
     ]
 
 
-def _images_left(row: Row) -> list[Cell]:
+def _images_left(row: Row, tier: Tier | None) -> list[Cell]:
     fallen = row.fall("release", "release") if row.records[0].defense.kind != "none" else None
     return [
         _cell(row.utility("release", "release")),
         Cell(figure(fallen), fallen.value if fallen else None),
+        Cell(tier.value if tier else "–", float(list(Tier)[::-1].index(tier)) if tier else None),
         *(_cell(value) for value in (row.utility("originals", "release"), row.utility("release", "originals"))),
         _cell(row.ssim()),
     ]
@@ -305,6 +319,7 @@ def _chart(table: list[Row]) -> dict[str, Any]:
     measured = UTILITIES if table[0].records[0].track == "images" else MODEL_UTILITIES
     utilities = {name: [find(row) for row in table] for name, (_, find) in measured.items()}
     sound = [row.sound for row in table]
+    tier = [one.value if one else None for one in tiers(table)]
     fronts = {}
     for risk, found in risks.items():
         for utility, values in utilities.items():
@@ -316,6 +331,9 @@ def _chart(table: list[Row]) -> dict[str, Any]:
             {
                 "label": plain(row.label),
                 "family": plain(row.records[0].defense.name),
+                "options": plain(" ".join(_options(row))),
+                "undefended": row.records[0].defense.kind == "none",
+                "tier": tier[i],
                 "page": f"../records/{row.records[0].stem}.html",
                 "sound": sound[i],
                 "risk": {name: _point(*found[i]) for name, found in risks.items()},
@@ -329,7 +347,17 @@ def _chart(table: list[Row]) -> dict[str, Any]:
         },
         "fronts": fronts,
         "families": _families(table),
+        "tiers": [one.value for one in Tier],
+        # Of the utility "release" alone, whose fall the tiers are decided by.
+        "half": half_line(table),
+        "bands": BANDS,
     }
+
+
+def _options(row: Row) -> tuple[str, ...]:
+    """The options in the row's label, one text each."""
+    options = row.records[0].defense.options
+    return tuple(f"{name}={value}" for name, value in options.items() if value is not None and name not in row.shared)
 
 
 def _point(value: float | None, worst: Worst | None) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from PIL import Image
 
 from reidbench import __version__
@@ -19,18 +20,18 @@ from reidbench.progress import Progress, Silent
 from reidbench.records.schema import Record
 from reidbench.report.figures.board.ranks import read_influences
 from reidbench.report.figures.controls import BoardControls, board_controls
-from reidbench.report.figures.formats import over_the_seeds
 from reidbench.report.figures.origins import origins
-from reidbench.report.figures.paired.drops import HEADLINES, Drops, Find, paired_drops
+from reidbench.report.figures.paired.drops import Drops, paired_drops
 from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.titles import Titles
 from reidbench.report.site.board import TRACKS, Board, boards
 from reidbench.report.site.page_workers import make_pages
 from reidbench.report.site.record_page import record_context
 from reidbench.report.site.staging import ASSETS, Staged, staging
+from reidbench.report.text.board.sentences import board_sentences
 from reidbench.studies.example_images import ExampleImages, ExampleSource
 
-STATIC = ("style.css", "table.js", "charts.js")
+STATIC = ("style.css", "table.js", "labels.js", "charts.js")
 PLOTLY = "plotly.min.js"
 # Files that `reidbench explain` may have written beside a record.
 ATTENTION = (".attention.webp", ".attention.png")
@@ -57,7 +58,7 @@ def write_site(
     drops = paired_drops(kept, progress)
     made = boards([one.record for one in kept], drops, read_influences(kept))
     board_of = {record.id: board for board in made for line in board.lines for record in line.row.records}
-    index = {"boards": made, "tracks": TRACKS, "headlines": HEADLINES, "undefended": _undefended}
+    index = {"boards": made, "tracks": TRACKS, "sentences": {one.slug: _sentences(one, examples) for one in made}}
     with staging() as staged:
         pages = _Pages(folder, "", staged)
         written = [pages.write("index.html", "index.html", **index)]
@@ -205,6 +206,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"version": __version__, "assets": ASSETS, "plotly": PLOTLY, "origins": origins}
+    made.filters["breakable"] = _breakable
     made.policies["json.dumps_function"] = _strict_json
     made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     return made
@@ -212,6 +214,11 @@ def _environment() -> jinja2.Environment:
 
 def _strict_json(value: Any, **options: Any) -> str:
     return json.dumps(value, allow_nan=False, **options)
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column breaks behind an underscore before it breaks a word."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def _draw(found: ExampleImages, pages: _Pages, path: Path) -> None:
@@ -238,8 +245,10 @@ def _came_out(controls: BoardControls, record: Record) -> str:
     return "hold"
 
 
-def _undefended(board: Board, find: Find) -> list[tuple[str, str]]:
-    """The worst case of each undefended run of a board; named if there are several, such as separate trainings."""
-    lines = [line.row for line in board.lines if line.row.records[0].defense.kind == "none"]
-    named = len(lines) > 1
-    return [(row.label if named else "", over_the_seeds(row, find, row.worst(find))) for row in lines]
+def _sentences(board: Board, examples: ExampleSource) -> tuple[str, str]:
+    generated = examples.generated(board.any_record)
+    return board_sentences(
+        [line.row for line in board.lines],
+        generated=generated if isinstance(generated, bool) else None,
+        reasons=board.controls.reasons,
+    )

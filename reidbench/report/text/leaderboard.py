@@ -6,16 +6,16 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from urllib.parse import quote
 
 from reidbench.records.paired.strongest import ENOUGH_PAIRS
 from reidbench.records.schema import Record, VerificationMetrics
-from reidbench.report.figures.board.curve import Point
+from reidbench.report.figures.board.curve import Point, chance_risk
 from reidbench.report.figures.board.ranks import Influences, Rank, explained, ranks
 from reidbench.report.figures.board.rows import Row, highest_tpr, rows, shared_options
 from reidbench.report.figures.board.standing import Standing, standings
+from reidbench.report.figures.board.tiers import Tier, half_line, tiers
 from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
@@ -42,7 +42,7 @@ from reidbench.report.figures.supplied import RAISED, raised
 from reidbench.report.pictures.curve_svg import Panel, draw
 from reidbench.report.text.board.agreement import agreement_sentences
 from reidbench.report.text.board.files import TITLE
-from reidbench.report.text.board.words import CURVE, INTRODUCTIONS, MODEL_CURVE, UTILITY
+from reidbench.report.text.board.words import CURVE, INTRODUCTIONS, MODEL_CURVE, RISK, UTILITY
 from reidbench.report.text.markup.csv_text import csv_text
 from reidbench.report.text.markup.markdown import Markdown, markdown_table, plain_markdown
 
@@ -148,7 +148,7 @@ def render(
         pages[f"{page}.md"] = _markdown(page, tables, links or {}, figured=bool(panels))
         pages[f"{page}.csv"] = _csv(tables)
         if panels:
-            pages[f"{page}.svg"] = draw(page, panels, upward=UTILITY[mine[0].track])
+            pages[f"{page}.svg"] = draw(page, panels, across=RISK[mine[0].track], upward=UTILITY[mine[0].track])
     return pages
 
 
@@ -185,15 +185,15 @@ def _agreements(page: str, table: Sequence[Row], boards: Mapping[str, _Made]) ->
 
 def _panel(title: str, table: list[Row]) -> Panel:
     points, missing = [], []
-    for row in table:
+    for row, tier in zip(table, tiers(table)):
         defense = row.records[0].defense
-        risk, left = row.mean(worst_verification), row.utility("release", "release")
+        risk, left = row.mean(worst_retrieval), row.utility("release", "release")
         if risk is None or left is None:
             missing.append(row.label)
             continue
         options = row.label.removeprefix(defense.name).strip()
-        points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none"))
-    return Panel(title, points, missing)
+        points.append(Point(defense.name, options, risk, left, row.sound, defense.kind == "none", tier))
+    return Panel(title, points, missing, half_line(table), chance_risk(table))
 
 
 def _markdown(page: str, tables: list[_Table], links: Mapping[str, str], *, figured: bool) -> str:
@@ -213,10 +213,12 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
     data = any_record.dataset
     controls = any_record.controls
     delta = audited_at(record for row in table for record in row.records)
-    described = _columns if group.track == "images" else partial(_model_columns, delta=delta)
+    if group.track == "images":
+        found = [_columns(*each) for each in zip(table, one.ranks, tiers(table))]
+    else:
+        found = [_model_columns(*each, delta) for each in zip(table, one.ranks)]
     columns = [
-        [*described(row, rank), *_about(row, stands, links)]
-        for row, stands, rank in zip(table, one.standings, one.ranks)
+        [*cells, *_about(row, stands, links)] for cells, row, stands in zip(found, table, one.standings, strict=True)
     ]
     for name, of in LATER.items():
         if all(of(row) is None for row in table):
@@ -267,18 +269,19 @@ def _supplements(table: Sequence[Row]) -> list[str]:
     return [RAISED, "", *found, ""] if found else []
 
 
-def _columns(row: Row, rank: Rank | None) -> list[tuple[str, str]]:
+def _columns(row: Row, rank: Rank | None, tier: Tier | None) -> list[tuple[str, str]]:
     return [
         *_attack_columns(row, rank),
         ("utility: originals", number(row.utility("originals", "release"))),
         ("utility: release", figure(row.utility_interval("release", "release"))),
         ("drop", figure(row.fall("release", "release")) if row.records[0].defense.kind != "none" else ""),
+        ("diagnosis", tier.value if tier else ""),
         ("SSIM", number(row.ssim())),
         ("ε", epsilon(row.records[0]) or ""),
     ]
 
 
-def _model_columns(row: Row, rank: Rank | None, *, delta: float) -> list[tuple[str, str]]:
+def _model_columns(row: Row, rank: Rank | None, delta: float) -> list[tuple[str, str]]:
     shown = proved(row.records, delta)
     found = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
@@ -382,7 +385,7 @@ CSV_COLUMNS = (
     "map_at_r_patients_drop_high", "precision_at_1_4_known",
     "auc_rung", "map_at_r_rung", "utility_originals_release", "utility_release_release", "utility_release_release_low",
     "utility_release_release_high", "utility_drop", "utility_drop_low", "utility_drop_high",
-    "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
+    "utility_tier", "utility_release_originals", "ssim", "epsilon", "delta", "privacy_unit",
     "pareto_front", "pareto_undecided", "rungs", "records",
 )  # fmt: skip
 
@@ -391,14 +394,14 @@ def _csv(tables: list[_Table]) -> str:
     return csv_text(
         CSV_COLUMNS,
         (
-            _csv_row(one.group, row, stands, rank)
+            _csv_row(one.group, row, stands, rank, tier)
             for one in tables
-            for row, stands, rank in zip(one.rows, one.standings, one.ranks)
+            for row, stands, rank, tier in zip(one.rows, one.standings, one.ranks, tiers(one.rows))
         ),
     )
 
 
-def _csv_row(group: Group, row: Row, stands: Standing, rank: Rank | None) -> list[object]:
+def _csv_row(group: Group, row: Row, stands: Standing, rank: Rank | None, tier: Tier | None) -> list[object]:
     auc, ranking = row.worst(worst_verification), row.worst(worst_retrieval)
     claimed, left = row.records[0].defense.privacy, row.utility_interval("release", "release")
     fallen = row.fall("release", "release") if row.records[0].defense.kind != "none" else None
@@ -411,7 +414,7 @@ def _csv_row(group: Group, row: Row, stands: Standing, rank: Rank | None) -> lis
         auc.rung if auc else None, ranking.rung if ranking else None, row.utility("originals", "release"),
         left.value if left else None, left.low if left else None, left.high if left else None,
         *((fallen.value, fallen.low, fallen.high) if fallen else (None, None, None)),
-        row.utility("release", "originals"), row.ssim(),
+        tier.value if tier else None, row.utility("release", "originals"), row.ssim(),
         claimed.epsilon if claimed else None, claimed.delta if claimed else None, claimed.unit if claimed else None,
         stands is Standing.FRONT, stands is Standing.UNDECIDED, row.climbed[0],
         " ".join(record.id for record in row.records),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from reidbench.records.schema import RetrievalMetrics
 from reidbench.report.figures.board.pareto import pareto_front
+from reidbench.report.figures.board.rows import Row
+from reidbench.report.figures.board.tiers import Tier
+from reidbench.report.figures.summary import worst_retrieval
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,11 @@ class Point:
     Attributes:
         defense: its name.
         options: ``sigma=0.2``; empty where it has none.
-        risk: worst-case AUC over the attack ladder.
+        risk: mAP@R over patients of the strongest attack.
         utility: macro AUC of the findings, with a classifier trained on the release.
         sound: whether the ladder is complete and the controls hold. If not, the true worst case may be higher.
         undefended: whether this is the undefended run.
+        tier: what it leaves of the diagnostic value; None where no tier applies.
     """
 
     defense: str
@@ -28,6 +33,7 @@ class Point:
     utility: float
     sound: bool = True
     undefended: bool = False
+    tier: Tier | None = None
 
 
 def lines(points: Iterable[Point]) -> dict[str, list[Point]]:
@@ -48,6 +54,17 @@ def front(points: Iterable[Point]) -> list[Point]:
         if not found or (point.risk, point.utility) != (found[-1].risk, found[-1].utility):
             found.append(point)
     return found
+
+
+def chance_risk(table: Sequence[Row]) -> float | None:
+    """What guessing reaches as mAP@R over patients, the same for all rows; None where no record of them says so."""
+    for row in table:
+        worst = row.worst(worst_retrieval)
+        if worst is not None and isinstance(worst.attack.metrics, RetrievalMetrics):
+            known = worst.attack.metrics.chance.get("map_at_r_patients")
+            if known is not None:
+                return known
+    return None
 
 
 def _order(point: Point) -> tuple[float, float, str, str]:

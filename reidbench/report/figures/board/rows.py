@@ -30,7 +30,6 @@ from reidbench.report.figures.summary import (
     utility_fall,
     worst_all_pairs,
     worst_retrieval,
-    worst_verification,
 )
 
 #: A defense with at most this many options keeps them in its label even where all rows of the table share them.
@@ -271,11 +270,11 @@ def _rates(record: Record) -> list[float]:
 
 
 def front(table: Sequence[Row]) -> list[int]:
-    """Positions of the rows on the Pareto front of worst-case AUC and utility (retrained), the lowest risk first.
+    """Positions of the rows on the Pareto front of strongest mAP@R and utility (retrained), the lowest risk first.
 
     Rows with an incomplete ladder, failed controls or a contradicted claim are left out.
     """
-    points = [(row.mean(worst_verification) if row.sound else None, row.utility("release", "release")) for row in table]
+    points = [(row.mean(worst_retrieval) if row.sound else None, row.utility("release", "release")) for row in table]
     return pareto_front(points)
 
 

@@ -1,8 +1,9 @@
 """Which rows of a table are on the Pareto front, and which are shown to be off it.
 
 Two rows whose intervals overlap can change places by chance. A row is shown to be off the front only where some other
-row has less risk and at least as much utility beyond the intervals of both differences. Differences are counted from
-drops against the same undefended run where both rows have them, so that what all runs share cancels.
+row has less risk (mAP@R over patients of the strongest attack) and at least as much utility beyond the intervals of
+both differences. Differences are counted from drops against the same undefended run where both rows have them, so that
+what all runs share cancels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from reidbench import metrics
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.board.rows import Row, front
 from reidbench.report.figures.paired.change import independent
-from reidbench.report.figures.summary import worst_verification
+from reidbench.report.figures.summary import worst_retrieval
 
 
 class Standing(Enum):
@@ -27,7 +28,7 @@ class Standing(Enum):
 
 
 def standings(table: Sequence[Row]) -> list[Standing]:
-    """One standing for each row, by worst-case AUC and utility (retrained).
+    """One standing for each row, by the strongest mAP@R over patients and utility (retrained).
 
     A row that is not sound, or lacks a figure, is never on the front.
     """
@@ -56,7 +57,7 @@ class _Side:
 
     @classmethod
     def of(cls, row: Row) -> _Side | None:
-        worst, utility = row.worst(worst_verification), row.utility_interval("release", "release")
+        worst, utility = row.worst(worst_retrieval), row.utility_interval("release", "release")
         if worst is None or utility is None or utility.value is None:
             return None
         undefended = row.records[0].defense.kind == "none"
@@ -66,7 +67,7 @@ class _Side:
             worst.figure,
             utility,
             frozenset(filter(None, names)),
-            nothing if undefended else row.drop(worst_verification),
+            nothing if undefended else row.drop(worst_retrieval),
             nothing if undefended else row.fall("release", "release"),
         )
 

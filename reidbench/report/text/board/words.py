@@ -5,13 +5,21 @@ UTILITY = {
     "images": "macro AUC of the findings with a classifier trained on the release",
     "model": "macro AUC of the published model's own findings",
 }
+#: The horizontal axis of the figure, by track.
+RISK = {
+    "images": "mAP@R over patients of the strongest tested attack",
+    "model": "mAP@R over patients of the strongest tested attack on published vectors",
+}
 CURVE = (
-    "Risk, the AUC of the strongest tested attack, against utility, the macro AUC of the findings with a classifier "
-    "trained on the release: one line per defense, and their Pareto front. The tables hold the figures."
+    "Risk, the mAP@R over patients of the strongest tested attack, against utility, the macro AUC of the findings with "
+    "a classifier trained on the release: one line per defense, named at its end; their Pareto front; the bands above "
+    "and below half of the utility above chance; and by the shape of a point, whether its interval lies in one band. "
+    "The tables hold the figures."
 )
 MODEL_CURVE = (
-    "Risk, the AUC of the strongest tested attack on published vectors, against utility, the macro AUC of the "
-    "published model's own findings: one line per defense, and their Pareto front. The tables hold the figures."
+    "Risk, the mAP@R over patients of the strongest tested attack on published vectors, against utility, the macro AUC "
+    "of the published model's own findings: one line per defense, named at its end, and their Pareto front. The tables "
+    "hold the figures."
 )
 #: What stands above the tables, line by line.
 INTRODUCTIONS = {
@@ -28,9 +36,11 @@ INTRODUCTIONS = {
         "same sex, age and view. *Utility*: macro AUC of the findings, tested on the release with a classifier",
         "trained on originals, and with one trained on the release, with its interval. Drops are against the",
         "undefended run; their intervals are paired. *ε*: the formal guarantee for a release whose seed is secret; the",
-        "seed of a benchmark run is in its record, so that the run can be repeated. *Front*: no other row has less",
-        "risk at as much utility (release). A row that is off the front, but not beyond the intervals of both",
-        "differences, is undecided.",
+        "seed of a benchmark run is in its record, so that the run can be repeated. *Diagnosis*: whether the drop of",
+        "the utility (release) is below half of what the undefended utility has above chance with its whole interval,",
+        "above it (half or more is lost), or open, as it is without an interval. *Front*: no other row has less risk",
+        "(mAP@R of the strongest attack) at as much utility (release). A row that is off the front, but not beyond the",
+        "intervals of both differences, is undecided.",
         "Over several seeds figures are means; the strongest attack's has its standard deviation and maximum too.",
     ),
     "model": (
@@ -52,8 +62,9 @@ INTRODUCTIONS = {
         "of 0 does not prove privacy; behind ∞ stands what the same audit proves of training without privacy. A claim",
         "is compared with its own audit at the claimed δ; if more is proved than",
         "claimed, the row is invalid and its status says why. Drops are against the same model trained without the",
-        "defense; their intervals are paired. *Front*: no other row has less risk at as much utility; a row that is",
-        "off it, but not beyond the intervals of both differences, is undecided. Over several seeds figures are means,",
+        "defense; their intervals are paired. *Front*: no other row has less risk (mAP@R of the strongest attack) at",
+        "as much utility; a row that is off it, but not beyond the intervals of both differences, is undecided. Over",
+        "several seeds figures are means,",
         "the strongest attack's has its standard deviation and maximum too, and membership and the proved bound are",
         "the highest.",
     ),

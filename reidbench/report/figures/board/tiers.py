@@ -1,0 +1,72 @@
+"""What a row leaves of the diagnostic value, in three tiers, by the rule of the conclusions.
+
+The rule has one line: half of what the undefended utility has above chance. A row is above or below it only with its
+whole interval; otherwise it is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from reidbench.records.parts.common import Interval
+from reidbench.report.figures.board.rows import Row
+from reidbench.report.figures.summary import CHANCE_AUC
+
+#: Diagnosis counts as kept where more than this share of the utility above chance is kept.
+KEPT = 0.5
+
+
+class Tier(Enum):
+    """How much of the utility above chance is left; the values are what tables print."""
+
+    KEEPS = "keeps diagnosis"
+    OPEN = "open"
+    LOSES = "loses half or more"
+
+
+def keeps(undefended: float, fall: Interval | None) -> bool | None:
+    """Whether the utility falls by less than half of what is above chance; None where its interval is undecided.
+
+    Args:
+        undefended: macro AUC of the classifier on originals.
+        fall: of the classifier trained on the release, paired, with its interval.
+    """
+    if fall is None or fall.low is None or fall.high is None:
+        return None
+    most = (1 - KEPT) * (undefended - CHANCE_AUC)
+    if fall.high < most:
+        return True
+    return False if fall.low >= most else None
+
+
+def undefended_utility(table: Sequence[Row]) -> float | None:
+    """Macro AUC of the undefended row of a table of images; None where there is none, or a model is published."""
+    plain = next((row for row in table if row.records[0].defense.kind == "none"), None)
+    return plain.utility("release", "release") if plain and plain.records[0].track == "images" else None
+
+
+def half_line(table: Sequence[Row]) -> float | None:
+    """The macro AUC that the rule draws its line at; None where no utility above chance is known to be halved."""
+    undefended = undefended_utility(table)
+    if undefended is None or undefended <= CHANCE_AUC:
+        return None
+    return CHANCE_AUC + KEPT * (undefended - CHANCE_AUC)
+
+
+def tiers(table: Sequence[Row]) -> list[Tier | None]:
+    """One tier for each row of a table; None for undefended runs, without a utility, and where there is no line.
+
+    A row whose fall has no interval is open.
+    """
+    undefended = undefended_utility(table)
+    if undefended is None or half_line(table) is None:
+        return [None] * len(table)
+    return [_tier(row, undefended) for row in table]
+
+
+def _tier(row: Row, undefended: float) -> Tier | None:
+    if row.records[0].defense.kind == "none" or row.utility("release", "release") is None:
+        return None
+    kept = keeps(undefended, row.fall("release", "release"))
+    return Tier.OPEN if kept is None else Tier.KEEPS if kept else Tier.LOSES
