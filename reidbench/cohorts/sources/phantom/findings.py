@@ -52,10 +52,12 @@ class Disease:
     Args:
         present: (B,) of 0 or 1 by finding; what the table's labels say.
         draws: (B, *DRAWS) from :func:`draw`.
+        leaning: whether places in a lung lean with it; version 1, whose lungs are nearly upright, leaves that out.
     """
 
-    def __init__(self, present: dict[str, NDArray[np.integer]], draws: Array) -> None:
+    def __init__(self, present: dict[str, NDArray[np.integer]], draws: Array, *, leaning: bool = False) -> None:
         batch = len(draws)
+        self._leaning = leaning
         self._draws = dict(zip(CHESTXRAY14_LABELS, np.moveaxis(np.clip(draws, -2.2, 2.2), 1, 0)))
         self.present: Values = {
             name: np.asarray(present[name], float) if name in present else np.zeros(batch)
@@ -122,7 +124,14 @@ class Disease:
             ],
             axis=-1,
         )
-        return center + local * semi, semi
+        return center + self._lean(local * semi, axes), semi
+
+    def _lean(self, offsets: Array, axes: Array) -> Array:
+        """Offsets from a lung's center along its semi-axes, (B, 3) or (B, n, 3), turned as its ``axes`` are."""
+        if not self._leaning:
+            return offsets
+        turn = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+        return np.einsum("bij,b...j->b...i", turn, offsets)
 
     def _blobs(
         self,
@@ -211,18 +220,22 @@ class Disease:
             scene.ellipsoid(
                 f"rest_{name}", [*center, lung[:, 2]], [semi[:, 0] * left, semi[:, 1] * left, semi[:, 2] * 0.93]
             )
+            if self._leaning:
+                scene.axes[f"rest_{name}"] = axes * np.stack([left, left, np.full_like(left, 0.93)], axis=-1)[:, None]
 
     def _diffuse(self, scene: Scene, a: Values) -> None:
         """Edema: haze around both hila, as wings. Fibrosis: a net of fine lines in the lower and outer lung."""
         for name, sign in (("right", -1.0), ("left", 1.0)):
-            lung, semi = scene.centers[f"lung_{name}"], np.linalg.norm(scene.axes[f"lung_{name}"], axis=1)
+            lung, axes = scene.centers[f"lung_{name}"], scene.axes[f"lung_{name}"]
+            semi = np.linalg.norm(axes, axis=1)
             hilum = np.stack([sign * a["hilum_x"] + sign * 16, a[f"hilum_y_{name}"], lung[:, 2]], axis=-1)
             wings = hilum[:, None] + np.array([[0, 0, 0], [sign * 10, -24, 0], [sign * 10, 24, 0]], float)
             scene.cloud(
                 "findings", wings, 19.0, (0.15 * self.present["Edema"] * 2 * np.pi * 19**2 * 1.15)[:, None], 22.0
             )
             net = self._draws["Fibrosis"][:, 4:40].reshape(-1, 18, 2) * (0.28, 0.13) + (sign * 0.25, -0.08)
-            xyz = np.concatenate([net, 0 * net[..., :1]], axis=-1) * semi[:, None] + lung[:, None]
+            net = np.concatenate([net, 0 * net[..., :1]], axis=-1)
+            xyz = self._lean(net * semi[:, None], axes) + lung[:, None]
             # What would lie under the diaphragm is folded back into the lung.
             floor = (scene.centers[f"dome_{name}"][:, 1] - 0.97 * scene.axes[f"dome_{name}"][:, 1, 1])[:, None]
             xyz[..., 1] = floor - np.abs(floor - xyz[..., 1])
@@ -235,10 +248,12 @@ class Disease:
         sign = self.side(name)
         left = sign > 0
         lung = np.where(left[:, None], scene.centers["lung_left"], scene.centers["lung_right"])
+        axes = np.where(left[:, None, None], scene.axes["lung_left"], scene.axes["lung_right"])
         low = (place[:, 1] - lung[:, 1]) / semi[:, 1]
         angle = np.clip(low[:, None] + np.linspace(-0.30, 0.30, 14), -0.9, 0.24)
         across = np.sqrt(1 - angle**2) - 0.05
-        xyz = np.stack([sign[:, None] * across, angle, 0 * angle], -1) * semi[:, None] + lung[:, None]
+        local = np.stack([sign[:, None] * across, angle, 0 * angle], -1) * semi[:, None]
+        xyz = self._lean(local, axes) + lung[:, None]
         depth = 1.5 * self.present[name] * np.exp(0.15 * self.number(name, 4))
         scene.tube("findings", xyz, 7.5, depth[:, None])
 

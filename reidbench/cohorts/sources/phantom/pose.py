@@ -31,7 +31,7 @@ def pose(scene: Scene, v: dict[str, Array]) -> Scene:
 
     middle = magnify(np.zeros(scene.batch))
     shift = np.stack([v["shift_x"], v["shift_y"]], axis=-1)
-    out = Scene(scene.batch, scene.lung_density)
+    out = Scene(scene.batch, scene.lung_density, scene.flat)
     for name, center in scene.centers.items():
         turned = np.einsum("bij,bj->bi", turn, center)
         scale = magnify(turned[:, 2]) / middle

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reidbench.cohorts.sources.phantom.pose import FIELD
-from reidbench.cohorts.sources.phantom.scene import APERTURE, Scene
+from reidbench.cohorts.sources.phantom.scene import APERTURE, TRUNK, Scene
 
 Array = NDArray[np.float64]
 
@@ -62,8 +62,9 @@ def ray_constants(center: Array, axes: Array) -> Array:
 class Rays:
     """Where a batch's rays enter and leave its ellipsoids, computed once each."""
 
-    def __init__(self, constants: dict[str, Tensor], grid: Tensor) -> None:
+    def __init__(self, constants: dict[str, Tensor], grid: Tensor, flat: frozenset[str] = TRUNK) -> None:
         self._constants = constants
+        self._flat = flat
         self._grid = grid  # (B, S): coordinates of the pixel centres, the same for rows and columns
         self._halves: dict[str, Tensor] = {}
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
@@ -86,8 +87,8 @@ class Rays:
             across, down = 1.0 - k[:, 3] * dx * dx, k[:, 5] * dy * dy
             inside = torch.addcmul(across[:, None, :], (k[:, 4] * dy)[:, :, None], dx[:, None, :], value=-1.0)
             inside.sub_(down[:, :, None]).clamp_(min=0.0)
-            if name == "torso":
-                inside.mul_(2.0 - inside)  # 1 - q**2: a trunk is flatter than an ellipsoid
+            if name in self._flat:
+                inside.mul_(2.0 - inside)  # 1 - q**2
             self._halves[name] = inside.sqrt_().mul_(k[:, 6, :, None])
         return self._halves[name]
 
@@ -212,6 +213,6 @@ def project(scene: Scene, zoom: Array, size: int, device: torch.device | str = "
         part = slice(begin, begin + step)
         pixel = torch.from_numpy(field[part] / size).to(device)
         grid = pixel[:, None] * at
-        rays = Rays({name: torch.from_numpy(k[part]).to(device) for name, k in constants.items()}, grid)
+        rays = Rays({name: torch.from_numpy(k[part]).to(device) for name, k in constants.items()}, grid, scene.flat)
         some, density = (torch.from_numpy(x[part]).to(device) for x in (points, scene.lung_density))
         yield Projected(part, attenuation(rays, some, grid, pixel, density), pixel)

@@ -29,6 +29,10 @@ def rotation(angle: Array, axis: int) -> Array:
 APERTURE = 1.0 / 9.0
 
 
+#: What is flat in version 1: a trunk is flatter than an ellipsoid.
+TRUNK = frozenset({"torso"})
+
+
 def steps(length: float, sigma: float, detail: float) -> int:
     """How many points make a tube of about that length look smooth where a pixel measures ``detail`` millimetres.
 
@@ -48,12 +52,14 @@ class Scene:
         batch: how many bodies, B.
         lung_density: (B,) attenuation of the lungs as a share of soft tissue's.
         centers, axes: by ellipsoid name, (B, 3) and (B, 3, 3); the columns of ``axes`` are the semi-axes.
+        flat: names of ellipsoids whose chords are flatter than an ellipsoid's: as deep beside the middle as in it.
         points: by part of the body, chunks of (B, n, 6): x, y, z, horizontal and vertical standard deviation, and mass,
             which is the integral of the attenuation over the point's projected footprint in square millimetres.
     """
 
     batch: int
     lung_density: Array
+    flat: frozenset[str] = TRUNK
     centers: dict[str, Array] = field(default_factory=dict)
     axes: dict[str, Array] = field(default_factory=dict)
     points: dict[str, list[Array]] = field(default_factory=dict)
@@ -95,6 +101,7 @@ class Scene:
         return Scene(
             self.batch,
             self.lung_density,
+            self.flat,
             {name: value for name, value in self.centers.items() if name not in names},
             {name: value for name, value in self.axes.items() if name not in names},
             {part: chunks for part, chunks in self.points.items() if part not in names},

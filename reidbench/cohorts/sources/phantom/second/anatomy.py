@@ -56,19 +56,30 @@ BUILDS: dict[str, dict[str, float]] = {
 }
 #: 1 for the build that changes from visit to visit.
 GIRTH = np.array([float(name == "girth") for name in BUILDS])
-#: Means that lie elsewhere than in version 1: real fields are filled by the trunk and the shoulders.
+#: Means that lie elsewhere than in version 1, as mean images of real train patients show them.
 _MOVED: dict[str, float] = {
-    "torso_width": 30.0,
-    "shoulder_size": 8.0,
-    "shoulder_height": 6.0,
-    "lung_width_right": 3.0,
-    "lung_width_left": 3.0,
-    "lung_lean_right": -2.0,
-    "lung_lean_left": -2.0,
-    "heart_x": 2.0,
-    "rib_density": -0.22,
+    "torso_width": 32.0,
+    "shoulder_size": -2.0,
+    "shoulder_height": -4.0,
+    "lung_width_right": 4.0,
+    "lung_width_left": 4.0,
+    "lung_lean_right": 5.5,
+    "lung_lean_left": 5.5,
+    "lung_gap": -3.0,
+    "dome_right": -6.0,
+    "lung_top": 5.0,
+    "heart_x": 7.0,
+    "heart_long": 2.0,
+    "heart_short": 2.0,
+    "atrium_x": -3.0,
+    "rib_density": 0.55,
+    "vertebra_density": -0.2,
+    "vessel_calibre": -0.12,
+    "mediastinum_width": 5.0,
+    "scapula_x": 6.0,
+    "scapula_y": -14.0,
 }
-#: Spreads in those of version 1, by the beginning of a trait's name; others keep theirs.
+#: Spreads in those of version 1, by the beginning of a trait's name: the first that fits. Others keep theirs.
 _WIDER: dict[str, float] = {
     "heart_": 1.5,
     "atrium_": 1.3,
@@ -77,13 +88,18 @@ _WIDER: dict[str, float] = {
     "trunk_": 1.5,
     "mediastinum_": 1.5,
     "cava_": 1.4,
+    "dome_right": 2.2,
     "dome_": 1.2,
     "hilum_": 1.5,
     "spine_": 1.6,
     "clavicle_": 1.3,
+    "rib_density": 2.5,
     "rib_": 1.2,
+    "lung_top": 1.7,
+    "lung_lean_": 2.5,
     "lung_": 1.25,
     "breast_depth": 1.6,
+    "torso_width": 2.2,
     "torso_": 1.2,
 }
 

@@ -1,4 +1,4 @@
-"""What a visit lays over the picture: gas in the bowel, folds of skin and clothing, small things, arms, markers."""
+"""What a visit lays over the picture: gas in the bowel, folds of skin and clothing, small things, markers."""
 
 from __future__ import annotations
 
@@ -17,43 +17,24 @@ def add(scene: Scene, a: dict[str, Array], v: dict[str, Array], detail: float) -
     """Puts them into the scene of B bodies, before the pose.
 
     Args:
-        scene: the bodies; its ``torso``, ``bubble``, shoulders and arms are replaced.
+        scene: the bodies; its ``bubble`` is replaced.
         a: anatomy.
         v: visit.
         detail: size of a pixel in millimetres.
     """
     u = v["u"][:, 13:]
-    _trunk(scene, a, v)
     _gas(scene, a, v, u[:, :15])
     _folds(scene, u[:, 15:33], detail)
     _things(scene, u[:, 33:45])
 
 
-def _trunk(scene: Scene, a: dict[str, Array], v: dict[str, Array]) -> None:
-    """A longer trunk than version 1's, whose sides leave the picture, and shoulders that fill its corners."""
-    scene.ellipsoid("torso", [0, 70, 0], [a["torso_width"], 400, a["torso_depth"]])
-    lift = -v["shrug"]
-    size = a["shoulder_size"]
-    for side, sign in (("right", -1.0), ("left", 1.0)):
-        y = a["shoulder_height"] + lift
-        scene.ellipsoid(
-            f"trapezius_{side}", [sign * 70, y - 6, -10], [size * 2.1, size * 1.05, 62], sign * (22 + 0.3 * v["arms"])
-        )
-        scene.ellipsoid(
-            f"shoulder_{side}",
-            [sign * (a["torso_width"] - 22), y + 48, -5],
-            [size * 1.35, size * 1.5, size * 1.1],
-            sign * (24 + v["arms"]),
-        )
-        # Some arms hang beside the chest, others are held away.
-        out = np.where(v["ap"] > 0, 34, 58) + 1.6 * v["arms"]
-        scene.ellipsoid(
-            f"arm_{side}", [sign * (a["torso_width"] + out), 70 + lift, 0], [42, 200, 44], sign * (-6 - 0.7 * v["arms"])
-        )
-
-
 def _gas(scene: Scene, a: dict[str, Array], v: dict[str, Array], u: Array) -> None:
-    """The stomach's bubble with a flat size of the visit, and loops of bowel with gas on both sides."""
+    """The stomach's bubble, flat, in half of the visits, and loops of bowel with gas on both sides."""
+    size = 26 * np.clip(v["u"][:, 0] - 0.5, 0, None) / 0.5 + 1e-3
+    top = a["dome_right"] + a["dome_drop_left"] + 11.0 * v["breath"]
+    scene.ellipsoid(
+        "bubble", [62 + 40 * (v["u"][:, 1] - 0.5), top + size + 9, 30], [size * 1.5, size * 0.9, 0.8 * size]
+    )
     count = np.floor(u[:, :1] * (BUBBLES + 1))
     index = np.arange(BUBBLES)
     x = np.where(u[:, 1:6] < 0.7, 1.0, -1.0) * (22 + 95 * u[:, 6:11])

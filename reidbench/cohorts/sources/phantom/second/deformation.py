@@ -21,9 +21,9 @@ MODES = 4
 #: Half the width in millimetres of the square in which a body is deformed.
 REACH = 210.0
 #: Root mean square in millimetres of what is the patient's own and of what a visit adds.
-OWN, NOW = 6.5, 3.2
+OWN, NOW = 6.5, 1.6
 #: How much wider than version 1's bodies the upper chest is, whose lungs end in points.
-WIDER_ABOVE = 0.22
+WIDER_ABOVE = 0.1
 
 
 def coefficients(own: Array, now: Array) -> Array:

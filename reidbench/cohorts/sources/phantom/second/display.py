@@ -45,7 +45,7 @@ def expose(lines: Tensor, v: dict[str, Tensor], pixel: Tensor, grain: Tensor) ->
     primary = torch.exp(-lines * torch.exp(v["kilovolt"])[:, None, None]) * beam
     share = (0.26 * torch.exp(v["scatter"]) * (1 + 0.7 * v["ap"]))[:, None, None]
     total = primary + share * coarse_blur(primary, 34.0 / pixel)
-    quanta = (1.1e4 * torch.exp(v["dose"]) * (1 - 0.4 * v["ap"]) * pixel**2)[:, None, None]
+    quanta = (1.8e4 * torch.exp(v["dose"]) * (1 - 0.4 * v["ap"]) * pixel**2)[:, None, None]
     total = (total + grain * torch.sqrt(total / quanta)).clamp(min=1e-4)
     return -torch.log(total)
 
@@ -105,17 +105,17 @@ def frame(grey: Tensor, v: dict[str, Tensor]) -> Tensor:
     size = grey.shape[-1]
     at = (torch.arange(size, dtype=grey.dtype, device=grey.device) + 0.5) / size - 0.5
     # Some have a border of the digitizer, a few a wide one.
-    used = (u[:, 0] < 0.30).to(grey.dtype)
-    wide = 1 + 2.0 * (u[:, 0] < 0.06).to(grey.dtype)
+    used = (u[:, 0] < 0.10 + 0.15 * v["ap"]).to(grey.dtype)
+    wide = 1 + (u[:, 0] < 0.02 + 0.05 * v["ap"]).to(grey.dtype)
     turn = torch.deg2rad(7.0 * (u[:, 1] - 0.5) * wide)
     c, s = torch.cos(turn)[:, None, None], torch.sin(turn)[:, None, None]
     x, y = at[None, None, :], at[None, :, None]
     across, down = c * x + s * y, c * y - s * x
     inside = torch.ones_like(grey)
     for index, edge in enumerate((across, -across, down, -down)):
-        margin = 0.5 + 0.02 - used * (0.02 + 0.075 * u[:, 2 + index] * wide)
+        margin = 0.5 + 0.02 - used * (0.02 + 0.11 * u[:, 2 + index].square() * wide)
         # An edge as sharp as pixels are.
         inside = inside * ((margin[:, None, None] - edge) * size + 0.5).clamp(0, 1)
     inside = torch.where((used > 0)[:, None, None], inside, torch.ones_like(inside))
-    light = torch.where(u[:, 6] < 0.13, 1.0, 0.04 * u[:, 7])[:, None, None]
+    light = torch.where(u[:, 6] < 0.08, 1.0, 0.04 * u[:, 7])[:, None, None]
     return grey * inside + light * (1 - inside)

@@ -11,19 +11,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidbench.cohorts.base import CHESTXRAY14_LABELS
 from reidbench.cohorts.sources.phantom import findings, foreign
 from reidbench.cohorts.sources.phantom.body import body
 from reidbench.cohorts.sources.phantom.pose import FIELD, pose
 from reidbench.cohorts.sources.phantom.projection import project
 from reidbench.cohorts.sources.phantom.randomness import generator
 from reidbench.cohorts.sources.phantom.scene import Scene
-from reidbench.cohorts.sources.phantom.second import anatomy, clutter, deformation, display, texture
+from reidbench.cohorts.sources.phantom.second import anatomy, clutter, deformation, display, texture, torso
 from reidbench.cohorts.sources.phantom.second import visit as visits
 from reidbench.images import to_pixels
 from reidbench.threads import one_thread
 
 Array = NDArray[np.float64]
+
+#: How strong findings are on the whole, in those of version 1: about as hard to tell as published figures of real ones.
+STRENGTH = {
+    "Atelectasis": 1.5,
+    "Cardiomegaly": 1.8,
+    "Effusion": 1.0,
+    "Infiltration": 1.3,
+    "Mass": 1.9,
+    "Nodule": 1.5,
+    "Pneumonia": 1.4,
+    "Pneumothorax": 0.8,
+    "Consolidation": 1.5,
+    "Edema": 2.2,
+    "Emphysema": 1.3,
+    "Fibrosis": 1.9,
+    "Pleural_Thickening": 1.3,
+    "Hernia": 1.8,
+}
+#: The most of those of anatomy, which a body must stay a body with.
+MOST = {"Cardiomegaly": 1.9, "Emphysema": 1.2}
 
 
 def scene_of(
@@ -46,8 +65,12 @@ def scene_of(
     v = visits.visit(normals, uniforms, rows["view"].to_numpy() == "AP")
     places = np.stack([findings.draw(seed, *pair) for pair in ids])
     # Findings are more or less far gone: some are hardly seen.
-    severity = np.clip(0.62 + 0.28 * v["severity"], 0.2, 1.1)
-    disease = findings.Disease({name: severity * rows[name].to_numpy() for name in CHESTXRAY14_LABELS}, places)
+    severity = np.clip(0.65 + 0.35 * v["severity"], 0.15, 1.4)
+    present = {
+        name: np.minimum(severity * strength, MOST.get(name, np.inf)) * rows[name].to_numpy()
+        for name, strength in STRENGTH.items()
+    }
+    disease = findings.Disease(present, places, leaning=True)
     a = disease.change(
         anatomy.anatomy(
             np.stack([one.builds for one in whose]) + np.outer(v["girth"], anatomy.GIRTH),
@@ -57,9 +80,15 @@ def scene_of(
         )
     )
     scene = body(a, v, disease, detail)
+    torso.redraw(scene, a, v)
     clutter.add(scene, a, v, detail)
     texture.add(
-        scene, np.stack([one.grains for one in whose]), np.stack([one.grains for one in drawn]), np.exp(v["texture"])
+        scene,
+        np.stack([one.grains for one in whose]),
+        np.stack([one.grains for one in drawn]),
+        np.exp(v["texture"]),
+        np.stack([one.clouds for one in drawn]),
+        np.exp(v["haze"]) * (1.0 + 1.3 * v["ap"]),
     )
     foreign.add(scene, a, worn, np.stack([foreign.draw(seed, *pair) for pair in ids]), detail)
     scene = pose(scene, v)
