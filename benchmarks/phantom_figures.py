@@ -212,7 +212,8 @@ def page(data: Path) -> None:
         print(f"version {version}", flush=True)
         figures({"all"}, version)
     here, real = Path(__file__).parent, str(data / "chestxray14-sample")
-    on_real = ["--part", "test", "--judge", "chestxray14", real, "--judge", "covid19", str(data / "covid19")]
+    on_real = ["--patients", "2400", "--set", "epochs=12", "--set", "min_steps=200", "--part", "dev", "test"]
+    on_real += ["--judge", "chestxray14", real, "--judge", "covid19", str(data / "covid19")]
     for command in (
         ["phantom_statistics.py", "--root", real],
         ["phantom_transfer.py", "--dataset", "phantom:version=1", *on_real],

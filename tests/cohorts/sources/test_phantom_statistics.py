@@ -23,8 +23,10 @@ BOUNDS = {
     "median of an image, deviation": (0.08, 0.15),
     "contrast of an image, mean": (0.19, 0.26),
     "slope of the power density": (-3.9, -3.1),
-    "share between patients, 4 × 4": (0.2, 0.5),
-    "raw pixels, AUC": (0.58, 0.75),
+    "share between patients, 1 × 1": (0.2, 0.5),
+    "share between patients, 4 × 4": (0.3, 0.5),
+    "share between patients, 8 × 8": (0.25, 0.42),
+    "raw pixels, AUC": (0.62, 0.76),
 }
 
 

@@ -16,6 +16,8 @@ from reidbench.choosing import choose_dataset, dataset_options
 from reidbench.cohorts.base import CHESTXRAY14_LABELS
 from reidbench.cohorts.pixels.store import store_key
 from reidbench.cohorts.sources.phantom import Phantom
+from reidbench.cohorts.sources.phantom.findings import DRAWS, Disease
+from reidbench.cohorts.sources.phantom.scene import Scene
 from reidbench.plugins import Registry
 
 #: SHA-256 of the first images of the default cohort of version 1, as all committed records of the phantom saw them.
@@ -132,6 +134,25 @@ def test_each_finding_is_seen_and_some_are_hardly_seen(second: Phantom, healthy:
     assert np.median(strongest) > 6
     assert np.abs(changed).mean() < 30
     assert strongest.max() > 1.5 * strongest.min()
+
+
+def _far_out(leaning: bool) -> float:
+    """How far from a leaning lung's center the farthest of many nodules lies, in semi-axes of the lung."""
+    draws = np.random.default_rng(0).standard_normal((400, *DRAWS))
+    scene = Scene(400, np.full(400, 0.25))
+    for side, sign in (("right", -1.0), ("left", 1.0)):
+        scene.ellipsoid(f"lung_{side}", [sign * 70, 40, 0], [70, 180, 85], sign * -20)
+    places, _ = Disease({}, draws, leaning=leaning)._place(scene, "Nodule", (0.35, 0.26), -0.28)
+    left = draws[:, CHESTXRAY14_LABELS.index("Nodule"), 0] > 0
+    center = np.where(left[:, None], scene.centers["lung_left"], scene.centers["lung_right"])
+    axes = np.where(left[:, None, None], scene.axes["lung_left"], scene.axes["lung_right"])
+    inside = np.einsum("bij,bj->bi", np.linalg.inv(axes), places - center)
+    return float(np.linalg.norm(inside, axis=1).max())
+
+
+def test_findings_lie_within_lungs_that_lean() -> None:
+    assert _far_out(leaning=True) < 1.03
+    assert _far_out(leaning=False) > 1.15  # so version 1 would place some of them in these lungs
 
 
 def test_visits_of_a_patient_are_nearer_than_those_of_others(second: Phantom, frame: pd.DataFrame) -> None:
