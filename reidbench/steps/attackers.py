@@ -188,16 +188,25 @@ class BundledWeights:
 
 
 def embedding(
-    training: AttackerTraining, images: Published, split: str, draw: int = PUBLISHED, *, cache: StepCache
+    training: AttackerTraining,
+    images: Published,
+    split: str,
+    draw: int = PUBLISHED,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    cache: StepCache,
 ) -> CachedStep:
-    """The vectors of a split's images by an attacker; read them with :func:`read_vectors`."""
+    """The vectors of a split's images by an attacker, or of some rows of them; read with :func:`read_vectors`."""
 
     def write(folder: Path, progress: Progress) -> None:
         trained, pixels = training.read(), images.images(split, draw).pixels
+        pixels = pixels if rows is None else pixels[rows]
         with one_thread():
             np.save(folder / VECTORS, trained.attacker.embed(pixels, device=training.device))
 
     key = {"attacker": training.step.digest, "images": images.digest(split, draw)}
+    if rows is not None:
+        key["rows"] = _digest(rows)
     return CachedStep(cache, "vectors", key, write)
 
 

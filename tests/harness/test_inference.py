@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from reidbench.harness.questions.inference import inference_rung
-from reidbench.harness.questions.inferring import _fit, _table
+from reidbench.harness.questions.inferring import Inferring, _fit, _table
 from reidbench.records.ladder import Rung, full_ladder, parse_ladder
 
 
 class Part:
     def __init__(self, frame, labels=()):
         self.frame, self.labels = frame, labels
+
+    def __len__(self):
+        return len(self.frame)
 
 
 def test_the_rung_is_of_the_attacker_that_knows_most():
@@ -42,6 +47,27 @@ def test_the_table_leaves_out_what_is_asked_for():
     np.testing.assert_array_equal(sex, [[0, 1, 0, 40, 1, 1, 1], [0, 0, 1, 50, 0, 0, 1], [0, 1, 0, 60, 1, 0.5, 0]])
     np.testing.assert_array_equal(age[:, :5], [[0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 0]])
     assert _table(Part(pd.DataFrame({"patient": [0, 1]})), "sex").shape == (2, 1)
+
+
+def test_of_a_large_train_part_some_images_teach_and_their_truth_goes_with_them(monkeypatch):
+    monkeypatch.setattr("reidbench.harness.questions.inferring.MOST_LEARNED", 60)
+    rng = np.random.default_rng(0)
+
+    def part(count):
+        sex = rng.permutation(np.arange(count) % 2)
+        return Part(pd.DataFrame({"patient": np.arange(count), "sex": np.where(sex == 1, "F", "M")})), sex
+
+    (train, one), (test, other) = part(500), part(100)
+    parts = {"train": train, "val": Part(test.frame.head(0)), "test": test}
+    inferring = Inferring(parts, SimpleNamespace(finding_patients=5, bootstrap_runs=100), validated=False)
+    rows = inferring.learned_rows
+    assert (len(rows), rows[0], rows[-1]) == (60, 0, 499)
+    vectors = {"train": one[rows, None].astype(float), "test": other[:, None].astype(float)}
+    found = inferring.infer(vectors, {})["sex"]
+    assert found.vectors.value == 1
+    assert found.table.value == 0.5
+    monkeypatch.setattr("reidbench.harness.questions.inferring.MOST_LEARNED", 500)
+    assert Inferring(parts, inferring.settings, validated=False).learned_rows is None
 
 
 @pytest.mark.slow

@@ -114,4 +114,5 @@ class PlannedInference:
 
     def _vectors(self, candidate: Candidate, split: str) -> CachedStep:
         draw = ATTACKERS_VALIDATION if split == "val" else PUBLISHED
-        return embedding(candidate.training, candidate.gallery, split, draw, cache=self.cache)
+        rows = self.inferring.learned_rows if split == "train" else None
+        return embedding(candidate.training, candidate.gallery, split, draw, rows=rows, cache=self.cache)
