@@ -10,6 +10,7 @@ import pytest
 from reidbench import metrics
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.training_check import AT_ONCE, add_check, check_training, pixel_scores
+from reidbench.records.parts.common import Interval
 from reidbench.records.parts.training import TrainingCheck
 from reidbench.records.schema import Attack
 from reidbench.records.store import read_record
@@ -53,6 +54,20 @@ def test_a_training_counts_by_what_it_gains_over_none(trained, raw, verdict, fai
     assert found.raw_auc == metrics.roc_auc(raw, PAIRS.same)
     assert found.gain.value == pytest.approx(found.auc - found.raw_auc)
     assert found.gain.low <= found.gain.value <= found.gain.high
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict", "failed"),
+    [
+        ((0.085, -0.025, 0.204), "undecided", False),
+        ((0.01, -0.02, 0.04), "no better than no training", True),
+        ((-0.01, -0.2, 0.2), "no better than no training", True),
+    ],
+)
+def test_few_patients_do_not_make_a_training_bad(gain, verdict, failed):
+    interval = Interval(**dict(zip(("value", "low", "high"), gain)))
+    found = TrainingCheck(auc=0.8 + gain[0], raw_auc=0.8, gain=interval)
+    assert (found.verdict, found.failed) == (verdict, failed)
 
 
 def test_raw_pixels_are_compared_by_their_distance():

@@ -14,6 +14,8 @@ from reidbench.records.parts.common import Count, Interval, Model, Number, Rate,
 Origin = Literal["bundle", "fine-tuned", "cohort"]
 #: Raw pixels that reach no more find nothing that an attacker could be compared with.
 ABOVE_CHANCE = 0.55
+#: A gain in AUC that a training may have brought although its interval holds none too.
+MUCH = 0.05
 
 
 class TrainingInfo(Model):
@@ -90,10 +92,13 @@ class TrainingCheck(Model):
     gain: Interval = Field(description="the first less the second; 95 % paired bootstrap over validation patients")
 
     @property
-    def verdict(self) -> Literal["worse than no training", "no better than no training", "at chance"] | None:
+    def verdict(
+        self,
+    ) -> Literal["worse than no training", "no better than no training", "undecided", "at chance"] | None:
         """What is wrong with the training; None where it gained something, or nothing can be told.
 
-        At chance, as the raw pixels are: nothing is there to be found, or nothing was learned.
+        At chance, as the raw pixels are: nothing is there to be found, or nothing was learned. Undecided: it gained,
+        perhaps much, but the validation patients are too few to show it.
         """
         if self.auc is None or self.raw_auc is None or self.gain.low is None or self.gain.high is None:
             return None
@@ -101,9 +106,12 @@ class TrainingCheck(Model):
             return None
         if self.gain.high < 0:
             return "worse than no training"
-        return "no better than no training" if self.raw_auc > ABOVE_CHANCE else "at chance"
+        if self.raw_auc <= ABOVE_CHANCE:
+            return "at chance"
+        gained = self.gain.value is not None and self.gain.value > 0 and self.gain.high > MUCH
+        return "undecided" if gained else "no better than no training"
 
     @property
     def failed(self) -> bool:
-        """Whether no training would have found as much; not so at chance, where nothing may be there to be found."""
-        return self.verdict not in (None, "at chance")
+        """Whether no training would have found as much; not so where nothing may be found, nor undecided."""
+        return self.verdict in ("worse than no training", "no better than no training")
