@@ -40,7 +40,9 @@ def test_a_report_lies_beside_its_record_or_where_it_is_told(call, runs, tiny_ru
     done = call("report", f"kept/{stem}.json", "--quiet")
     assert done.stdout.split() == [f"kept/{stem}.html"]
     assert done.stderr == ""
-    assert {p.name for p in (runs / "static").iterdir()} == {"charts.js", "plotly.min.js", "style.css", "table.js"}
+    assert {p.name for p in (runs / "static").iterdir()} == {
+        "charts.js", "labels.js", "plotly.min.js", "style.css", "table.js",
+    }  # fmt: skip
     # The undefended run lies beside the record, and is found there.
     assert "Drops are against the undefended run" in (runs / f"{stem}.html").read_text()
     call("report", f"kept/{stem}.json", "--out=pages", "--quiet")
