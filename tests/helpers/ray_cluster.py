@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 EXAMPLE = Path(__file__).parents[1] / "third_party" / "example" / "reidbench_example.py"
 # Its training and its defense note who they are, and wait as long as a file says so; nothing else is slow here.
 PLUGINS = """
-import json, os, time
+import fcntl, json, os, time
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,10 @@ class Counted(Attacker):
     presets = {"quick": {}}
     def fit(self, train, val, *, seed, device, work_dir, start=None, progress=None):
         note("fit")
-        # Two at a time would be one too many.
-        os.close(os.open(SIGNALS / "training", os.O_CREAT | os.O_EXCL))
-        try:
+        # Two at a time would be one too many; a process that is killed holds nothing any more.
+        with (SIGNALS / "training").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             wait("hold-fit")
-        finally:
-            (SIGNALS / "training").unlink()
         return Training(epochs=0, images_seen=0, seconds=0.0, learned=True, history=[])
     def embed(self, images, *, device):
         pixels = images[:, ::2, ::2].reshape(len(images), -1).astype(np.float32)
@@ -97,6 +96,11 @@ set = { bootstrap_runs = 20 }
 TIMES = ("created", "timings")
 #: Bytes of each node's object store, the least that Ray takes.
 STORE = 80 * 2**20
+
+
+def _hears_interrupts() -> None:
+    """A shell's job in the background, which tests may be, ignores them, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def eventually(what: Callable[[], Any], seconds: float = 900) -> Any:
@@ -194,6 +198,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hears_interrupts,
         )
 
     def noted(self, what: str) -> dict[str, tuple[str, int]]:

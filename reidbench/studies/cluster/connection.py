@@ -84,12 +84,13 @@ def connected(executor: str) -> Iterator[Any]:
         raise ReidbenchError(f"--executor {executor}: {_why_not(executor, error)}") from error
     try:
         # At SIGTERM, Ray would end the process in the middle of what it does. That a node was lost, it prints among the
-        # results.
+        # results, at its end too.
         with termination_interrupts(), contextlib.redirect_stdout(sys.stderr):
             _look_at_nodes(ray, executor)
             yield ray
     finally:
-        ray.shutdown()
+        with contextlib.redirect_stdout(sys.stderr):
+            ray.shutdown()
 
 
 def _address_of_ray(executor: str) -> str:

@@ -58,7 +58,6 @@ def test_cancelled_sweeps_leave_no_task_and_no_process(machine, monkeypatch):
     with connected("ray") as ray:
         eventually(lambda: ray.available_resources().get("CPU") == 3, 30)
     assert machine.noted("cell") == begun
-    assert not (machine.signals / "training").exists()
     # What was finished is kept, and nothing else was written.
     for out in ("outside", "inside"):
         names = [path.name for path in (machine.folder / out).glob("*")]
