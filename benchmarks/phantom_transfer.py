@@ -112,9 +112,10 @@ def main() -> None:
         cohort = load(name, Path(root))
         tests.update({f"{name}, {part}": (cohort, judged(cohort, part)) for part in given.part})
     for where, (cohort, rows) in tests.items():
-        owners = remap(cohort.frame["patient_id"].iloc[rows])
-        for how, who in (("", attacker), (", centred", Centred(attacker))):
-            print(f"| {where}{how} | {judge(who, cohort.pixels[rows], owners, device)} |", flush=True)
+        patients = remap(cohort.frame["patient_id"].iloc[rows])
+        for variant, judged_attacker in (("", attacker), (", centred", Centred(attacker))):
+            told = judge(judged_attacker, cohort.pixels[rows], patients, device)
+            print(f"| {where}{variant} | {told} |", flush=True)
 
 
 if __name__ == "__main__":

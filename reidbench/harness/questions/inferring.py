@@ -33,8 +33,8 @@ USUAL = 1e-2
 #: Parts of the test patients, each judged by what the others teach, where there is no train part.
 FOLDS = 5
 FOLD_SEED = 43
-#: The most images of the train part that linear classifiers learn from. To embed more takes longer than all else that
-#: is asked of vectors, and a map of a hundred numbers has seen enough.
+#: The most images of the train part that linear classifiers learn from, for the time that embedding takes: 140 s of a
+#: core for 8,109 images at 96². What more images would change was not measured.
 MOST_LEARNED = 2_000
 
 

@@ -13,8 +13,8 @@ class Drop(Model):
     before: Text = Field(description="the strongest attack of the undefended run, by its key in the scores")
     after: Text = Field(description="the strongest attack of this run, by its key in the scores")
     fall: Interval = Field(
-        description="the figure without the defense less the figure with it; 95 % over patients, who are drawn or left "
-        "out in both runs alike"
+        description="the figure without the defense minus the figure with it. 95 % interval over patients; the same "
+        "patients are drawn, or left out, in both runs"
     )
 
 
