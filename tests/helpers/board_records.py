@@ -26,6 +26,19 @@ def made(template: Record, name: str, auc: float, *, seed: int = 0, **changes) -
     return template.model_copy(update={**kept, **changes})
 
 
+def valid_run(template: Record, name: str, classifiers: list, *, kind: str = "image", **changes) -> Record:
+    """The sample as a complete and valid run of a defense with these classifiers, counted from ``undefended``."""
+    kept = {
+        "id": name,
+        "complete": True,
+        "utility": template.utility.model_copy(update={"classifiers": classifiers}),
+        "defense": template.defense.model_copy(update={"name": name, "kind": kind, "options": {}}),
+        "controls": template.controls.model_copy(update={"problems": []}),
+        "baseline_id": None if kind == "none" else "undefended",
+    }
+    return template.model_copy(update=kept | changes)
+
+
 def table(page: str) -> list[list[str]]:
     lines = [line for line in page.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]

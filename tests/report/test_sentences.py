@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from board_records import valid_run
 
 from reidbench.records.parts.common import Interval
 from reidbench.records.store import read_record
@@ -35,16 +36,7 @@ def made(template, name, auc, ranking, left, fall=0.0, *, kind="image", **change
     classifiers = [
         one.model_copy(update={"macro_auc": around(left), "fall": around(fall)}) for one in template.utility.classifiers
     ]
-    update = {
-        "id": name,
-        "attacks": attacks,
-        "complete": True,
-        "utility": template.utility.model_copy(update={"classifiers": classifiers}),
-        "defense": template.defense.model_copy(update={"name": name, "kind": kind, "options": {}}),
-        "controls": template.controls.model_copy(update={"problems": []}),
-        "baseline_id": None if kind == "none" else "undefended",
-    }
-    return template.model_copy(update=update | changes)
+    return valid_run(template, name, classifiers, kind=kind, **{"attacks": attacks} | changes)
 
 
 def said(records, **more):

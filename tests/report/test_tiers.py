@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+from board_records import valid_run
 
 from reidbench.records.parts.common import Interval
 from reidbench.records.store import read_record
@@ -29,16 +30,7 @@ def made(template, name, left, fall=None, *, kind="image"):
     found = None if fall is None else Interval(value=fall[0], low=fall[1], high=fall[2])
     utility = Interval(value=left, low=left - 0.05, high=left + 0.05)
     classifiers = [one.model_copy(update={"macro_auc": utility, "fall": found}) for one in template.utility.classifiers]
-    return template.model_copy(
-        update={
-            "id": name,
-            "complete": True,
-            "utility": template.utility.model_copy(update={"classifiers": classifiers}),
-            "defense": template.defense.model_copy(update={"name": name, "kind": kind, "options": {}}),
-            "controls": template.controls.model_copy(update={"problems": []}),
-            "baseline_id": None if kind == "none" else "undefended",
-        }
-    )
+    return valid_run(template, name, classifiers, kind=kind)
 
 
 # Half of what 0.8 has above chance is 0.15.
