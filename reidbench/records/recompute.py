@@ -20,7 +20,7 @@ from reidbench.progress import Progress, Silent
 from reidbench.records import figures
 from reidbench.records.diagnosis import judge_predictions
 from reidbench.records.ladder import full_ladder
-from reidbench.records.paired.drops import tell_drops
+from reidbench.records.paired.drops import key_of, tell_drops
 from reidbench.records.parts.common import Interval
 from reidbench.records.recompute_questions import tell_questions
 from reidbench.records.schema import Attack, Classifier, Record, RetrievalMetrics, VerificationMetrics
@@ -180,11 +180,11 @@ def _outline(record: Record, scores: RunScores) -> Iterator[Compared]:
 
 def outline_attacks(field: str, attacks: Sequence[Attack], scores: RunScores) -> Iterator[Compared]:
     """Which attacks there are: one that was left out would be the strongest one."""
-    verified = sorted(_key(attack) for attack in attacks if attack.task == "verification")
+    verified = sorted(key_of(attack) for attack in attacks if attack.task == "verification")
     yield Compared((f"{field} (verification)",), verified, sorted(scores.verification))
     paired = {str(attack.negatives) for attack in attacks if attack.task == "verification"}
     yield Compared((f"{field} (negatives)",), sorted(paired), sorted(scores.pairs))
-    ranked = sorted(_key(attack) for attack in attacks if attack.task == "retrieval")
+    ranked = sorted(key_of(attack) for attack in attacks if attack.task == "retrieval")
     yield Compared((f"{field} (retrieval)",), ranked, sorted(scores.ranks.keys() & scores.average_precision.keys()))
 
 
@@ -238,17 +238,13 @@ def _found_by(record: Record, scores: RunScores) -> Iterator[Steps]:
         yield ("utility",)
 
 
-def _key(attack: Attack) -> str:
-    return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
-
-
 def _classifiers(record: Record) -> list[Classifier]:
     return record.utility.classifiers if record.utility else []
 
 
 def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics | RetrievalMetrics | None:
     """An attack's figures from its scores; None where there are none, which the outline says."""
-    key = _key(attack)
+    key = key_of(attack)
     if attack.task == "verification" and key in scores.verification and attack.negatives in scores.pairs:
         return _verification(attack, record, scores)
     if attack.task == "retrieval" and key in scores.average_precision:
@@ -259,7 +255,7 @@ def _figures(attack: Attack, record: Record, scores: RunScores) -> VerificationM
 
 
 def _verification(attack: Attack, record: Record, scores: RunScores) -> VerificationMetrics:
-    key, trained = _key(attack), attack_key(attack.attacker, attack.knowledge, attack.linkage)
+    key, trained = key_of(attack), attack_key(attack.attacker, attack.knowledge, attack.linkage)
     a, b, same = scores.pairs[str(attack.negatives)]
     pairs = Pairs(a, b, same.astype(np.bool_))
     values = scores.verification[key]

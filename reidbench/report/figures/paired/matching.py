@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from reidbench.errors import ReidbenchError
+from reidbench.records.paired.drops import key_of as own_key
 from reidbench.records.schema import Attack, Record
-from reidbench.records.scores import SUFFIX, RunScores, attack_key, read_scores
+from reidbench.records.scores import SUFFIX, RunScores, read_scores
 from reidbench.records.store import is_supplement, read_distinct, read_named, record_paths
 from reidbench.records.supplements.content import beside, source_of
 from reidbench.records.supplements.files import again, read_beside, scores_of
@@ -195,7 +196,7 @@ def scores_key(attack: Attack) -> str:
     source = source_of(attack)
     if source is not None:
         return source.key
-    return attack_key(attack.attacker, attack.knowledge, attack.linkage, attack.negatives)
+    return own_key(attack)
 
 
 def _read(place: Path) -> list[Kept]:
