@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from reidbench import metrics
 from reidbench.records.figures import BOOTSTRAP_SEED
@@ -22,6 +23,7 @@ from reidbench.report.figures.summary import worst_retrieval, worst_verification
 from reidbench.report.site.board import boards
 from reidbench.report.site.record_page import record_context
 from reidbench.report.text.leaderboard import render
+from reidbench.report.text.terminal import print_summary
 
 RUNS = 100
 
@@ -127,6 +129,23 @@ def test_pages_show_the_interval_where_it_is_and_say_where_it_is_not(kept, drops
     assert f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" in {
         cell.text for line in board.lines for cell in line.cells
     }
+
+
+def test_the_terminal_tells_drops_with_their_intervals(told):
+    records = [one.record for one in told]
+
+    def printed(records) -> str:
+        stream = io.StringIO()
+        print_summary(records, Console(file=stream, width=200, highlight=False))
+        return stream.getvalue()
+
+    for record in records[1:]:
+        drops = record.drops
+        falls = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (drops.auc.fall, drops.map_at_r.fall)]
+        assert f"drops: AUC {falls[0]}, mAP@R {falls[1]}\n" in printed(records)
+    assert "drops: " not in printed([records[0]])
+    # Without the undefended run there is nothing to hold the stated drop against.
+    assert "drops: " not in printed(records[1:])
 
 
 def test_missing_or_foreign_scores_leave_the_drop_without_an_interval(kept, tmp_path):

@@ -14,6 +14,7 @@ from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, number, over_the_seeds
 from reidbench.report.figures.membership import membership_lines, untrained_line
 from reidbench.report.figures.origins import origins
+from reidbench.report.figures.paired.drops import recorded_drop
 from reidbench.report.figures.summary import (
     baseline_of,
     drop,
@@ -82,7 +83,7 @@ def _print_track(records: Sequence[Record], console: Console | None) -> None:
     if told := origins(first):
         console.print(Text(f"  {told}"))
     for record in records:
-        for line in _notes(record, controls):
+        for line in _notes(record, baseline_of(record, records), controls):
             console.print(Text(f"  {labels[record.id]}: {line}"))
     for row in made:
         if row.seeds > 1:
@@ -120,11 +121,13 @@ def _last(record: Record) -> str:
     return f"{record.defense.privacy.epsilon:.3g}" if record.defense.privacy else "∞"
 
 
-def _notes(record: Record, controls: BoardControls) -> list[str]:
+def _notes(record: Record, baseline: Record | None, controls: BoardControls) -> list[str]:
     lines = [f"invalid: {problem}" for problem in controls.of(record)]
     auc, ranking = worst_verification(record), worst_retrieval(record)
     if auc and ranking:
         lines.append(f"strongest attack: {auc.rung} (AUC), {ranking.rung} (mAP@R)")
+    if told := _drops(record, baseline):
+        lines.append(told)
     if (area := worst_all_pairs(record)) is not None:
         lines.append(f"AUC over all pairs, as the literature counts them: {number(area)}")
     for limit in filter(None, (stand_in(record), too_low(record))):
@@ -139,6 +142,19 @@ def _notes(record: Record, controls: BoardControls) -> list[str]:
     if told := untrained_line(record):
         lines.append(told)
     return lines + membership_lines(record)
+
+
+def _drops(record: Record, baseline: Record | None) -> str | None:
+    """The drops with their intervals, which the table has no room for."""
+    if baseline is None or record.drops is None:
+        return None
+    found = (("AUC", record.drops.auc, worst_verification), ("mAP@R", record.drops.map_at_r, worst_retrieval))
+    told = [
+        f"{name} {figure(stated.fall)}"
+        for name, stated, find in found
+        if stated is not None and recorded_drop(baseline, record, find) is not None
+    ]
+    return f"drops: {', '.join(told)}" if told else None
 
 
 def _over_seeds(row: Row) -> list[str]:

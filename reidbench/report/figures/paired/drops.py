@@ -57,7 +57,7 @@ def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs
     with progress.task("drops", len(defended)) as advance:
         for one in defended:
             pair = Paired(one.counted_from(by_id[str(one.record.baseline_id)]), one, runs)
-            kept_drops = {find: recorded_drop(pair, find) for find in HEADLINES}
+            kept_drops = {find: recorded_drop(*pair.records, find) for find in HEADLINES}
             # Scores of hundreds of runs are read only where an interval is not recorded.
             needed = one.record.supplied or any(drop is None for drop in kept_drops.values())
             for find, recorded in kept_drops.items():
@@ -109,7 +109,7 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
     fallen = drop(after, before)
     if before is None or after is None or fallen is None:
         return None
-    if (recorded := recorded_drop(pair, find)) is not None:
+    if (recorded := recorded_drop(*pair.records, find)) is not None:
         return recorded
     if before.attack.negatives != after.attack.negatives or not _scored(pair, before, after):
         return metrics.Interval(fallen, nan, nan)
@@ -122,16 +122,18 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
     return replace(fall_of(rise), value=fallen)
 
 
-def recorded_drop(pair: Paired, find: Find) -> metrics.Interval | None:
-    """The drop of a worst case as the record states it; None where it has none of these two attacks.
+def recorded_drop(undefended: Record, record: Record, find: Find) -> metrics.Interval | None:
+    """The drop of a worst case as ``record`` states it; None where it has none of these two attacks.
 
     Attacks of a supplement may be stronger than those that the record knows of, and a fall that is not the difference
     of the two figures was edited.
     """
-    drops, name = pair.records[1].drops, RECORDED.get(find)
+    drops, name = record.drops, RECORDED.get(find)
     stated = getattr(drops, name) if drops is not None and name is not None else None
-    before, after = (find(record) for record in pair.records) if stated is not None else (None, None)
-    if stated is None or stated.fall.value is None or before is None or after is None:
+    if stated is None or stated.fall.value is None:
+        return None
+    before, after = find(undefended), find(record)
+    if before is None or after is None:
         return None
     same = (stated.before, stated.after) == (key_of(before.attack), key_of(after.attack))
     if not same or not isclose(stated.fall.value, before.value - after.value, abs_tol=TOLERANCE):
