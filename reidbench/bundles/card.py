@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from reidbench.cohorts.unsaid import with_unsaid
 
 CARD = "bundle.json"
 #: Digests of the decoded training images, one a line.
@@ -72,6 +74,12 @@ class TrainedOn(Part):
     patients: int = Field(ge=0)
     licence: str = Field(max_length=2000)
     attribution: str = Field(max_length=2000)
+
+    @model_validator(mode="after")
+    def _with_unsaid(self) -> TrainedOn:
+        # Cards from before a dataset had an option.
+        self.options.update(with_unsaid(self.name, self.options))
+        return self
 
 
 class KnownImages(Content):

@@ -16,12 +16,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json, to_json
 
+from reidbench.cohorts.unsaid import with_unsaid
 from reidbench.errors import ReidbenchError
 from reidbench.records.brief import LEFT_OUT, make_brief
 from reidbench.records.form.attack_rows import KINDS, in_full
 from reidbench.records.form.file_form import ATTACKS
 from reidbench.records.parts.common import Interval
-from reidbench.records.parts.provenance import DefenseInfo
+from reidbench.records.parts.provenance import DatasetInfo, DefenseInfo
 from reidbench.records.schema import SCHEMA_VERSION, Attack, Classifier, Decision, Record
 from reidbench.records.upgrade import published_epochs
 
@@ -194,6 +195,7 @@ def _linked(content: _Content) -> _Content:
     trainings = values.pop("trainings")
     given.discard("trainings")
     values["defense"] = _named_stand_in(values["defense"])
+    values["dataset"] = _named_dataset(values["dataset"])
     classifiers = values["utility"].classifiers if values["utility"] else ()
     for owner in (*values["attacks"], *classifiers):
         # Models are frozen, but this one is not finished yet.
@@ -215,3 +217,8 @@ def _named_stand_in(defense: DefenseInfo) -> DefenseInfo:
     if published is None or "published" in defense.model_fields_set:
         return defense
     return defense.model_copy(update={"published": published})
+
+
+def _named_dataset(dataset: DatasetInfo) -> DatasetInfo:
+    """As in :func:`reidbench.records.upgrade.upgrade`."""
+    return dataset.model_copy(update={"options": with_unsaid(dataset.name, dataset.options)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reidbench.cohorts.unsaid import with_unsaid
 from reidbench.errors import ReidbenchError
 
 _PUBLISHED_EPOCHS = {"flow_field": 32, "privacy_net": 32}
@@ -24,7 +25,7 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(data)
     while step := _STEPS.get(made.get("schema_version", 0)):
         made = step(made)
-    return _named_stand_in(made)
+    return _named_dataset(_named_stand_in(made))
 
 
 def published_epochs(name: str, distribution: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -44,6 +45,12 @@ def _named_stand_in(data: dict[str, Any]) -> dict[str, Any]:
     if published is None or "published" in defense:
         return data
     return {**data, "defense": {**defense, "published": published}}
+
+
+def _named_dataset(data: dict[str, Any]) -> dict[str, Any]:
+    """Records from before a dataset had an option state it now."""
+    dataset = data["dataset"]
+    return {**data, "dataset": {**dataset, "options": with_unsaid(dataset["name"], dataset["options"])}}
 
 
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from reidbench.records.parts.common import Interval
 from reidbench.records.schema import SCHEMA_VERSION, Decision, Fidelity
 from reidbench.records.store import read_record, read_records, record_text, write_record
 from reidbench.records.strata import keep_headline_strata
+from reidbench.report.text.leaderboard import render
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
 
@@ -34,7 +35,11 @@ def test_a_record_writes_back_as_it_was_read(path, tmp_path):
     assert record_text(read_record(written)) == written.read_text()
     told = json.loads(path.read_text())
     if told["schema_version"] == SCHEMA_VERSION:
-        assert written.read_text() == path.read_text() or KINDS not in told
+        # The phantom had one version when the samples were written.
+        stated = path.read_text().replace('"options":{"patients"', '"options":{"version":1,"patients"')
+        assert written.read_text() == stated or KINDS not in told
+        path = tmp_path / "stated.json"
+        path.write_text(stated)
         # Its attacks stood in full before: the same is said of them, in the same order.
         assert json.dumps(full_json(written)) == json.dumps(full_json(path))
 
@@ -69,6 +74,7 @@ def test_an_older_record_keeps_every_figure(path):
         assert after == (before if auc == max(auc for auc, *_ in divided) else None)
     for name in ("impostors", "intervals"):
         del data[name]
+    data["dataset"]["options"]["version"] = 1
     utility, upgraded = data.pop("utility"), record.pop("utility")
     assert data | {"schema_version": SCHEMA_VERSION} == record
     for one in (utility, upgraded):
@@ -106,6 +112,26 @@ def test_a_record_from_before_stand_ins_were_named_names_them(tmp_path, name, di
     path = tmp_path / "record.json"
     path.write_text(json.dumps(data))
     assert read_record(path).defense.published == told
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told", "title"),
+    [
+        # There was no other version when these were written.
+        ("phantom", {"patients": 600}, {"version": 1, "patients": 600}, "phantom-1"),
+        ("phantom", {"version": 2, "patients": 600}, {"version": 2, "patients": 600}, "phantom"),
+        ("chestxray14", {}, {}, "chestxray14"),
+    ],
+)
+def test_a_record_from_before_an_option_states_it_and_has_boards_of_its_own(tmp_path, name, options, told, title):
+    data = json.loads(SAMPLES[-1].read_text())
+    data["dataset"] |= {"name": name, "options": options}
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(data))
+    found = read_record(path)
+    assert found.dataset.options == told
+    assert found.dataset.title == title
+    assert set(render([found])) == {f"{title}.md", f"{title}.csv", f"{title}.svg"}
 
 
 def test_trainings_stand_once_and_a_missing_one_is_named(tmp_path):

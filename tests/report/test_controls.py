@@ -85,7 +85,7 @@ def test_controls_that_hold_are_said_to(board):
     assert not found.reasons
     assert not found.missing
     assert all(found.of(record) == () for record in board.values())
-    page = render(list(board.values()))["phantom.md"]
+    page = render(list(board.values()))["phantom-1.md"]
     assert "Controls: identity equals the undefended run in every attack, blackout is at chance." in page
     assert "nvalid" not in page
 
@@ -193,9 +193,9 @@ def test_a_failed_control_is_marked_with_its_reason_everywhere(template, board):
     records = list(board.values())
     (reason,) = judge(board).reasons
     pages = render(records)
-    assert "**Invalid board**: blackout is not at chance" in pages["phantom.md"]
-    assert pages["phantom.md"].count("| invalid controls |") == len(board)
-    rows = list(csv.DictReader(io.StringIO(pages["phantom.csv"])))
+    assert "**Invalid board**: blackout is not at chance" in pages["phantom-1.md"]
+    assert pages["phantom-1.md"].count("| invalid controls |") == len(board)
+    rows = list(csv.DictReader(io.StringIO(pages["phantom-1.csv"])))
     assert [row["problems"] for row in rows] == [reason] * len(board)
     (made,) = boards(records)
     assert made.controls.reasons == (reason,)

@@ -42,7 +42,7 @@ def test_rows_come_worst_first_with_their_drops(template):
     base = base.model_copy(update={"defense": none.model_copy(update={"name": "undefended", "options": {}})})
     weak = made(template, "weak", 0.8, baseline_id=base.id)
     strong = made(template, "strong", 0.6, baseline_id=base.id)
-    rows = table(render([strong, base, weak])[f"{template.dataset.name}.md"])
+    rows = table(render([strong, base, weak])[f"{template.dataset.title}.md"])
     assert [row[0] for row in rows] == ["undefended", "weak", "strong"]
     assert [row[2] for row in rows] == ["", "0.100", "0.300"]
     assert rows[1][1].startswith("0.801 [0.701, 0.901]")
@@ -55,7 +55,7 @@ def test_the_order_of_the_records_makes_no_difference(template):
 
 def test_seeds_share_a_row_with_mean_and_maximum(template):
     records = [made(template, "some", auc, seed=seed) for seed, auc in enumerate((0.6, 0.8))]
-    (row,) = table(render(records)[f"{template.dataset.name}.md"])
+    (row,) = table(render(records)[f"{template.dataset.title}.md"])
     assert row[1].startswith("0.701 ± 0.141, max 0.801")
     assert row[-2] == "0, 1"
     (line,) = boards(records)[0].lines
@@ -65,7 +65,7 @@ def test_seeds_share_a_row_with_mean_and_maximum(template):
     assert cells["seeds"].text == "2"
     # The same seed again, of another version, is no third seed.
     again = made(template, "some", 0.7, seed=1).model_copy(update={"id": "again"})
-    (row,) = table(render([*records, again])[f"{template.dataset.name}.md"])
+    (row,) = table(render([*records, again])[f"{template.dataset.title}.md"])
     assert row[-2] == "0, 1, 1"
     assert "a seed repeated" in row[-1]
 
@@ -78,7 +78,7 @@ def test_revisions_presets_and_overrides_never_share_a_table(template):
         made(template, "c", 0.7, preset="standard"),
         made(template, "d", 0.7, overrides={"retrieval.epochs": "1"}),
     ]
-    page = render(records)[f"{template.dataset.name}.md"]
+    page = render(records)[f"{template.dataset.title}.md"]
     assert page.count("\n## ") == 4
 
 
@@ -86,7 +86,7 @@ def test_listed_pairs_never_share_a_table_with_built_ones(template):
     built = made(template, "a", 0.9)
     attacks = [attack.model_copy(update={"negatives": "listed"}) for attack in built.attacks]
     listed = made(template, "b", 0.7).model_copy(update={"attacks": attacks})
-    page = render([built, listed])[f"{template.dataset.name}.md"]
+    page = render([built, listed])[f"{template.dataset.title}.md"]
     assert len([line for line in page.splitlines() if line.startswith("## ")]) == 2
     assert {board.group.impostors for board in boards([built, listed])} == {"exchanged", "listed"}
 
@@ -97,7 +97,7 @@ def test_weaker_attackers_never_share_a_table_with_stronger_ones(template):
     fewer = weak.model_copy(update={"id": "fewer", "attacks": alone})
     short = {**weak.hyperparameters, "retrieval": {**weak.hyperparameters["retrieval"], "epochs": 1}}
     shorter = weak.model_copy(update={"id": "shorter", "hyperparameters": short})
-    page = render([weak, fewer, shorter])[f"{template.dataset.name}.md"]
+    page = render([weak, fewer, shorter])[f"{template.dataset.title}.md"]
     assert page.count("\n## ") == 3
     assert page.count("Attackers: retrieval; hyperparameters") == 1
     assert len(boards([weak, fewer, shorter])) == 3
@@ -123,17 +123,17 @@ def test_what_hangs_on_few_pairs_decides_no_worst_case_and_has_no_low_rate(templ
     lucky = few(few(record, "random", 0.7, 500), "matched", 0.9, 55)
     assert worst_verification(lucky).value == pytest.approx(0.7)
     assert worst_verification(lucky, "matched").value == pytest.approx(0.9)
-    page = render([lucky])[f"{template.dataset.name}.md"]
+    page = render([lucky])[f"{template.dataset.title}.md"]
     assert "500 genuine and 500 random, 55 genuine and 55 matched (matched: too few to be the strongest attack)" in page
     # Where all are few they are what there is; but no rate of 1 % can be seen.
     small = few(few(record, "random", 0.7, 55), "matched", 0.9, 55)
     assert worst_verification(small).value == pytest.approx(0.9)
-    page = render([small])[f"{template.dataset.name}.md"]
+    page = render([small])[f"{template.dataset.title}.md"]
     (row,) = table(page)
     assert row[4] == "–"
     assert "too few to decide" not in page
     assert (
-        table(render([few(few(record, "random", 0.7, 100), "matched", 0.9, 55)])[f"{template.dataset.name}.md"])[0][4]
+        table(render([few(few(record, "random", 0.7, 100), "matched", 0.9, 55)])[f"{template.dataset.title}.md"])[0][4]
         == "0.250"
     )
 
@@ -147,7 +147,7 @@ def test_a_row_says_front_rungs_and_where_its_records_lie(template):
         records.append(made(template, name, auc, utility=utility, complete=True, controls=sound))
     records.append(records[0].model_copy(update={"id": "good1", "seed": 1}))
     links = {record.id: f"records/{record.id} x.json" for record in records if record.id != "plain0"}
-    name = template.dataset.name
+    name = template.dataset.title
     cells = {row[0]: row for row in table(render(records, links=links)[f"{name}.md"])}
     assert {label: row[-4] for label, row in cells.items()} == {"plain": "yes", "poor": "undecided", "good": "yes"}
     assert cells["good"][-2] == "[0](records/good0%20x.json), [1](records/good1%20x.json)"
@@ -188,7 +188,7 @@ def several_known(record: Record, **shares: float) -> Record:
 
 def test_four_known_images_are_a_column_where_a_row_has_them(template):
     plain = made(template, "plain", 0.9)
-    page = f"{template.dataset.name}.md"
+    page = f"{template.dataset.title}.md"
     assert "known images" not in render([plain])[page]
     rows = [
         several_known(made(template, "some", 0.8, seed=s), original=v, released=0.2) for s, v in enumerate((0.5, 0.7))
@@ -205,7 +205,7 @@ def test_four_known_images_are_a_column_where_a_row_has_them(template):
 
 def test_over_seeds_matched_pairs_and_low_rates_are_means_on_the_page_and_on_the_site(template):
     records = [few(made(template, "some", 0.5, seed=seed), "matched", auc, 500) for seed, auc in enumerate((0.8, 0.9))]
-    (row,) = table(render(records)[f"{template.dataset.name}.md"])
+    (row,) = table(render(records)[f"{template.dataset.title}.md"])
     assert row[3] == "0.850"
     (line,) = boards(records)[0].lines
     cells = {name: cell for (name, _), cell in zip(COLUMNS, line.cells)}
@@ -216,7 +216,7 @@ def test_over_seeds_matched_pairs_and_low_rates_are_means_on_the_page_and_on_the
 def test_what_others_named_is_no_markup_anywhere(template):
     option = "![t](http://elsewhere.example/x.png) **b** ~~s~~ &lt; [a](b)"
     record = made(template, "some", 0.7, options={"note": option}, overrides={"retrieval.weights": "<img src=x>[a](b)"})
-    page = render([record])[f"{template.dataset.name}.md"]
+    page = render([record])[f"{template.dataset.title}.md"]
     for forbidden in ("![t]", "**b**", "~~s~~", "<img", "[a](b)", "http://"):
         assert forbidden not in page
     assert plain_markdown("a_b|c\n#d @team") == r"a\_b\|c \#d &#64;team"
@@ -238,11 +238,11 @@ def test_a_page_of_no_record_is_found(template, tmp_path):
 def test_a_dataset_has_a_page_of_its_own(template):
     other = template.dataset.model_copy(update={"name": "other"})
     pages = render([made(template, "a", 0.7), made(template, "b", 0.7, dataset=other)])
-    assert set(pages) == {f"{n}.{end}" for n in (template.dataset.name, "other") for end in ("md", "csv", "svg")}
+    assert set(pages) == {f"{n}.{end}" for n in (template.dataset.title, "other") for end in ("md", "csv", "svg")}
 
 
 def test_the_curve_is_embedded_with_its_text_and_left_out_where_nothing_is_left_to_draw(template):
-    name = template.dataset.name
+    name = template.dataset.title
     pages = render([made(template, "a", 0.7), made(template, "b", 0.6, preset="standard")])
     (line,) = (line for line in pages[f"{name}.md"].splitlines() if line.startswith("!["))
     assert line.endswith(f"]({name}.svg)")
@@ -254,12 +254,12 @@ def test_the_curve_is_embedded_with_its_text_and_left_out_where_nothing_is_left_
 
 
 def test_an_incomplete_run_is_hollow_in_the_curve(template):
-    assert 'class="mark hollow ' in render([made(template, "a", 0.7, complete=False)])[f"{template.dataset.name}.svg"]
+    assert 'class="mark hollow ' in render([made(template, "a", 0.7, complete=False)])[f"{template.dataset.title}.svg"]
 
 
 def test_the_csv_holds_the_same_rows_as_numbers(template):
     records = [made(template, "a", 0.7), made(template, "b", 0.8, options={"sigma": 0.5})]
-    rows = list(csv.DictReader(io.StringIO(render(records)[f"{template.dataset.name}.csv"])))
+    rows = list(csv.DictReader(io.StringIO(render(records)[f"{template.dataset.title}.csv"])))
     assert list(rows[0]) == list(CSV_COLUMNS)
     assert [row["defense"] for row in rows] == ["b sigma=0.5", "a"]
     assert float(rows[0]["auc"]) == pytest.approx(0.801)
@@ -274,7 +274,7 @@ def test_a_label_names_what_differs_and_the_rest_stands_below(template):
     alone = [made(template, "blur", 0.6, seed=seed, options={"size": 3}) for seed in (0, 1)]
     many = made(template, "warp", 0.5, options={"a": 1, "b": 2, "c": 3, "d": 4})
     pages = render([*some, *alone, many])
-    page = pages[f"{template.dataset.name}.md"]
+    page = pages[f"{template.dataset.title}.md"]
     assert [row[0] for row in table(page)] == [
         "noise sigma=0.1 clip=1",
         "noise sigma=0.2 clip=1",
@@ -283,12 +283,12 @@ def test_a_label_names_what_differs_and_the_rest_stands_below(template):
         "warp",
     ]
     assert "In all of these rows: noise seeded=True; warp a=1 b=2 c=3 d=4." in page
-    assert "noise sigma=0.1 seeded=True clip=1" in pages[f"{template.dataset.name}.csv"]
+    assert "noise sigma=0.1 seeded=True clip=1" in pages[f"{template.dataset.title}.csv"]
 
 
 def test_text_from_plugins_cannot_break_the_table(template):
     record = made(template, "a|b<script>", 0.7, options={"note": "x\n|y`"})
-    page = render([record])[f"{template.dataset.name}.md"]
+    page = render([record])[f"{template.dataset.title}.md"]
     line = next(line for line in page.splitlines() if "script" in line)
     assert "<script>" not in line
     heading = next(line for line in page.splitlines() if line.startswith("| defense"))
@@ -310,7 +310,7 @@ def test_an_undefined_figure_is_a_dash_and_not_zero(template):
         for a in template.attacks
     ]
     record = made(template, "none", 0.7).model_copy(update={"attacks": attacks})
-    (row,) = table(render([record])[f"{template.dataset.name}.md"])
+    (row,) = table(render([record])[f"{template.dataset.title}.md"])
     assert row[1] == "–"
 
 
@@ -323,7 +323,7 @@ def test_pages_are_written_whole(template, tmp_path):
 
 def test_a_utility_that_one_seed_lacks_is_no_figure(template):
     records = [made(template, "some", 0.7), made(template, "some", 0.7, seed=1, utility=None)]
-    name = template.dataset.name
+    name = template.dataset.title
     (row,) = table(render(records)[f"{name}.md"])
     assert row[9] == "–"
     (line,) = csv.DictReader(io.StringIO(render(records)[f"{name}.csv"]))
@@ -333,7 +333,7 @@ def test_a_utility_that_one_seed_lacks_is_no_figure(template):
 def test_how_many_figures_a_worst_case_is_chosen_from(template):
     full = few(made(template, "full", 0.7), "matched", 0.7, 55)
     part = made(template, "part", 0.9).model_copy(update={"attacks": template.attacks[:1]})
-    page = render([full, part])[f"{template.dataset.name}.md"]
+    page = render([full, part])[f"{template.dataset.title}.md"]
     verified = sum(attack.task == "verification" and attack.negatives == "random" for attack in template.attacks)
     retrieved = sum(attack.task == "retrieval" for attack in template.attacks)
     for group in page.split("\n## ")[1:]:

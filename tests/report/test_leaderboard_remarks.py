@@ -32,7 +32,7 @@ def test_what_is_missing_or_wrong_is_shown(template):
         made(template, "broken", 0.6, controls=controls),
         made(template, "alone", 0.5),
     ]
-    status = {row[0]: row[-1] for row in table(render(records)[f"{template.dataset.name}.md"])}
+    status = {row[0]: row[-1] for row in table(render(records)[f"{template.dataset.title}.md"])}
     assert "incomplete ladder" in status["partial"]
     assert "invalid controls" in status["broken"]
     assert "no undefended run" in status["alone"]
@@ -52,7 +52,7 @@ def test_the_rates_that_calibrated_thresholds_have_on_test_pairs_are_told(templa
 
     rows = [decided(made(template, name, 0.7), wrong) for name, wrong in (("a", 5), ("b", 9), ("c", 40))]
     several = 3 * sum(attack.task == "verification" for attack in template.attacks)
-    page = render(rows)[f"{template.dataset.name}.md"]
+    page = render(rows)[f"{template.dataset.title}.md"]
     assert f"had 1.8 % on test pairs (median of {several} attacks; the highest 8.0 %)." in page
     (step, *_) = verification_steps(rows[2], None)
     assert dict(zip(VERIFICATION_HEAD, step.cells))["FPR*"] == "0.080"
@@ -62,7 +62,7 @@ def test_a_stand_in_for_a_published_method_is_marked_wherever_it_appears(templat
     record = made(template, "some", 0.7, options={"epochs": 4})
     defense = record.defense.model_copy(update={"published": {"epochs": 32}})
     page = render([record.model_copy(update={"defense": defense}), made(template, "other", 0.6)])[
-        f"{template.dataset.name}.md"
+        f"{template.dataset.title}.md"
     ]
     told = "some: A stand-in for the published method, and no measure of it: epochs=4 (published: 32)"
     assert f"{told}; images of {template.dataset.size}²." in page
@@ -73,7 +73,7 @@ def test_a_break_that_no_attacker_carries_out_is_told_wherever_its_defense_appea
     record = made(template, "some", 0.52)
     defense = record.defense.model_copy(update={"unmatched_break": "a solver, 2023"})
     page = render([record.model_copy(update={"defense": defense}), made(template, "other", 0.6)])[
-        f"{template.dataset.name}.md"
+        f"{template.dataset.title}.md"
     ]
     told = "some: A break is published that no attacker here carries out (a solver, 2023): the figures are too low."
     assert told in page
@@ -96,7 +96,7 @@ def test_a_guarantee_is_told_with_its_probability_of_failure(template):
         record = made(template, name, 0.7)
         record = record.model_copy(update={"defense": record.defense.model_copy(update={"privacy": claims[name]})})
         assert epsilon(record) == text
-        (row,) = table(render([record])[f"{template.dataset.name}.md"])
+        (row,) = table(render([record])[f"{template.dataset.title}.md"])
         assert text in row
 
 
@@ -104,10 +104,10 @@ def test_how_many_devices_trained_makes_no_other_table_and_what_does_stands_in_t
     one = made(template, "one", 0.7)
     stated = {owner: {**options, "devices": 4} for owner, options in one.hyperparameters.items()}
     several = one.model_copy(update={"id": "several", "hyperparameters": stated})
-    page = render([one, several])[f"{template.dataset.name}.md"]
+    page = render([one, several])[f"{template.dataset.title}.md"]
     assert page.count("\n## ") == 1
     longer = {**one.hyperparameters, "retrieval": {**one.hyperparameters["retrieval"], "epochs": 99}}
     pages = render([one, one.model_copy(update={"id": "longer", "hyperparameters": longer})])
-    titles = [line for line in pages[f"{template.dataset.name}.md"].splitlines() if line.startswith("## ")]
+    titles = [line for line in pages[f"{template.dataset.title}.md"].splitlines() if line.startswith("## ")]
     assert len(set(titles)) == 2
     assert all("fusion" in title or "retrieval" in title for title in titles)

@@ -74,7 +74,7 @@ def test_without_a_utility_above_chance_there_is_no_tier(template, records):
 
 
 def test_pages_tables_and_plots_tell_the_tier(records):
-    name = records[0].dataset.name
+    name = records[0].dataset.title
     pages = render(records)
     by_defense = {row["defense"]: row["utility_tier"] for row in csv.DictReader(io.StringIO(pages[f"{name}.csv"]))}
     assert by_defense == {"undefended": ""} | {name: tier.value for name, (_, tier) in FALLS.items()}

@@ -54,6 +54,12 @@ class DatasetInfo(Model):
     patients: dict[Text, Count] = Field(description="patients by split")
     notes: list[Text] = Field(max_length=1_000)
 
+    @property
+    def title(self) -> str:
+        """The name of its boards: an earlier recipe of generated patients, ``phantom-1``, has boards of its own."""
+        earlier = self.name == "phantom" and self.options.get("version") == 1
+        return f"{self.name}-1" if earlier else self.name
+
     @model_validator(mode="after")
     def _both_parts(self) -> DatasetInfo:
         if not all({"train", "test"} <= counts.keys() for counts in (self.images, self.patients)):

@@ -76,7 +76,7 @@ def as_markdown(audit: Audit) -> str:
     """The summary as Markdown; it names no patient."""
     first = audit.records[0]
     lines = [
-        f"# Audit: {first.dataset.name}",
+        f"# Audit: {first.dataset.title}",
         "",
         "\n\n".join(scope(audit)),
         "",
@@ -143,7 +143,7 @@ def scope(audit: Audit) -> list[str]:
     """Which patients were evaluated, and what follows for the others."""
     first = audit.records[0]
     images = int(audit.table["images"].sum())
-    judged = f"{images:,} images of {len(audit.table):,} patients of {first.dataset.name}"
+    judged = f"{images:,} images of {len(audit.table):,} patients of {first.dataset.title}"
     alone = int(audit.table["ap_at_r"].isna().sum())
     single = (
         f"{alone:,} of them have one image, which matches no other here; an attacker with another image of them may "

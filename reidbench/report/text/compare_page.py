@@ -84,7 +84,7 @@ def _runs(comparison: Comparison) -> str:
     record = comparison.match.seeds[0][0].record
     seeds = [base.record.seed for base, _ in comparison.match.seeds]
     return (
-        f"{record.dataset.name} at {record.dataset.size}², preset {record.preset}, "
+        f"{record.dataset.title} at {record.dataset.size}², preset {record.preset}, "
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     )
 

@@ -72,7 +72,7 @@ class Group:
         overrides = " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items()))
         attackers = sorted({attack.attacker for attack in record.attacks})
         return cls(
-            data.name,
+            data.title,
             data.revision,
             data.size,
             record.preset,

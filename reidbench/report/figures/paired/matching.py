@@ -150,7 +150,7 @@ def check_comparable(base: Kept, new: Kept) -> None:
     """
     one, other = base.record, new.record
     facts = {
-        "dataset differs": (one.dataset.name, other.dataset.name),
+        "dataset differs": (one.dataset.title, other.dataset.title),
         "size differs": (one.dataset.size, other.dataset.size),
         "dataset revision differs": (one.dataset.revision[:12], other.dataset.revision[:12]),
         "preset differs": (one.preset, other.preset),
@@ -226,7 +226,7 @@ def _grouped(kept: Sequence[Kept]) -> dict[Key, list[Kept]]:
     groups: dict[Key, list[Kept]] = defaultdict(list)
     for one in kept:
         record = one.record
-        setting = [record.dataset.name, record.dataset.size, record.preset, _overrides(record)]
+        setting = [record.dataset.title, record.dataset.size, record.preset, _overrides(record)]
         options = json.dumps(record.defense.options, sort_keys=True)
         groups[record.defense.name, json.dumps(setting), options].append(one)
     return groups
