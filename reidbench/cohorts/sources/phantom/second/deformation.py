@@ -20,19 +20,24 @@ Array = NDArray[np.float64]
 MODES = 4
 #: Half the width in millimetres of the square in which a body is deformed.
 REACH = 210.0
-#: Root mean square in millimetres of what is the patient's own and of what a visit adds.
-OWN, NOW = 6.5, 1.6
+#: Root mean square in millimetres of what is the patient's own and of what a usual visit adds.
+OWN, NOW = 6.5, 3.0
 #: How much wider than version 1's bodies the upper chest is, whose lungs end in points.
 WIDER_ABOVE = 0.1
 
 
 def coefficients(own: Array, now: Array) -> Array:
-    """(B, 2, MODES, MODES) amplitudes in millimetres from standard normal numbers of the same shape."""
+    """(B, 2, MODES, MODES) amplitudes in millimetres from normal numbers of the same shape.
+
+    Args:
+        own: the patient's, of a deviation of 1.
+        now: the visit's, of a deviation of 1 in a usual visit.
+    """
     k = np.arange(1, MODES + 1)
     falling = (k[:, None] ** 2 + k[None] ** 2) ** -0.9
     # Each product of sines has a mean square of a quarter.
     falling = falling / np.sqrt((falling**2).sum() / 4)
-    return falling * (OWN * np.clip(own, -2.2, 2.2) + NOW * np.clip(now, -2.2, 2.2))
+    return falling * (OWN * np.clip(own, -2.2, 2.2) + NOW * np.clip(now, -4.0, 4.0))
 
 
 def deform(lines: Tensor, amplitudes: Tensor, roll: Tensor, shift: Tensor, field: Tensor, aspect: Tensor) -> Tensor:

@@ -26,23 +26,23 @@ Array = NDArray[np.float64]
 
 #: How strong findings are on the whole, in those of version 1: about as hard to tell as published figures of real ones.
 STRENGTH = {
-    "Atelectasis": 1.5,
-    "Cardiomegaly": 1.8,
-    "Effusion": 1.0,
-    "Infiltration": 1.3,
-    "Mass": 1.9,
-    "Nodule": 1.5,
-    "Pneumonia": 1.4,
-    "Pneumothorax": 0.8,
-    "Consolidation": 1.5,
-    "Edema": 2.2,
-    "Emphysema": 1.3,
-    "Fibrosis": 1.9,
-    "Pleural_Thickening": 1.3,
-    "Hernia": 1.8,
+    "Atelectasis": 1.7,
+    "Cardiomegaly": 2.1,
+    "Effusion": 1.15,
+    "Infiltration": 1.6,
+    "Mass": 2.3,
+    "Nodule": 1.6,
+    "Pneumonia": 1.7,
+    "Pneumothorax": 0.9,
+    "Consolidation": 1.8,
+    "Edema": 2.5,
+    "Emphysema": 1.8,
+    "Fibrosis": 2.3,
+    "Pleural_Thickening": 2.0,
+    "Hernia": 2.6,
 }
 #: The most of those of anatomy, which a body must stay a body with.
-MOST = {"Cardiomegaly": 1.9, "Emphysema": 1.2}
+MOST = {"Cardiomegaly": 2.2, "Emphysema": 1.7}
 
 
 def scene_of(

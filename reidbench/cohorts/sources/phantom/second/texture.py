@@ -16,8 +16,9 @@ GRAINS = 2 * IN_LUNG + IN_TRUNK
 LUNG_DEPTH, TRUNK_DEPTH = 0.05, 0.08
 #: Clouds of haze in each lung, and what a standard deviation of one adds on a ray through its middle.
 CLOUDS, HAZE = 3, 0.14
-#: How much of a grain's density is the patient's own; the rest is the visit's: filling of vessels, infection, posture.
-STAYS = 0.92
+#: How much of a grain's density is the patient's own in a usual visit; the rest is the visit's: filling of vessels,
+#: infection, posture.
+STAYS = 0.5
 
 
 def add(scene: Scene, grains: Array, now: Array, strength: Array, clouds: Array, thick: Array) -> None:
@@ -25,7 +26,7 @@ def add(scene: Scene, grains: Array, now: Array, strength: Array, clouds: Array,
 
     Args:
         grains: (B, GRAINS, 5): place in (-1, 1) along three axes, size and density as standard normal numbers.
-        now: (B, GRAINS) the visit's standard normal numbers.
+        now: (B, GRAINS) the visit's normal numbers, of a deviation of 1 in a usual visit.
         strength: (B,) factor of the lungs' grains.
         clouds: (B, 2 * CLOUDS, 4) the visit's standard normal numbers: places, size and density of haze.
         thick: (B,) factor of its density.

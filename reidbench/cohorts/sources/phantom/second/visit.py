@@ -46,15 +46,15 @@ VARIES: dict[str, tuple[float, float]] = {
 #: Share of what a visit varies that is the same in all visits of a patient (1: all; not listed: none): equipment,
 #: habits and the patient's build change little.
 STAYS: dict[str, float] = {
-    "tilt": 0.3,
-    "yaw": 0.2,
+    "tilt": 0.5,
+    "yaw": 0.4,
     "roll": 0.15,
-    "shift_x": 0.15,
-    "shift_y": 0.3,
-    "zoom": 0.4,
-    "breath": 0.35,
-    "shrug": 0.3,
-    "arms": 0.3,
+    "shift_x": 0.35,
+    "shift_y": 0.5,
+    "zoom": 0.6,
+    "breath": 0.55,
+    "shrug": 0.5,
+    "arms": 0.5,
     "kilovolt": 0.55,
     "scatter": 0.5,
     "gamma": 0.6,
@@ -64,6 +64,11 @@ STAYS: dict[str, float] = {
     "flat": 0.6,
     "floor": 0.6,
 }
+#: Some visits are more unlike the others: deviation of the logarithm of a factor on what a visit varies, and the
+#: factor's bounds. As with real patients, most images of one are much alike, and a few are hard to recognize.
+UNLIKE, LEAST_UNLIKE, MOST_UNLIKE = 0.65, 0.3, 3.2
+#: A usual visit has this share of the deviations in ``VARIES``; unlike ones have more.
+POSED = 0.85
 #: Uniform numbers beside those of version 1, which are the first: processing, collimation, gas, folds, markers.
 UNIFORMS = first.UNIFORMS + 64
 
@@ -73,10 +78,10 @@ class Draws:
     """What is drawn of a visit.
 
     Attributes:
-        normals: (len(VARIES),) standard normal numbers.
+        normals: (len(VARIES),) normal numbers, of a deviation of 1 in a usual visit and of more in an unlike one.
         uniforms: (UNIFORMS,) in (0, 1).
-        shape: (2, MODES, MODES) standard normal numbers of the visit's deformation.
-        grains: (GRAINS,) of what the visit adds to the texture.
+        shape: (2, MODES, MODES) such numbers of the visit's deformation.
+        grains: (GRAINS,) such numbers of what the visit adds to the texture.
         clouds: (2 * CLOUDS, 4) of haze in the lungs.
     """
 
@@ -92,10 +97,13 @@ def draw(seed: int, patient_id: object, image_id: object) -> Draws:
     own = generator(seed, "v2", "habits", patient_id).standard_normal(len(VARIES))
     rng = generator(seed, "v2", "visit", image_id)
     now = rng.standard_normal(len(VARIES))
+    unlike = float(np.clip(np.exp(UNLIKE * rng.standard_normal()), LEAST_UNLIKE, MOST_UNLIKE))
     stays = np.array([STAYS.get(name, 0.0) for name in VARIES])
-    normals = np.sqrt(stays) * own + np.sqrt(1.0 - stays) * now
-    shape = rng.standard_normal((2, MODES, MODES))
-    uniforms, grains = rng.random(UNIFORMS), rng.standard_normal(GRAINS)
+    # How far gone a finding is has nothing to do with how a film was taken.
+    factors = np.array([1.0 if name == "severity" else POSED * unlike for name in VARIES])
+    normals = np.sqrt(stays) * own + np.sqrt(1.0 - stays) * now * factors
+    shape = rng.standard_normal((2, MODES, MODES)) * unlike
+    uniforms, grains = rng.random(UNIFORMS), rng.standard_normal(GRAINS) * unlike
     return Draws(normals, uniforms, shape, grains, rng.standard_normal((2 * CLOUDS, 4)))
 
 
@@ -103,7 +111,7 @@ def visit(normals: Array, uniforms: Array, ap: NDArray[np.bool_]) -> dict[str, A
     """The parameters of B visits: every name of ``VARIES`` as (B,), ``ap``, and ``u``, the (B, UNIFORMS) numbers."""
     values: dict[str, Array] = {"ap": ap.astype(float), "u": uniforms}
     for column, (name, (pa_spread, ap_spread)) in enumerate(VARIES.items()):
-        values[name] = np.where(ap, ap_spread, pa_spread) * np.clip(normals[:, column], -2.5, 2.5)
+        values[name] = np.where(ap, ap_spread, pa_spread) * np.clip(normals[:, column], -3.5, 3.5)
     # At the bedside patients lie or sit, breathe in much less, and the tube is tilted to the feet.
     values["breath"] = values["breath"] - 2.0 * values["ap"]
     values["tilt"] = values["tilt"] - 4.0 * values["ap"]
