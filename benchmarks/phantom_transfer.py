@@ -28,7 +28,7 @@ from reidbench.files import cache_folder
 from reidbench.plugins import Registry
 from reidbench.steps.releases import ArraySide
 
-#: A random start, since the shipped weights are those of version 1; neighbourhoods equalized, since grey curves differ
+#: A random start, since the shipped weights are of another network; neighbourhoods equalized, since grey curves differ
 #: from site to site; and images changed more than in a run, since real visits differ in more than generated ones.
 RECIPE = {
     "weights": "random",

@@ -62,13 +62,13 @@ def write(folder: Path) -> None:
     rows_path = folder / "rows.pkl"
     if not rows_path.exists():
         _say("drawing the table")
-        frame = shaped(Phantom(patients=99_999, images_per_patient=200))
+        frame = shaped(Phantom(version=1, patients=99_999, images_per_patient=200))
         write_file(folder / _TABLE, official_table(frame).to_csv(index=False))
         write_file(folder / "train_val_list.txt", "\n".join(frame.loc[~frame["test"], "name"]))
         write_file(folder / "test_list.txt", "\n".join(frame.loc[frame["test"], "name"]))
         frame.to_pickle(rows_path)
     frame = pd.read_pickle(rows_path)
-    phantom = Phantom(patients=99_999, images_per_patient=200)
+    phantom = Phantom(version=1, patients=99_999, images_per_patient=200)
     there = {entry.name for entry in os.scandir(images)}
     missing = frame[~frame["name"].isin(there)].sort_values("order", kind="stable")
     began, done = time.perf_counter(), 0

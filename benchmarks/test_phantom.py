@@ -95,7 +95,7 @@ def seconds(work, times: int) -> float:
 
 
 def test_projection_is_many_times_as_fast_as_a_loop_and_says_the_same(rows: pd.DataFrame, benchmark) -> None:
-    scene, v = Phantom(patients=60).scene(rows, SIZE)
+    scene, v = Phantom(version=1, patients=60).scene(rows, SIZE)
     np.testing.assert_allclose(ours(scene, v["zoom"]), reference(scene, v["zoom"]), atol=1e-6)
     benchmark(ours, scene, v["zoom"])
     ratio = seconds(lambda: reference(scene, v["zoom"]), 1) / seconds(lambda: ours(scene, v["zoom"]), 5)
@@ -106,7 +106,7 @@ def test_projection_is_many_times_as_fast_as_a_loop_and_says_the_same(rows: pd.D
 
 def test_images_a_second(rows: pd.DataFrame, benchmark) -> None:
     """Everything, from rows to bytes: bodies, projection, noise, display."""
-    phantom = Phantom(patients=60)
+    phantom = Phantom(version=1, patients=60)
     many = pd.concat([rows] * 8)
     scene, v = phantom.scene(rows, SIZE)
     threads = torch.get_num_threads()

@@ -36,7 +36,7 @@ STEPS, EVERY, BATCH = 1200, 100, 32
 def data(tmp_path_factory):
     """A phantom's train part as pixels and as PNG files, and its test part to judge on."""
     folder = tmp_path_factory.mktemp("data")
-    cohort = load_cohort(Phantom(patients=PATIENTS), size=SIZE, cache=folder, strict=True, progress=Silent())
+    cohort = load_cohort(Phantom(version=1, patients=PATIENTS), size=SIZE, cache=folder, strict=True, progress=Silent())
     train, test = cohort.part("train"), cohort.part("test")
     files = [folder / f"{row}.png" for row in range(len(train))]
     for file, pixels in zip(files, train.pixels):

@@ -43,7 +43,7 @@ PAIRS_PER_PATIENT = {"quick": 66, "standard": 66, "paper": None}
 #: One of fourteen findings moves the macro AUC by a fourteenth of its own spread, which is wide below this.
 FINDING_PATIENTS = 10
 # The shipped bundle that the attackers of a quick run on real patients start from. Those of generated patients start
-# from the weights of the bundle `phantom`, as their preset says.
+# from the weights of the bundle `phantom-2`, as their preset says.
 DEFAULT_BUNDLE = "chestxray14"
 # A bundle brings its own networks. Who sets one of these wants another network.
 OF_NETWORK = ("backbone", "weights", "dimensions", "grid", "align", "equalize")

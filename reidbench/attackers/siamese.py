@@ -25,9 +25,10 @@ from reidbench.networks.training import Length, Precision, length, run, seed_of
 from reidbench.progress import Progress
 
 #: Two CPU cores, 64²: it begins with weights that ship with the package, and needs half the passes of random ones.
-QUICK: dict[str, Any] = {"weights": "phantom", "epochs": 15, "min_steps": 100}
-#: Weights by attacker, trained on generated patients alone: the files of the shipped bundle of this name.
-PHANTOM = Path(__file__).parents[1] / "bundles" / "shipped" / "phantom"
+QUICK: dict[str, Any] = {"weights": "phantom-2", "epochs": 15, "min_steps": 100}
+#: Weights by attacker, trained on generated patients of either recipe alone: the files of the shipped bundles of these
+#: names.
+SHIPPED = {name: Path(__file__).parents[1] / "bundles" / "shipped" / name for name in ("phantom", "phantom-2")}
 #: Checkpoints of a training. A GPU makes a pass over some thousand images in seconds, which writing a large network's
 #: state would double.
 MOST_ROUNDS = 20
@@ -66,8 +67,8 @@ class SiameseAttacker(NetworkAttacker):
     backbone: str = Field("resnet_small", description="resnet_small[_WIDTH[xBLOCKS]], a torchvision name, or timm:NAME")
     weights: str = Field(
         "random",
-        description="first weights: random, phantom (trained on generated patients; shipped, for the default network "
-        "alone), or the backbone's: imagenet, or a file",
+        description="first weights: random, phantom-2 or phantom (trained on generated patients of version 2 or 1; "
+        "shipped, for the default network alone), or the backbone's: imagenet, or a file",
     )
     dimensions: int = Field(128, ge=2, description="length of an image's vector")
     grid: int = Field(8, ge=1, description="cells a side that the feature map is averaged to")
@@ -127,9 +128,9 @@ class SiameseAttacker(NetworkAttacker):
     def _shipped_weights_fit(self) -> SiameseAttacker:
         shape = {name: getattr(self, name) for name in ("backbone", "dimensions", "grid", "align", "equalize")}
         defaults = {name: SiameseAttacker.model_fields[name].default for name in shape}
-        if self.weights == "phantom" and shape != defaults:
+        if self.weights in SHIPPED and shape != defaults:
             network = ", ".join(f"{name}={value}" for name, value in defaults.items())
-            raise ValueError(f"weights=phantom are those of {network}; another network needs weights=random too")
+            raise ValueError(f"weights={self.weights} are those of {network}; another network needs weights=random too")
         return self
 
     @abstractmethod
@@ -151,7 +152,8 @@ class SiameseAttacker(NetworkAttacker):
 
         There images are seen once, as they are: moved copies would take longer than a short training itself.
         """
-        first = PHANTOM / f"{self.name}.safetensors" if start is None and self.weights == "phantom" else start
+        shipped = SHIPPED.get(self.weights)
+        first = shipped / f"{self.name}.safetensors" if start is None and shipped is not None else start
         model = self.fresh(seed, weights=self.weights) if first is None else self.started(seed, first)
         before, reached = None, None
         if first is not None:

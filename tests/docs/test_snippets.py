@@ -22,7 +22,7 @@ EXAMPLE = ROOT / "tests" / "third_party" / "example"
 # A small phantom and the example package's attacker, which trains nothing: every command is real, and takes seconds.
 SMALL = {
     "run": (
-        "--dataset=phantom:patients=60", "--attacker=example_pixels", "--set=bootstrap_runs=100",
+        "--dataset=phantom:patients=120", "--attacker=example_pixels", "--set=bootstrap_runs=100",
         *(f"--set={n}.{o}" for n in ("classifier", "restorer") for o in ("epochs=1", "min_steps=4", "max_steps=4")),
         "--quiet",
     )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from reidbench import FittedDefense, hookimpl
-from reidbench.choosing import choose_defenses
+from reidbench.choosing import choose_defenses, dataset_options
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.files import content_digest
@@ -184,11 +184,12 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
         size=32,
         ladder=parse_ladder(["informed/original-released"]),
     )
-    small = load_cohort(Phantom(patients=40), size=32, cache=tmp_path, strict=False, progress=Silent())
+    phantom = Phantom(patients=40)
+    small = load_cohort(phantom, size=32, cache=tmp_path, strict=False, progress=Silent())
     options = {"epochs": 1, "warmup": 1, "features": 2, "mu": 0.05}
     options |= {"verifier": "resnet_small_4", "classifier": "resnet_small_4"}
     (chosen,) = choose_defenses(registry, [f"flow_field:{json.dumps(options)}"])
-    experiment = Experiment(small, {}, settings, Silent())
+    experiment = Experiment(small, dataset_options(phantom), settings, Silent())
     subject = subject_of(experiment, chosen)
     path = subject_path(subject, tmp_path / "runs")
     assert not (settings.cache / "steps" / "fit").exists(), "a sweep asks where the record will lie, and trains nothing"
@@ -199,16 +200,15 @@ def test_a_whole_run_judges_it_and_its_record_can_be_read(tmp_path):
     assert [attack.knowledge for attack in record.attacks] == ["informed"] * len(record.attacks)
     # Its images for a report are made again with the weights that were kept, the very ones that were published.
     examples = ExampleSource(registry, settings.cache, Silent())
-    told = record.model_copy(update={"dataset": record.dataset.model_copy(update={"options": {"patients": 40}})})
-    example_images = examples.make(told)
+    example_images = examples.make(record)
     published = subject.published.images("test").pixels
     assert all((image == published).all(axis=(1, 2)).any() for image in example_images.after)
     assert (example_images.after != example_images.before).any()
     (weights,) = (settings.cache / "steps" / "fit").glob("*/weights.safetensors")
     weights.write_bytes(b"others")
-    assert examples.make(told) == "it was trained first, and its weights are no longer in the cache"
-    assert examples.may_show(told)
+    assert examples.make(record) == "it was trained first, and its weights are no longer in the cache"
+    assert examples.may_show(record)
     # Another seed is another training.
-    other = Experiment(small, {}, replace(settings, seed=1), Silent())
+    other = Experiment(small, dataset_options(phantom), replace(settings, seed=1), Silent())
     again = release_of(other, chosen).info()
     assert again.fitting.checkpoint_sha256 != record.defense.fitting.checkpoint_sha256

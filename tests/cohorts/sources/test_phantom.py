@@ -1,4 +1,4 @@
-"""The phantom as a dataset: its table, whose its images are, and what is seen in them."""
+"""The phantom as a dataset: its table, whose its images are, and what is seen in them in version 1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reidbench.plugins import Registry
 
 @pytest.fixture(scope="module")
 def phantom() -> Phantom:
-    return Phantom()
+    return Phantom(version=1)
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +179,8 @@ def test_pixels_do_not_depend_on_the_process_nor_its_threads(phantom: Phantom, f
 
 def test_the_size_of_the_cohort_does_not_change_an_image(phantom: Phantom, frame: pd.DataFrame) -> None:
     rows = frame.iloc[:4]
-    np.testing.assert_array_equal(Phantom(patients=50).read(rows, 64), phantom.read(rows, 64))
-    assert (Phantom(seed=9).read(rows, 64) != phantom.read(rows, 64)).mean() > 0.5
+    np.testing.assert_array_equal(Phantom(version=1, patients=50).read(rows, 64), phantom.read(rows, 64))
+    assert (Phantom(version=1, seed=9).read(rows, 64) != phantom.read(rows, 64)).mean() > 0.5
 
 
 def test_anatomy_stays_with_the_patient_and_no_two_are_alike(phantom: Phantom, frame: pd.DataFrame) -> None:
@@ -192,7 +192,7 @@ def test_anatomy_stays_with_the_patient_and_no_two_are_alike(phantom: Phantom, f
 
 
 def test_anatomy_depends_on_sex_and_slowly_on_age() -> None:
-    draws = np.zeros((4, Phantom().draws(pd.DataFrame({"patient_id": ["p"]})).shape[1]))
+    draws = np.zeros((4, Phantom(version=1).draws(pd.DataFrame({"patient_id": ["p"]})).shape[1]))
     body = anatomy(draws, np.array([True, False, True, True]), np.array([50.0, 50.0, 51.0, 80.0]))
     man, woman, later, old = ({name: values[i] for name, values in body.items() if name in TRAITS} for i in range(4))
     assert woman["breast_depth"] > 2 * man["breast_depth"]

@@ -143,7 +143,7 @@ def test_the_gpu_gives_the_same_bytes() -> None:
     from reidbench.cohorts.sources.phantom import Phantom
     from reidbench.cohorts.sources.phantom.exposure import render
 
-    phantom = Phantom(patients=20)
+    phantom = Phantom(version=1, patients=20)
     rows = phantom.source().frame.head(16)
     scene, v = phantom.scene(rows, 64)
     grain = np.random.default_rng(0).standard_normal((16, 64, 64))
