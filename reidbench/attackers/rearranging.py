@@ -22,8 +22,8 @@ MOST_IMAGES = 1_000
 #: Larger images have too many pixels to be compared each with each: a pass takes their square.
 MOST_PIXELS = 128 * 128
 #: Components by which points are compared, pass by pass: of the first ones all directions are tried.
-FIRST = 3
-FIRST_PASSES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8)
+FIRST = 5
+FIRST_PASSES = (5, 5, 5, 6, 6, 8, 8)
 PASSES = (8, 8, 10, 12, 16, 16, 20, 24, 32, 32, 48, 48)
 #: Points of the attacker's own images that this is tried on.
 SOME = 1_024
