@@ -341,7 +341,7 @@ def test_the_markdown_is_a_table_with_the_verdict_first(make):
     tables = [line for line in lines if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in tables}) == 1
     assert any("**regression**" in line for line in tables)
-    assert "phantom at 64², preset quick, seed 0" in page
+    assert "phantom-1 at 64², preset quick, seed 0" in page
 
 
 def test_the_data_are_valid_json_with_null_for_the_undefined(make):

@@ -44,7 +44,7 @@ def test_nothing_within_the_spread_of_untrained_networks_is_credited(models, cap
     assert "0.863 to 0.883 untrained" in line
     assert "0.119 to 0.131 untrained" in line
     assert line.endswith(f"{MARK}: training less hides as much, and no fall is credited to the defense")
-    page = render([controlled(plain, [0.863, 0.883], [0.119, 0.131]), within])["phantom-models.md"]
+    page = render([controlled(plain, [0.863, 0.883], [0.119, 0.131]), within])["phantom-1-models.md"]
     assert page.count(f"| {MARK} |") == 1
     assert page.count("0.863 to 0.883 untrained") == 4
     print_summary([within])

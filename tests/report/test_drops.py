@@ -67,7 +67,7 @@ def test_the_interval_is_that_of_both_worst_cases_under_the_same_resamples(kept,
     # Patients also change each other's ranks in the gallery: the interval of their means alone is narrower.
     means = np.random.default_rng(0).choice(each, (2_000, len(each))).mean(axis=1)
     spread = np.subtract(*np.percentile(means, [97.5, 2.5]))
-    assert 0.8 * spread < found.high - found.low < 2.5 * spread
+    assert 0.8 * spread < found.high - found.low < 4 * spread
 
 
 @pytest.mark.parametrize("find", [worst_verification, worst_retrieval])
