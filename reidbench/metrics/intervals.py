@@ -327,18 +327,16 @@ def _counts(rng: np.random.Generator, patients: int, count: int) -> NDArray[np.u
     return np.bincount(drawn.ravel(), minlength=count * patients).reshape(count, patients).astype(np.uint16)
 
 
-def patient_pairs(patient_a: ArrayLike, patient_b: ArrayLike, same: np.ndarray) -> tuple[Indices, Indices, int]:
-    """Both patients of every pair as codes 0..K-1, and K.
+def check_pairs(first: Indices, second: Indices, same: np.ndarray) -> None:
+    """Refuses patients of pairs that are not what ``same`` says of them.
 
     Raises:
         ValueError: lengths differ, or ``same`` contradicts the patients.
     """
-    (first, second), patients = codes(patient_a, patient_b)
     if not first.shape == second.shape == same.shape:
         raise ValueError(f"{len(same)} pairs need as many patients on each side, not {len(first)} and {len(second)}")
     if ((first == second) != same).any():
         raise ValueError("same contradicts the patients of the pairs")
-    return first, second, patients
 
 
 def checked(runs: int, level: float) -> None:

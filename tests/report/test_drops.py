@@ -167,7 +167,7 @@ def test_missing_or_foreign_scores_leave_the_drop_without_an_interval(kept, tmp_
     assert "[" in words
 
 
-def test_worst_cases_on_different_pairs_cannot_be_paired(kept):
+def test_worst_cases_on_different_pairs_are_weighed_by_the_same_patients(kept):
     undefended, mild, _ = kept
     worst = worst_verification(mild.record)
     others = [
@@ -179,7 +179,17 @@ def test_worst_cases_on_different_pairs_cannot_be_paired(kept):
     found = headline_drop(Paired(undefended, moved, RUNS), worst_verification)
     fallen = worst_verification(undefended.record).value - worst_verification(moved.record).value
     assert found.value == pytest.approx(fallen)
-    assert math.isnan(found.low)
+    before, after = undefended.scores(), moved.scores()
+    (a, b, same), (c, d, matched) = (before.pairs[kind] for kind in ("random", "matched"))
+    rise = metrics.bootstrap_auc_drop_patients(
+        after.verification[key_of(worst_verification(moved.record).attack)],
+        before.verification[key_of(worst_verification(undefended.record).attack)],
+        matched.astype(bool), before.patients[c], before.patients[d],
+        after_pairs=(same.astype(bool), before.patients[a], before.patients[b]),
+        runs=RUNS, seed=BOOTSTRAP_SEED,
+    )  # fmt: skip
+    assert (found.value, found.low, found.high) == pytest.approx((-rise.value, -rise.high, -rise.low))
+    assert found.low < fallen < found.high
 
 
 def test_over_seeds_the_drop_is_the_mean_and_its_interval_holds_their_spread(kept, drops):

@@ -26,6 +26,7 @@ from reidbench.metrics.intervals import (
     MOST_KEPT,
     NUMBERS_AT_ONCE,
     Interval,
+    check_pairs,
     checked,
     effective_number,
     expanded_level,
@@ -33,12 +34,11 @@ from reidbench.metrics.intervals import (
     guarded_share,
     over_patients,
     over_patients_in_columns,
-    patient_pairs,
     percentile_interval,
     resample,
 )
 from reidbench.metrics.parallel import over_threads
-from reidbench.metrics.validation import Floats, Indices, scored_pairs
+from reidbench.metrics.validation import Floats, Indices, codes, scored_pairs
 from reidbench.metrics.verification.columns import MOST_PAIRS, Columns, Counts, Sums, running_sums
 from reidbench.metrics.verification.columns import NUMBERS_AT_ONCE as COLUMN_NUMBERS
 from reidbench.metrics.verification.curve import Curve, Ranking
@@ -296,21 +296,24 @@ def bootstrap_auc_drop_patients(
     patient_a: ArrayLike,
     patient_b: ArrayLike,
     *,
+    after_pairs: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """How far the AUC falls from one set of scores to another on the same pairs, with a paired interval.
+    """How far the AUC falls from one set of scores to another, with a paired interval.
 
     Both are weighed by the same resample of patients in every run, so what they share cancels: this interval, and not
     the overlap of two single ones, says whether two defenses differ.
 
     Args:
         before: (P,) scores without the defense, or with the first.
-        after: (P,) scores of the same pairs with the defense, or with the second.
+        after: scores with the defense, or with the second: (P,) of the same pairs, or (Q,) of ``after_pairs``.
         same: (P,) booleans.
         patient_a: (P,) patient of the first image.
         patient_b: (P,) patient of the second image.
+        after_pairs: the same three, (Q,), of pairs that ``after`` has scores of in place of these: other impostors, or
+            images.
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
@@ -322,7 +325,8 @@ def bootstrap_auc_drop_patients(
         ValueError: as `bootstrap_auc_patients`.
     """
     checked(runs, level)
-    samples = [_Sample.of(scores, same, patient_a, patient_b) for scores in (before, after)]
+    pairs = (same, patient_a, patient_b)
+    samples = _Sample.together((before, *pairs), (after, *(after_pairs or pairs)))
     values, draws = _over_patients(samples, lambda curves: [curves[0].auc() - curves[1].auc()], runs, seed)
     return percentile_interval(values[0], draws[:, 0], level)
 
@@ -350,10 +354,19 @@ class _Sample:
 
     @classmethod
     def of(cls, scores: ArrayLike, same: ArrayLike, patient_a: ArrayLike, patient_b: ArrayLike) -> _Sample:
-        _, flags = scored_pairs(scores, same)
-        first, second, patients = patient_pairs(patient_a, patient_b, flags)
-        ranking = Ranking.of(scores, same)
-        return cls(ranking, first[ranking.genuine], first[ranking.impostor], second[ranking.impostor], patients)
+        return cls.together((scores, same, patient_a, patient_b))[0]
+
+    @classmethod
+    def together(cls, *scored: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> list[_Sample]:
+        """Samples that resamples of patients count alike: each of scores, same, and both patients of every pair."""
+        numbers, patients = codes(*(side for _, _, *sides in scored for side in sides))
+        made = []
+        for (scores, same, _, _), first, second in zip(scored, numbers[::2], numbers[1::2]):
+            _, flags = scored_pairs(scores, same)
+            check_pairs(first, second, flags)
+            rank = Ranking.of(scores, same)
+            made.append(cls(rank, first[rank.genuine], first[rank.impostor], second[rank.impostor], patients))
+        return made
 
     def curve(self, counts: Floats) -> Curve:
         """The curves with every patient counted so many times (R, K)."""
@@ -376,20 +389,20 @@ def _over_patients(
     if np.isnan(values).any():
         return values, np.full((runs, len(values)), np.nan)
 
-    first = samples[0]
-    if first.pairs <= MOST_PAIRS and first.patients * runs <= MOST_KEPT:
+    patients, pairs = samples[0].patients, max(sample.pairs for sample in samples)
+    if pairs <= MOST_PAIRS and patients * runs <= MOST_KEPT:
         return values, over_patients_in_columns(
             lambda counts: np.stack(figures([_weighed(sample, counts) for sample in samples]), axis=1),
-            first.patients,
+            patients,
             runs,
             seed,
-            columns=_columns(first.pairs),
+            columns=_columns(pairs),
         )
 
     def resampled(counts: Floats) -> Floats:
         return np.stack(figures([sample.curve(counts) for sample in samples]), axis=1)
 
-    return values, over_patients(resampled, first.patients, runs, seed, width=first.pairs)
+    return values, over_patients(resampled, patients, runs, seed, width=pairs)
 
 
 def _weighed(sample: _Sample, counts: Counts) -> Curve:

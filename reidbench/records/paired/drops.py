@@ -21,21 +21,22 @@ def judge_drops(undefended: Record, base: RunScores, record: Record, scores: Run
         record, scores: the run with the defense.
 
     Returns:
-        None where the two runs were not judged on the same images and pairs, or no fall is defined. A fall is null
-        where the strongest attacks are of different pairs.
+        None where the two runs were not judged on the same images and pairs, or no fall is defined. Each figure is
+        of its own impostor pairs where one of the strongest attacks is of random and the other of matched ones.
     """
     if not (same_images(base, scores) and same_pairs(base, scores)):
         return None
     found = {}
     for name, strongest in (("auc", strongest_verification), ("map_at_r", strongest_retrieval)):
         before, after = strongest(undefended.attacks), strongest(record.attacks)
-        if before is None or after is None or before.negatives != after.negatives:
+        if before is None or after is None:
             continue
         old, new = key_of(before), key_of(after)
-        if after.negatives is None:
+        if before.negatives is None or after.negatives is None:
             rise = map_rise(base, old, scores, new, runs=record.bootstrap_runs)
         else:
-            rise = auc_rise(base, old, scores, new, after.negatives, runs=record.bootstrap_runs)
+            negatives = before.negatives, after.negatives
+            rise = auc_rise(base, old, scores, new, negatives, runs=record.bootstrap_runs)
         found[name] = Drop(before=old, after=new, fall=Interval.of(fall_of(rise)))
     return Drops(auc=found.get("auc"), map_at_r=found.get("map_at_r")) if found else None
 

@@ -28,28 +28,40 @@ def same_pairs(one: RunScores, other: RunScores) -> bool:
 
 
 def auc_rise(
-    base: RunScores, before: str, new: RunScores, after: str, negatives: str, *, runs: int, level: float = LEVEL
+    base: RunScores,
+    before: str,
+    new: RunScores,
+    after: str,
+    negatives: tuple[str, str],
+    *,
+    runs: int,
+    level: float = LEVEL,
 ) -> metrics.Interval:
-    """The AUC of attack ``after`` of the new run less that of ``before`` of the base run, on the base run's pairs.
+    """The AUC of attack ``after`` of the new run less that of ``before`` of the base run.
 
     Args:
         base, new: scores of the same images and pairs.
         before, after: keys of the attacks in them.
-        negatives: of the pairs.
+        negatives: of the pairs that each was judged on.
         runs: bootstrap runs.
         level: of the interval.
     """
-    a, b, same = base.pairs[negatives]
+    (same, *patients), after_pairs = (_pairs(base, kind) for kind in reversed(negatives))
     return metrics.bootstrap_auc_drop_patients(
         new.verification[after],
         base.verification[before],
-        same.astype(bool),
-        base.patients[a],
-        base.patients[b],
+        same,
+        *patients,
+        after_pairs=after_pairs,
         runs=runs,
         seed=BOOTSTRAP_SEED,
         level=level,
     )
+
+
+def _pairs(scores: RunScores, negatives: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    a, b, same = scores.pairs[negatives]
+    return same.astype(bool), scores.patients[a], scores.patients[b]
 
 
 def map_rise(

@@ -19,7 +19,7 @@ class Drop(Model):
 
 
 class Drops(Model):
-    """The falls; null where the strongest attacks are of different pairs."""
+    """The falls; null where a strongest attack is not defined."""
 
     auc: Drop | None = Field(None, exclude_if=unsaid, description="of the highest AUC over all attacks")
     map_at_r: Drop | None = Field(

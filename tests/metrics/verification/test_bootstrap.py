@@ -160,6 +160,31 @@ def test_drop_is_the_difference_and_its_interval_is_paired():
     assert bootstrap_auc_drop_patients(before, before, same, first, second, runs=50) == Interval(0.0, 0.0, 0.0)
 
 
+def test_a_drop_may_be_to_other_pairs_of_the_same_patients():
+    rng = np.random.default_rng(10)
+    before, same, first, second = experiment(rng)
+    after = before + rng.normal(0, 0.3, len(same))
+    # As matched impostors are some of all; one patient has no pair among them.
+    kept = (same | (rng.random(len(same)) < 0.3)) & (first != first[0]) & (second != first[0])
+    pairs = same[kept], first[kept], second[kept]
+    drop = bootstrap_auc_drop_patients(before, after[kept], same, first, second, after_pairs=pairs, runs=2000)
+    assert drop.value == pytest.approx(roc_auc_score(same, before) - roc_auc_score(pairs[0], after[kept]))
+    falls = []
+    patients = np.unique(np.r_[first, second])
+    for _ in range(2000):
+        drawn = np.bincount(rng.choice(patients, len(patients)), minlength=patients.max() + 1).astype(float)
+        weights = drawn[first] * np.where(same, 1, drawn[second])
+        falls.append(
+            roc_auc_score(same, before, sample_weight=weights)
+            - roc_auc_score(pairs[0], after[kept], sample_weight=weights[kept])
+        )
+    low, high = np.percentile(falls, [2.5, 97.5])
+    assert (drop.low, drop.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    # The pairs themselves, named twice.
+    twice = bootstrap_auc_drop_patients(before, after, same, first, second, after_pairs=(same, first, second), runs=50)
+    assert twice == bootstrap_auc_drop_patients(before, after, same, first, second, runs=50)
+
+
 def test_a_constant_score_is_one_half_with_nothing_around_it():
     _, same, first, second = experiment(np.random.default_rng(8))
     constant = np.zeros(len(same))

@@ -105,9 +105,9 @@ class Paired:
             return independent(headline(new), headline(old))
         base, other = found
         before, after = scores_key(old), scores_key(new)
-        if new.negatives is None:
+        if old.negatives is None or new.negatives is None:
             return map_rise(base, before, other, after, runs=self.runs, level=level)
-        return auc_rise(base, before, other, after, new.negatives, runs=self.runs, level=level)
+        return auc_rise(base, before, other, after, (old.negatives, new.negatives), runs=self.runs, level=level)
 
     def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
         """The diagnostic utility before and after, None where it was not measured."""

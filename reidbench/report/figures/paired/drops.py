@@ -33,8 +33,8 @@ RETRAINED: Literal["retrained"] = "retrained"
 Drops = Mapping[tuple[str, Find | Literal["retrained"]], metrics.Interval]
 
 UNPAIRED = (
-    "A drop without brackets has no interval: the record has none and the scores of both runs do not lie beside the "
-    "records, or the worst cases are of different pairs."
+    "A drop without brackets has no interval: the record has none, and the scores of both runs do not lie beside the "
+    "records."
 )
 
 # What scores raise that are consistent in their shapes alone.
@@ -102,8 +102,7 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
         find: the function that finds the worst case.
 
     Returns:
-        The drop; its interval is NaN where scores are missing, or the worst cases are of different pairs and cannot be
-        paired. None if either worst case is undefined.
+        The drop; its interval is NaN where scores are missing. None if either worst case is undefined.
     """
     before, after = (find(record) for record in pair.records)
     fallen = drop(after, before)
@@ -111,7 +110,7 @@ def headline_drop(pair: Paired, find: Find) -> metrics.Interval | None:
         return None
     if (recorded := recorded_drop(*pair.records, find)) is not None:
         return recorded
-    if before.attack.negatives != after.attack.negatives or not _scored(pair, before, after):
+    if not _scored(pair, before, after):
         return metrics.Interval(fallen, nan, nan)
     try:
         rise = pair.rise(key_of(before.attack), key_of(after.attack), LEVEL)
