@@ -138,13 +138,14 @@ def _nearest(own: _Cloud, released: _Cloud, turn: torch.Tensor) -> tuple[torch.T
     there = released.points(len(turn))
     there[:, 1:] = there[:, 1:] @ turn
     source, signs, total = [], [], 0.0
-    # The deviation is the same of a pixel and of its inverse, so that it stays out of the part that is turned round.
-    fixed = there.square().sum(dim=1) + released.deviations.square()
+    fixed = (there.square().sum(dim=1) + released.deviations.square()) / 2
     for rows in torch.arange(len(here)).split(_BLOCK):
-        product = here[rows] @ there.T
-        distance = fixed - 2 * (product.abs() + own.deviations[rows, None] * released.deviations)
-        least, found = distance.min(dim=1)
+        # Half of what squared distances fall short of the lengths by, in one matrix: others of this size would take
+        # longer than the product. The deviation is the same of a pixel and of its inverse, so that it stays out of
+        # the part that is turned round.
+        closeness = (here[rows] @ there.T).abs_().addr_(own.deviations[rows], released.deviations).sub_(fixed)
+        most, found = closeness.max(dim=1)
         source.append(found)
-        signs.append(torch.where(product.gather(1, found[:, None])[:, 0] < 0, -1.0, 1.0))
-        total += float((least + here[rows].square().sum(dim=1) + own.deviations[rows].square()).sum())
+        signs.append(torch.where((here[rows] * there[found]).sum(dim=1) < 0, -1.0, 1.0))
+        total += float((here[rows].square().sum(dim=1) + own.deviations[rows].square() - 2 * most).sum())
     return torch.cat(source), torch.cat(signs), total / len(here)
