@@ -75,11 +75,11 @@ if TYPE_CHECKING:
     from reidbench.attackers.base import Attacker, Fixed, Scenario, Side, Training
     from reidbench.attackers.heads import NormalizedDistance, PairHead, ScaledDifference, SigmoidDifference
     from reidbench.attackers.joint import PairNetworkAttacker
-    from reidbench.attackers.lightning_module import Batch, Objective, Siamese
     from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
     from reidbench.attackers.network import NetworkAttacker
     from reidbench.attackers.pairs import PairAttacker
     from reidbench.attackers.siamese import SiameseAttacker
+    from reidbench.attackers.siamese_network import Batch, Objective, Siamese
     from reidbench.cohorts.base import Cohort, Dataset, Source
     from reidbench.defenses.base import CohortDefense, Defense, Privacy
     from reidbench.defenses.fitted import FitData, FittedCohortDefense, FittedDefense, History
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
     from reidbench.networks.samplers import PatientBatches
     from reidbench.networks.simple_training import learn
-    from reidbench.networks.training import run as train
+    from reidbench.networks.trainer import run as train
     from reidbench.networks.training import seed_of
     from reidbench.plugins import hookimpl
     from reidbench.progress import Progress

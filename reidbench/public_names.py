@@ -5,7 +5,7 @@ from __future__ import annotations
 _WHERE = {
     "Attacker": "reidbench.attackers.base",
     "BalancedPairs": "reidbench.attackers.losses",
-    "Batch": "reidbench.attackers.lightning_module",
+    "Batch": "reidbench.attackers.siamese_network",
     "Cohort": "reidbench.cohorts.base",
     "CohortDefense": "reidbench.defenses.base",
     "Contrast": "reidbench.attackers.losses",
@@ -23,7 +23,7 @@ _WHERE = {
     "ModelDefense": "reidbench.defenses.model",
     "NetworkAttacker": "reidbench.attackers.network",
     "NormalizedDistance": "reidbench.attackers.heads",
-    "Objective": "reidbench.attackers.lightning_module",
+    "Objective": "reidbench.attackers.siamese_network",
     "PairAttacker": "reidbench.attackers.pairs",
     "PairHead": "reidbench.attackers.heads",
     "PairNetworkAttacker": "reidbench.attackers.joint",
@@ -37,7 +37,7 @@ _WHERE = {
     "ReleaseRandom": "reidbench.defenses.random",
     "ScaledDifference": "reidbench.attackers.heads",
     "Scenario": "reidbench.attackers.base",
-    "Siamese": "reidbench.attackers.lightning_module",
+    "Siamese": "reidbench.attackers.siamese_network",
     "SiameseAttacker": "reidbench.attackers.siamese",
     "Side": "reidbench.attackers.base",
     "SigmoidDifference": "reidbench.attackers.heads",
@@ -53,7 +53,7 @@ _WHERE = {
     "seed_of": "reidbench.networks.training",
     "to_pixels": "reidbench.images",
     "to_unit": "reidbench.images",
-    "train": "reidbench.networks.training:run",
+    "train": "reidbench.networks.trainer:run",
     "write_file": "reidbench.files",
 }
 

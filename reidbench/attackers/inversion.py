@@ -7,15 +7,12 @@ from math import isqrt
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Scenario, Side, Training
 from reidbench.images import map_images, to_levels, to_uint8
@@ -63,47 +60,6 @@ class RestorerOptions(BaseModel):
     precision: training.Precision = Field("32-true", description="Lightning's name; mixed precision is for GPUs")
 
 
-class _Restoration(lightning.LightningModule):
-    """Released images to their originals, by mean absolute error."""
-
-    def __init__(
-        self, network: Restorer, train: Scenario, *, options: RestorerOptions, length: training.Length, seed: int
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self._train = train
-        self._options = options
-        self._length = length
-        self._seed = seed
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of row numbers; an epoch is cut from random orders laid end to end."""
-        rng = np.random.default_rng([self._seed, self.current_epoch])
-        images, wanted = len(self._train.patients), self._length.steps * self._options.batch_size
-        order = np.concatenate([rng.permutation(images) for _ in range(-(-wanted // images))])[:wanted]
-        batches: Any = np.array_split(order, self._length.steps)
-        return training.load_in_order(batches)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW and 1cycle over all steps."""
-        optimizer, schedule = training.optimizer(
-            list(self.network.named_parameters()), lr=self._options.lr, weight_decay=0.0, total_steps=self._length.total
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def training_step(self, index: NDArray[np.int64], number: int) -> torch.Tensor:
-        """The loss of one batch; its draws follow from (seed, step)."""
-        seeds = (training.seed_of(self._seed, side, self.global_step) for side in ("probe", "gallery"))
-        original, released = (
-            side(index, generator=torch.Generator().manual_seed(seed), device=self.device)
-            for side, seed in zip((self._train.probe, self._train.gallery), seeds)
-        )
-        loss = functional.l1_loss(self.network(released).float(), original)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
-        self.log("unrestored_loss", functional.l1_loss(released, original), on_epoch=True, on_step=False, batch_size=1)
-        return loss
-
-
 def fit_restorer(
     options: RestorerOptions,
     train: Scenario,
@@ -139,8 +95,11 @@ def fit_restorer(
         min_steps=options.min_steps,
         max_steps=options.max_steps,
     )
-    history = training.run(
-        _Restoration(network, train, options=options, length=planned, seed=seed),
+    from reidbench.attackers.learners.restorer import RestorerLearner
+    from reidbench.networks import trainer
+
+    history = trainer.run(
+        RestorerLearner(network, train, batch_size=options.batch_size, lr=options.lr, length=planned, seed=seed),
         epochs=planned.epochs,
         steps=planned.steps,
         seed=seed,

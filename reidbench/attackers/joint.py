@@ -25,13 +25,13 @@ from reidbench.errors import ReidbenchError
 from reidbench.images import to_unit
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.samplers import PatientBatches, Sides
+from reidbench.networks.trainer import run
 from reidbench.networks.training import (
     Length,
     Precision,
     length,
     load_in_order,
     optimizer,
-    run,
     seed_of,
     side_generator,
 )

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from reidbench.attackers.heads import PairHead
-from reidbench.attackers.lightning_module import Batch
+from reidbench.attackers.siamese_network import Batch
 
 #: Embeddings (B, D) and their patients (B,).
 _Labelled = tuple[torch.Tensor, torch.Tensor]

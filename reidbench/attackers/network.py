@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from reidbench.attackers.base import Attacker
 from reidbench.attackers.heads import PairHead
-from reidbench.attackers.lightning_module import Siamese
+from reidbench.attackers.siamese_network import Siamese
 from reidbench.attackers.weights import read_weights, write_weights
 from reidbench.errors import ReidbenchError
 from reidbench.networks.architectures.siamese import Resized, embed_images

@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from reidbench.attackers.base import Fixed, Scenario, Side
 from reidbench.attackers.heads import NormalizedDistance, PairHead, logistic
-from reidbench.attackers.lightning_module import Siamese, validation_auc
 from reidbench.attackers.network import NetworkAttacker
+from reidbench.attackers.siamese_network import Siamese, validation_auc
 from reidbench.errors import ReidbenchError
 from reidbench.networks.architectures.backbones import FLAT
 from reidbench.networks.architectures.siamese import GridPool

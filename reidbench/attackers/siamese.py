@@ -12,16 +12,16 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from reidbench.attackers.base import Fixed, Scenario
-from reidbench.attackers.lightning_module import Learner, Siamese, validation_auc
 from reidbench.attackers.losses import AdaCos, ArcFace, WithClasses
 from reidbench.attackers.network import NetworkAttacker, summary
+from reidbench.attackers.siamese_network import Siamese, validation_auc
 from reidbench.attackers.until_flat import train_until_flat
 from reidbench.networks.architectures.front import Equalize, front
 from reidbench.networks.architectures.siamese import EmbeddingNet
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.history import Training
 from reidbench.networks.samplers import PatientBatches
-from reidbench.networks.training import Length, Precision, length, run, seed_of
+from reidbench.networks.training import Length, Precision, length, seed_of
 from reidbench.progress import Progress
 
 #: Two CPU cores, 64²: it begins with weights that ship with the package, and needs half the passes of random ones.
@@ -136,7 +136,7 @@ class SiameseAttacker(NetworkAttacker):
 
     @abstractmethod
     def objective(self) -> nn.Module:
-        """A fresh loss, an :class:`~reidbench.attackers.lightning_module.Objective`."""
+        """A fresh loss, an :class:`~reidbench.attackers.siamese_network.Objective`."""
 
     def fit(
         self,
@@ -163,6 +163,10 @@ class SiameseAttacker(NetworkAttacker):
             if reached is not None and self.enough is not None and reached >= self.enough:
                 self.keep(before.to(device))
                 return Training(0, 0, 0.0, [{"epoch": 0.0, "val_auc": reached}], learned=True, kept_start=True)
+        # Only where there is something to train: it takes seconds to import.
+        from reidbench.attackers.learners.siamese import Learner
+        from reidbench.networks.trainer import run
+
         once = self._length(len(train.patients), warm=start is not None)
         objective = self._objective(train, seed, warm=start is not None)
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reidbench.attackers.lightning_module import Siamese
+from reidbench.attackers.siamese_network import Siamese
 from reidbench.networks.history import still_improving
 
 Rows = list[dict[str, float]]

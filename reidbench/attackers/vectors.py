@@ -6,22 +6,20 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils.data import DataLoader
 
 from reidbench.attackers.base import Training
 from reidbench.attackers.heads import ScaledDifference
-from reidbench.attackers.lightning_module import Batch, Siamese
 from reidbench.attackers.losses import Contrast, PairsAndContrast
 from reidbench.attackers.network import learned
+from reidbench.attackers.siamese_network import Siamese
 from reidbench.networks import training
-from reidbench.networks.samplers import PatientBatches, Sides
+from reidbench.networks.samplers import PatientBatches
 from reidbench.progress import Progress
 
 
@@ -80,60 +78,6 @@ class VectorHead(nn.Module):
         return mapped
 
 
-class _Heads(lightning.LightningModule):
-    """Trains the head on all pairs of a batch of patients, as the verification attacker trains its network."""
-
-    def __init__(
-        self,
-        model: Siamese,
-        vectors: NDArray[np.float32],
-        patients: NDArray[np.int64],
-        *,
-        options: VectorHeadOptions,
-        length: training.Length,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.objective = PairsAndContrast(Contrast(options.dimensions, options.temperature), 1.0)
-        self._vectors = torch.from_numpy(np.ascontiguousarray(vectors))
-        self._patients = torch.from_numpy(patients.copy())
-        self._batches = PatientBatches(
-            patients,
-            batch_size=options.batch_size,
-            images_per_patient=options.images_per_patient,
-            seed=training.seed_of(seed, "batches"),
-        )
-        self._options = options
-        self._length = length
-
-    def train_dataloader(self) -> DataLoader[Sides]:
-        """The batches of the coming epoch."""
-        batches: Any = self._batches.epoch(self.current_epoch, self._length.steps)
-        return training.load_in_order(batches)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW and 1cycle over all steps."""
-        optimizer, schedule = training.optimizer(
-            list(self.model.named_parameters()),
-            lr=self._options.lr,
-            weight_decay=self._options.weight_decay,
-            total_steps=self._length.total,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def training_step(self, index: Sides, number: int) -> torch.Tensor:
-        """The loss of one batch."""
-        rows = [torch.from_numpy(side) for side in index]
-        mapped = self.model.network(self._vectors[torch.cat(rows)].to(self.device))
-        probe, gallery = mapped.split([len(side) for side in rows])
-        patients = [self._patients[side].to(self.device) for side in rows]
-        loss, uninformed = self.objective(self.model.head, Batch(probe, gallery, patients[0], patients[1]))
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
-        self.log("uninformed_loss", uninformed, on_epoch=True, on_step=False, batch_size=1)
-        return loss
-
-
 def fit_head(
     options: VectorHeadOptions,
     vectors: NDArray[np.float32],
@@ -165,8 +109,28 @@ def fit_head(
         min_steps=options.min_steps,
         max_steps=options.max_steps,
     )
-    history = training.run(
-        _Heads(model, vectors, patients, options=options, length=planned, seed=seed),
+    batches = PatientBatches(
+        patients,
+        batch_size=options.batch_size,
+        images_per_patient=options.images_per_patient,
+        seed=training.seed_of(seed, "batches"),
+    )
+    # Lightning takes seconds to import: only where there is something to train.
+    from reidbench.attackers.learners.vectors import VectorLearner
+    from reidbench.networks import trainer
+
+    learner = VectorLearner(
+        model,
+        vectors,
+        patients,
+        objective=PairsAndContrast(Contrast(options.dimensions, options.temperature), 1.0),
+        batches=batches,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        length=planned,
+    )
+    history = trainer.run(
+        learner,
         epochs=planned.epochs,
         steps=planned.steps,
         seed=seed,

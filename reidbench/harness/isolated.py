@@ -28,7 +28,8 @@ end_with_parent(int(sys.argv.pop(1)))
 from reidbench.cli import main
 {f"faulthandler.register({int(_ASK)}, all_threads=False)" if _ASK else ""}
 if sys.argv.pop(1) == "timed":
-    importlib.import_module("reidbench.harness.run" if sys.argv[1] == "run" else "reidbench.conformance")
+    for name in ("harness.run", "networks.trainer") if sys.argv[1] == "run" else ("conformance",):
+        importlib.import_module(f"reidbench.{{name}}")
     print({_READY!r}, file=sys.stderr, flush=True)
 main()
 """

@@ -91,7 +91,7 @@ class TrainedModel:
             "options": hyperparameters(defense),
             "distribution": [found.distribution, found.version],
             "source": source_digest(type(defense)),
-            "code": code_version("reidbench.defenses", "reidbench.dp", "reidbench.images", "reidbench.networks.losses"),
+            "code": code_version("reidbench.defenses", "reidbench.dp", "reidbench.images", "reidbench.networks"),
             "rows": "train" if coins is None else hashlib.sha256(self._rows.tobytes()).hexdigest(),
             "seed": self._seed,
             "cpu": cpu_capability() if settings.device.type == "cpu" else None,

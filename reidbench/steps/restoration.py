@@ -27,6 +27,8 @@ from reidbench.steps.releases import ATTACKERS_VALIDATION, PUBLISHED, ArraySide,
 from reidbench.steps.training import WEIGHTS, cached_training, training_info, training_key
 from reidbench.threads import one_thread
 
+#: The code that trains a restoration network.
+CODE = ("reidbench.attackers.inversion", "reidbench.attackers.learners.restorer", "reidbench.networks")
 _UNDOING = "undoing.json"
 
 
@@ -74,7 +76,7 @@ class Restored(Published):
         self._settings = settings
         self._cache = cache
         self.key = {
-            **training_key(settings.restorer, settings, "reidbench.attackers.inversion", "reidbench.networks"),
+            **training_key(settings.restorer, settings, *CODE),
             "probe": originals.key,
             "gallery": published.key,
         }

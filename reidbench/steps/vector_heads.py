@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.attackers.base import Training
-from reidbench.attackers.lightning_module import Siamese
+from reidbench.attackers.siamese_network import Siamese
 from reidbench.attackers.vectors import fit_head, load_head, save_head
 from reidbench.progress import Progress
 from reidbench.records.parts.training import TrainingInfo

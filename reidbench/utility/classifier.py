@@ -6,20 +6,17 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
-from torch.utils.data import DataLoader
 
-from reidbench.images import to_unit
 from reidbench.networks import training
 from reidbench.networks.architectures.siamese import EmbeddingNet, embed_images
 from reidbench.networks.augment import Augmentation
 from reidbench.networks.history import Training
-from reidbench.networks.losses import beats_frequencies, masked_cross_entropy
+from reidbench.networks.losses import beats_frequencies
 from reidbench.progress import Progress
 
 
@@ -63,61 +60,6 @@ class ClassifierOptions(BaseModel):
         description="random changes of the images in training, besides mirroring",
     )
     precision: training.Precision = Field("32-true", description="Lightning's name; mixed precision is for GPUs")
-
-
-class _Diagnosis(lightning.LightningModule):
-    """Multi-label classification with unknown labels (NaN) left out of the loss."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        pixels: NDArray[np.uint8],
-        labels: torch.Tensor,
-        *,
-        options: ClassifierOptions,
-        length: training.Length,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self._pixels = pixels
-        self._labels = labels
-        self._options = options
-        self._length = length
-        self._seed = seed
-        self._augmentation = options.augmentation
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of row numbers; an epoch is cut from random orders laid end to end."""
-        rng = np.random.default_rng([self._seed, self.current_epoch])
-        wanted = self._length.steps * self._options.batch_size
-        rounds = -(-wanted // len(self._pixels))
-        order = np.concatenate([rng.permutation(len(self._pixels)) for _ in range(rounds)])[:wanted]
-        batches: Any = np.array_split(order, self._length.steps)
-        return training.load_in_order(batches)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW and 1cycle over all steps."""
-        optimizer, schedule = training.optimizer(
-            list(self.network.named_parameters()),
-            lr=self._options.lr,
-            weight_decay=self._options.weight_decay,
-            total_steps=self._length.total,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def training_step(self, index: NDArray[np.int64], number: int) -> torch.Tensor:
-        """The loss of one batch; its draws follow from (seed, step)."""
-        generator = torch.Generator(self.device)
-        generator.manual_seed(training.seed_of(self._seed, "step", self.global_step))
-        images = to_unit(self._pixels[index], self.device)
-        if self._options.mirror:
-            chosen = torch.rand(len(images), 1, 1, 1, generator=generator, device=self.device) < 0.5
-            images = torch.where(chosen, images.flip(-1), images)
-        labels = self._labels[torch.from_numpy(index)].to(self.device)
-        loss = masked_cross_entropy(self.network(self._augmentation(images, generator)).float(), labels)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=1)
-        return loss
 
 
 class _BothSides(nn.Module):
@@ -171,8 +113,23 @@ def fit_classifier(
         max_steps=options.max_steps,
     )
     targets = torch.from_numpy(labels.astype(np.float32))
-    module = _Diagnosis(network, pixels, targets, options=options, length=planned, seed=seed)
-    history = training.run(
+    # Lightning takes seconds to import: only where there is something to train.
+    from reidbench.networks import trainer
+    from reidbench.utility.diagnosis_learner import DiagnosisLearner
+
+    module = DiagnosisLearner(
+        network,
+        pixels,
+        targets,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        augmentation=options.augmentation,
+        mirror=options.mirror,
+        length=planned,
+        seed=seed,
+    )
+    history = trainer.run(
         module,
         epochs=planned.epochs,
         steps=planned.steps,

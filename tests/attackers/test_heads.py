@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from reidbench.attackers.heads import NormalizedDistance, PairHead, ScaledDifference, SigmoidDifference
-from reidbench.attackers.lightning_module import Batch
 from reidbench.attackers.losses import BalancedPairs, Contrast, PairsAndContrast
 from reidbench.attackers.retrieval import Retrieval
+from reidbench.attackers.siamese_network import Batch
 from reidbench.attackers.verification import Verification
 
 

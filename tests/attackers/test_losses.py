@@ -10,8 +10,8 @@ import torch
 from scipy.special import logsumexp
 
 from reidbench.attackers.heads import NormalizedDistance
-from reidbench.attackers.lightning_module import Batch
 from reidbench.attackers.losses import AdaCos, ArcFace, Contrast, WithClasses
+from reidbench.attackers.siamese_network import Batch
 
 
 def normalized(rows):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reidbench.attackers.lightning_module import MovingAverage
+from reidbench.attackers.learners.siamese import MovingAverage
 from reidbench.errors import ReidbenchError
 from tests.attackers.conftest import CPU, auc
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.siamese import STANDARD
+from reidbench.attackers.siamese_network import Siamese
 from reidbench.attackers.until_flat import train_until_flat
 from reidbench.networks.history import FLAT, final_slope, still_improving
 from tests.attackers.conftest import CPU, auc

@@ -71,6 +71,22 @@ def twelve(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
+    [
+        ["audit", "--dataset=phantom:patients=60", "--attackers=phantom-2", "--set=bootstrap_runs=50", "--device=cpu"],
+        ["check-defense", "pixelate"],
+        ["sweep", "plan.toml", "--list-cells"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_commands_that_train_no_network_do_not_wait_for_lightning(imported, tmp_path, arguments):
+    (tmp_path / "plan.toml").write_text('defenses = ["pixelate:all", "cloak:strong"]')
+    modules, _ = imported(*arguments)
+    assert "torch" in modules
+    assert not modules & {"lightning", "torchmetrics"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
     [["--help"], ["--version"], ["run", "--help"], ["list"], ["new-defense", "fog"], ["new-defense", "--help"]],
     ids=" ".join,
 )

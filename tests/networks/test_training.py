@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reidbench.networks.architectures.siamese import EmbeddingNet, GridPool, embed_images, even_cells
-from reidbench.networks.training import length, optimizer, run, seed_of
+from reidbench.networks.trainer import run
+from reidbench.networks.training import length, optimizer, seed_of
 
 
 @pytest.mark.parametrize(

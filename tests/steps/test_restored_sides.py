@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from reidbench.attackers import inversion
 from reidbench.attackers.inversion import RestorerOptions
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.sources.phantom import Phantom
@@ -15,7 +19,7 @@ from reidbench.progress import Silent
 from reidbench.settings import make_settings
 from reidbench.steps.cache import StepCache
 from reidbench.steps.releases import ArraySide, Originals, Release
-from reidbench.steps.restoration import Restored, _RestoredSide
+from reidbench.steps.restoration import CODE, Restored, _RestoredSide
 
 CPU = torch.device("cpu")
 ROWS = np.arange(0, 70, 2)
@@ -99,3 +103,12 @@ def _network(view):
         **{name: float(value) if name == "epochs" else int(value) for name, value in SHORT.items()}
     )
     return load_restorer(options, view.training.read().path / "weights.safetensors").eval()
+
+
+def test_a_restorer_is_trained_anew_where_the_code_of_its_training_changes():
+    """What trains it is imported late, where no list of a module's imports would find it."""
+    tree = ast.parse(Path(inversion.__file__).read_text("utf-8"))
+    sources = {found.module for found in ast.walk(tree) if isinstance(found, ast.ImportFrom)}
+    learners = {source for source in sources if source.startswith("reidbench.attackers.learners")}
+    assert learners
+    assert learners <= set(CODE)

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import Field
 from torch import nn
 
-from reidbench.attackers.lightning_module import Siamese
 from reidbench.attackers.network import NetworkAttacker
+from reidbench.attackers.siamese_network import Siamese
 
 
 class PaperAttacker(NetworkAttacker):

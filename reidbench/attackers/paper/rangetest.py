@@ -16,7 +16,8 @@ from lightning.pytorch.tuner import Tuner
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import write_json
-from reidbench.networks.training import Precision, in_one_order, quiet, seed_of
+from reidbench.networks.trainer import quiet
+from reidbench.networks.training import Precision, in_one_order, seed_of
 
 #: Rates that are tried, a batch each; the paper's 0.1584 is 10^-0.8, one of these hundred.
 LOWEST, HIGHEST, RATES = 1e-8, 1.0, 100

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from reidbench import metrics
-from reidbench.attackers.lightning_module import Siamese
+from reidbench.attackers.siamese_network import Siamese
 from reidbench.attackers.vectors import map_vectors
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.neighbours import Searched

@@ -15,12 +15,14 @@ from torchvision.transforms import functional as tv
 
 from reidbench.attackers.heads import NormalizedDistance, SigmoidDifference
 from reidbench.attackers.losses import Memory
+from reidbench.attackers.paper.contrast_learner import contrastive
 from reidbench.attackers.paper.cycle import sgd_1cycle
 from reidbench.attackers.paper.jitter import jitter
 from reidbench.attackers.paper.networks import RetrievalNet, VerificationNet
+from reidbench.attackers.paper.pair_learner import cross_entropy
 from reidbench.attackers.paper.rangetest import HIGHEST, LOWEST, RATES
-from reidbench.attackers.paper.retrieval import PaperRetrieval, contrastive
-from reidbench.attackers.paper.verification import PaperVerification, cross_entropy
+from reidbench.attackers.paper.retrieval import PaperRetrieval
+from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.attackers.retrieval import Retrieval
 from reidbench.attackers.verification import Verification
 from reidbench.errors import ReidbenchError

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from reidbench.attackers.paper import networks, rangetest
-from reidbench.attackers.paper.retrieval import ContrastLearner, PaperRetrieval
-from reidbench.attackers.paper.verification import PaperVerification, Validation
+from reidbench.attackers.paper.contrast_learner import ContrastLearner
+from reidbench.attackers.paper.pair_learner import Validation
+from reidbench.attackers.paper.retrieval import PaperRetrieval
+from reidbench.attackers.paper.verification import PaperVerification
 from reidbench.errors import ReidbenchError
 from reidbench.networks.architectures.siamese import resize
 from reidbench.networks.training import seed_of

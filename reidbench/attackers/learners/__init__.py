@@ -1,0 +1,1 @@
+"""How the attackers' networks are trained. Lightning takes seconds to import: only what trains imports this room."""
