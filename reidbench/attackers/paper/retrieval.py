@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -19,6 +19,10 @@ from reidbench.attackers.paper.networks import RetrievalNet
 from reidbench.networks.history import Training
 from reidbench.networks.training import Precision, seed_of
 from reidbench.progress import Progress
+
+if TYPE_CHECKING:
+    from reidbench.attackers.paper.contrast_learner import ContrastLearner
+    from reidbench.attackers.siamese_network import Siamese
 
 
 class PaperRetrieval(PaperAttacker):
@@ -73,29 +77,8 @@ class PaperRetrieval(PaperAttacker):
     ) -> Training:
         """Trains; see :meth:`Attacker.fit`. From another training's weights, everything is trained at once."""
         # Lightning takes seconds to import: only where there is something to train.
-        from reidbench.attackers.paper.contrast_learner import ContrastLearner
         from reidbench.attackers.paper.rangetest import find_rate
         from reidbench.networks.trainer import run
-
-        def learner_of(phase: str, epochs: int) -> ContrastLearner:
-            """One phase: a 1cycle and batches of its own."""
-            batches = BlockBatches(
-                train.patients, batch_size=self.batch_size, block=self.block, seed=seed_of(seed, "batches", phase)
-            )
-            return ContrastLearner(
-                model,
-                train,
-                batches,
-                frozen=phase == "frozen",
-                dimensions=self.dimensions,
-                memory=self.memory,
-                size=self.size,
-                color_jitter=self.color_jitter,
-                weight_decay=self.weight_decay,
-                steps=sum(len(batches.epoch(number)) for number in range(epochs)),
-                peak=rate,
-                seed=seed_of(seed, phase),
-            )
 
         model = self.first(seed, start)
         phases = {"frozen": 0 if start else self.frozen_epochs, "full": self.epochs}
@@ -103,11 +86,11 @@ class PaperRetrieval(PaperAttacker):
         precision: Precision = self.precision if device.type == "cuda" else "32-true"
         if self.find_lr:
             begin = next(phase for phase, epochs in phases.items() if epochs)
-            learner = learner_of(begin, phases[begin])
+            learner = self._learner(model, train, begin, phases[begin], rate, seed)
             rate = find_rate(learner, seed=seed, device=device, work_dir=work_dir, precision=precision)
         for phase, epochs in phases.items():
             if epochs:
-                learner = learner_of(phase, epochs)
+                learner = self._learner(model, train, phase, epochs, rate, seed)
                 history += run(
                     learner,
                     epochs=epochs,
@@ -122,3 +105,27 @@ class PaperRetrieval(PaperAttacker):
                 )
         self.keep(model)
         return summary([{**row, "epoch": float(number)} for number, row in enumerate(history, 1)])
+
+    def _learner(
+        self, model: Siamese, train: Scenario, phase: str, epochs: int, rate: float, seed: int
+    ) -> ContrastLearner:
+        """One phase: a 1cycle and batches of its own."""
+        from reidbench.attackers.paper.contrast_learner import ContrastLearner
+
+        batches = BlockBatches(
+            train.patients, batch_size=self.batch_size, block=self.block, seed=seed_of(seed, "batches", phase)
+        )
+        return ContrastLearner(
+            model,
+            train,
+            batches,
+            frozen=phase == "frozen",
+            dimensions=self.dimensions,
+            memory=self.memory,
+            size=self.size,
+            color_jitter=self.color_jitter,
+            weight_decay=self.weight_decay,
+            steps=sum(len(batches.epoch(number)) for number in range(epochs)),
+            peak=rate,
+            seed=seed_of(seed, phase),
+        )
