@@ -18,7 +18,7 @@ from reidbench import ReidbenchError
 from reidbench.studies.cluster.connection import connected
 from reidbench.studies.cluster.sweep import reason_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 

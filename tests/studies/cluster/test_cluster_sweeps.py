@@ -29,6 +29,7 @@ options = { strength = 0.3 }
 """
 
 
+@pytest.mark.cluster
 def test_cancelled_sweeps_leave_no_task_and_no_process(machine, monkeypatch):
     """Two at once on one cache, one from outside the cluster: while one trains what both need, the other waits."""
     for name in ("hold-fit", "hold-cells"):
@@ -105,6 +106,7 @@ def test_two_sweeps_at_once_outlive_a_node_and_leave_the_records_of_a_local_one(
     }
 
 
+@pytest.mark.cluster
 def test_an_attacker_trains_on_all_gpus_of_its_task(machine):
     """Ray assigns two devices by number; this machine has none, so that two processes on its CPU train together."""
     little = {"min_steps": 2, "max_steps": 2, "batch_size": 16}
