@@ -6,7 +6,8 @@ import pytest
 from ray_cluster import Machine
 
 
-@pytest.fixture(scope="session")
+# Of this room alone: the cluster's own processes would take their share of what comes after.
+@pytest.fixture(scope="package")
 def machine(fork_server, tmp_path_factory):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'reidbench[ray]'")
     pytest.importorskip("grpc", reason="the Ray client is not installed: pip install 'reidbench[ray]'")
