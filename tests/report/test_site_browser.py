@@ -350,10 +350,14 @@ def test_lines_and_markers_stand_out_as_they_are_drawn(visit, site, crowd, contr
                 ...(mode.includes("lines") ? [[line.color, opacity]] : []),
                 ...(mode.includes("markers") ? [[marker.color, opacity * marker.opacity]] : []),
             ]));"""
+    # Some time after the scheme has changed.
+    drawn_again = """return [...document.querySelectorAll(".js-plotly-plot")].every(
+        ({ layout }) => layout.paper_bgcolor === arguments[0])"""
     for path in (board(site), crowd, site["folder"] / "records" / f"{site['records'][1].stem}.html"):
         browser = visit(path)
         for name in ("light", "dark"):
             with scheme(browser, name) as page:
+                WebDriverWait(browser, 10).until(lambda b, page=page: b.execute_script(drawn_again, page))
                 drawn = {tuple(look) for look in browser.execute_script(looks)}
                 assert drawn
                 assert [look for look in drawn if contrast(look[0], page, look[1]) < 3] == []

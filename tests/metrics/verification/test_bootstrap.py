@@ -167,11 +167,11 @@ def test_a_drop_may_be_to_other_pairs_of_the_same_patients():
     # As matched impostors are some of all; one patient has no pair among them.
     kept = (same | (rng.random(len(same)) < 0.3)) & (first != first[0]) & (second != first[0])
     pairs = same[kept], first[kept], second[kept]
-    drop = bootstrap_auc_drop_patients(before, after[kept], same, first, second, after_pairs=pairs, runs=2000)
+    drop = bootstrap_auc_drop_patients(before, after[kept], same, first, second, after_pairs=pairs, runs=1000)
     assert drop.value == pytest.approx(roc_auc_score(same, before) - roc_auc_score(pairs[0], after[kept]))
     falls = []
     patients = np.unique(np.r_[first, second])
-    for _ in range(2000):
+    for _ in range(400):
         drawn = np.bincount(rng.choice(patients, len(patients)), minlength=patients.max() + 1).astype(float)
         weights = drawn[first] * np.where(same, 1, drawn[second])
         falls.append(
@@ -179,7 +179,7 @@ def test_a_drop_may_be_to_other_pairs_of_the_same_patients():
             - roc_auc_score(pairs[0], after[kept], sample_weight=weights[kept])
         )
     low, high = np.percentile(falls, [2.5, 97.5])
-    assert (drop.low, drop.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    assert (drop.low, drop.high) == pytest.approx((low, high), abs=0.15 * (high - low))
     # The pairs themselves, named twice.
     twice = bootstrap_auc_drop_patients(before, after, same, first, second, after_pairs=(same, first, second), runs=50)
     assert twice == bootstrap_auc_drop_patients(before, after, same, first, second, runs=50)
