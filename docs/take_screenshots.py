@@ -24,7 +24,7 @@ DOCS = Path(__file__).parent
 
 def main(site: Path) -> None:
     """Writes the pictures beside this file."""
-    board = next((site / "boards").glob("phantom-1-quick-64-images-*.html"))
+    board = next((site / "boards").glob("phantom-quick-64-images-*.html"))
     noise = sorted((site / "records").glob("gaussian_noise-*.html"))
     record = next(page for page in noise if "<h1>gaussian_noise sigma=0.25</h1>" in page.read_text(encoding="utf-8"))
     options = webdriver.ChromeOptions()

@@ -28,7 +28,7 @@ def leaderboard(
         tuple[str, str] | None,
         typer.Option(
             metavar="BOARD BOARD",
-            help="Write nothing; print how alike two boards (phantom-1 chestxray14) order the defenses on both.",
+            help="Write nothing; print how alike two boards (phantom chestxray14) order the defenses on both.",
         ),
     ] = None,
     plugins_dir: PluginsDirs = None,
