@@ -109,7 +109,8 @@ def test_two_sweeps_at_once_outlive_a_node_and_leave_the_records_of_a_local_one(
 @pytest.mark.cluster
 def test_an_attacker_trains_on_all_gpus_of_its_task(machine):
     """Ray assigns two devices by number; this machine has none, so that two processes on its CPU train together."""
-    little = {"min_steps": 2, "max_steps": 2, "batch_size": 16}
+    # Shipped weights would be found good enough, and nothing trained.
+    little = {"weights": "random", "min_steps": 2, "max_steps": 2, "batch_size": 16}
     plan = machine.plan("gpus.toml", 'defenses = ["identity"]\n')
     options = [f"--set=verification.{name}={value}" for name, value in little.items()]
     running = machine.sweep(plan, "--attacker=verification", "--gpus-per-run=2", "--device=cpu", *options, out="gpus")
