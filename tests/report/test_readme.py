@@ -105,7 +105,8 @@ def test_the_readmes_rows(row, records):
 
 def test_the_readmes_summary(records):
     """What is said of every defense that hides identity holds for every record of the phantom's leaderboard."""
-    sentence = README.split("every defense that is shown to lower the strongest attack's")[1].split("without a defense")[0]
+    told = README.split("every defense that is shown to lower the strongest attack's")[1]
+    sentence = told.split("without a defense")[0]
     bound, most, undefended = map(float, numbers(sentence))
     judged = [r for r in records if (r.dataset.title, r.track, r.seed) == ("phantom", "images", 0)]
     below = [utility(r, "release").value for r in judged if worst_verification(r).figure.high < bound]
