@@ -51,9 +51,10 @@ def source_digest(cls: type) -> str:
     for base in cls.__mro__:
         _gather(sys.modules.get(base.__module__), files)
     digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.name.encode())
-        digest.update(file_version(path))
+    # Not by their paths: a plugin's folder may come before this package on one machine and behind it on another.
+    for name, version in sorted((path.name, file_version(path)) for path in files):
+        digest.update(name.encode())
+        digest.update(version)
     return digest.hexdigest() if files else "no file"  # typed into a notebook or a shell
 
 

@@ -287,3 +287,21 @@ def test_an_import_that_a_function_makes_later_changes_no_digest(tmp_path, monke
     assert probe.read() == 1
     assert hasattr(probe, "pixels")
     assert source_digest(probe.Source) == before
+
+
+def test_where_a_plugin_lies_changes_no_digest(tmp_path, monkeypatch):
+    """Before the package of its base class by the order of their paths, or behind it: on another machine it may be."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "middle_base.py").write_text("class Base:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "m"))
+    found = []
+    for folder in ("a", "z"):
+        path = tmp_path / folder / "placed_plugin.py"
+        path.parent.mkdir()
+        path.write_text("from middle_base import Base\n\n\nclass Placed(Base):\n    area = 1\n")
+        spec = importlib.util.spec_from_file_location("placed_plugin", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "placed_plugin", module)
+        spec.loader.exec_module(module)
+        found.append(source_digest(module.Placed))
+    assert found[0] == found[1]
