@@ -95,6 +95,7 @@ def fit_restorer(
         min_steps=options.min_steps,
         max_steps=options.max_steps,
     )
+    # Lightning takes seconds to import: only where there is something to train.
     from reidbench.attackers.learners.restorer import RestorerLearner
     from reidbench.networks import trainer
 

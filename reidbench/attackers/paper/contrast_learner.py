@@ -86,7 +86,7 @@ class ContrastLearner(lightning.LightningModule):
         return loss
 
     def _views(self, rows: Rows) -> torch.Tensor:
-        # Alternating down the batch: of every patient in it, who has two images there or more, both sides are shown.
+        # Every other image is a probe: a patient with two or more images in the batch is seen on both sides.
         scenario = self._scenario
         parts: list[tuple[str, Callable[..., torch.Tensor], Rows]] = [
             ("probe", scenario.probe, rows[0::2]),
