@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from reidbench.cohorts.load import load_cohort
+from reidbench.cohorts.sources.phantom import Phantom
 from reidbench.defenses.release import release
 from reidbench.images import to_unit
+from reidbench.progress import Silent
 from reidbench_plugins._decoder import Decoder
-from reidbench_plugins.neural_obfuscation import NeuralObfuscation, similarity
+from reidbench_plugins.neural_obfuscation import NeuralObfuscation, TransposedDecoder, similarity
 
 
 def published(defense: NeuralObfuscation, pixels: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -37,9 +43,10 @@ def test_similarity_is_that_of_windows(pixels) -> None:
     assert float(similarity(one, 1 - one)) < 0.5
 
 
+@pytest.mark.parametrize("decoder", [Decoder, TransposedDecoder])
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80), (7, 200), (3, 3)])
-def test_the_decoder_makes_images_of_any_shape(height: int, width: int) -> None:
-    made = Decoder(5, 4, height, width)(torch.randn(2, 5))
+def test_the_decoders_make_images_of_any_shape(decoder: type[nn.Module], height: int, width: int) -> None:
+    made = decoder(5, 4, height, width)(torch.randn(2, 5))
     assert made.shape == (2, 1, height, width)
     assert 0 < float(made.detach().min()) <= float(made.detach().max()) < 1
 
@@ -47,7 +54,7 @@ def test_the_decoder_makes_images_of_any_shape(height: int, width: int) -> None:
 def test_the_published_decoder_has_fewer_weights_than_a_sixth_of_the_pixels() -> None:
     options = NeuralObfuscation.operating_points["published"]
     defense = NeuralObfuscation(**options)
-    decoder = Decoder(defense.code, defense.width, 256, 256)
+    decoder = TransposedDecoder(defense.code, defense.width, 256, 256)
     weights = sum(tensor.numel() for tensor in decoder.parameters()) + defense.set_size * defense.code
     assert weights < defense.set_size * 256 * 256 / 6
 
@@ -60,6 +67,13 @@ def test_without_mixing_a_training_comes_close_and_with_mixing_less_so(pixels) -
         errors.append(float(np.abs(after.astype(float) - images).mean()))
     assert errors[1] < 0.5 * errors[0]
     assert errors[2] > 1.5 * errors[1]
+
+
+def test_the_steps_of_most_points_suffice_for_a_set_of_the_phantom(tmp_path: Path) -> None:
+    images = load_cohort(Phantom(patients=25), size=64, cache=tmp_path, progress=Silent()).pixels[:46]
+    released = published(NeuralObfuscation(rho=0.0), images)
+    assert len(images) == 46
+    assert 0.86 < float(similarity(to_unit(released), to_unit(images))) < 0.95
 
 
 def test_mixing_weights_have_their_mean_and_deviation() -> None:
@@ -83,3 +97,18 @@ def test_an_image_takes_from_its_set_and_from_no_other(pixels) -> None:
             others[0] = 255 - others[0]
             changed = (published(defense, others) != first).any(axis=(1, 2))
             assert changed.all()
+
+
+def test_a_release_does_not_depend_on_the_number_of_threads(pixels) -> None:
+    images = pixels(6, 16, 16)
+    defense = NeuralObfuscation(steps=10, set_size=2, code=4)
+    threads = torch.get_num_threads()
+    try:
+        releases = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            releases.append(published(defense, images))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(*releases)
