@@ -106,6 +106,19 @@ def test_a_table_says_which_of_its_defenses_do_both(template):
     assert text.endswith("keep more: both. Not counted, as a published break is not among the attacks: solved.")
 
 
+def test_a_table_whose_classifier_is_not_shown_to_be_above_chance_says_so(template):
+    plain = made(template, "undefended", (0.97, 0.95, 0.99), 0.54, (0, 0, 0), kind="none")
+    # Falls that would keep, and lose, half of what 0.54 has above chance.
+    kept = made(template, "kept", (0.6, 0.55, 0.65), 0.54, (0.0, -0.01, 0.01))
+    lost = made(template, "lost", (0.6, 0.55, 0.65), 0.48, (0.06, 0.03, 0.09))
+    text = said([plain, kept, lost])
+    assert "2 lower the strongest attack's AUC below 0.9, 2 of them with its interval. Without" in text
+    assert "Without a defense the utility is 0.540, which is not shown to be above chance" in text
+    assert "half" not in text
+    seen = made(template, "seen", (0.95, 0.93, 0.97), 0.54, (0.0, -0.01, 0.01))
+    assert said([plain, seen]).endswith("0 of them with its interval.")
+
+
 def test_a_table_whose_attackers_are_weak_says_so(template):
     plain = made(template, "undefended", (0.8, 0.75, 0.87), 0.7, (0, 0, 0), kind="none")
     hidden = made(template, "hides", (0.6, 0.55, 0.65), 0.69, (0.01, 0.0, 0.02))

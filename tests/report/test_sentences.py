@@ -75,6 +75,12 @@ def test_the_second_counts_defenses_that_hide_identity_and_keep_diagnosis(templa
         "Of 2 defenses with their options, 1 is shown to hide identity (an AUC below 0.9 with its interval), "
         "and none of these to keep diagnosis (more than half of the utility above chance)."
     )
+    # Its interval of 0.02 on either side includes chance.
+    doubtful = made(template, "undefended", 0.97, 0.6, 0.51, kind="none")
+    assert said([doubtful, nothing, hides])[1] == (
+        "Of 2 defenses with their options, 1 is shown to hide identity (an AUC below 0.9 with its interval); "
+        "the undefended utility is not shown to be above chance, so that nothing is said of diagnosis."
+    )
     both = [made(template, f"both{n}", 0.6, 0.1, 0.8) for n in range(5)]
     assert said([plain, hides, *both])[1] == (
         "Of 6 defenses with their options, 6 are shown to hide identity (an AUC below 0.9 with its interval), and 5 of "

@@ -62,10 +62,13 @@ def test_a_tier_needs_the_whole_interval(records):
 
 def test_without_a_utility_above_chance_there_is_no_tier(template, records):
     blind = made(template, "undefended", 0.5, kind="none")
-    for others in (records[1:], [blind, *records[1:]]):
+    # Its interval of 0.05 on either side includes chance.
+    doubtful = made(template, "undefended", 0.549, kind="none")
+    for others in (records[1:], [blind, *records[1:]], [doubtful, *records[1:]]):
         table = table_of(others)
         assert half_line(table) is None
         assert set(tiers(table)) == {None}
+    assert half_line(table_of([made(template, "undefended", 0.551, kind="none"), *records[1:]])) is not None
     unmeasured = records[1].model_copy(update={"utility": None})
     assert tiers(table_of([records[0], unmeasured])) == [None, None]
     # The rule is that of released images.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.board.rows import Row
-from reidbench.report.figures.board.tiers import keeps
+from reidbench.report.figures.board.tiers import half_line, keeps
 from reidbench.report.figures.controls import CONTROLS
 from reidbench.report.figures.summary import Worst, worst_verification
 
@@ -36,6 +36,8 @@ class Verdict:
         recognized: whether its AUC is shown to be :data:`HIDDEN` or more; else nothing can be shown to be hidden.
         judged: how many defenses with their options are counted.
         below: how many have an AUC below :data:`HIDDEN`, with or without its interval.
+        utility: macro AUC of the undefended classifier.
+        diagnosed: whether it is shown to be above chance; else nothing can be shown to keep diagnosis or to lose it.
         hiding: labels of those below with the interval, and whether each keeps diagnosis (None where that is open).
         unmatched: labels of those that are not counted, as a published break is not among the attacks.
     """
@@ -44,6 +46,8 @@ class Verdict:
     recognized: bool
     judged: int
     below: int
+    utility: float
+    diagnosed: bool
     hiding: tuple[tuple[str, bool | None], ...]
     unmatched: tuple[str, ...]
 
@@ -72,13 +76,18 @@ def verdict(table: Sequence[Row]) -> Verdict | None:
         for row in rows
         if not row.unmatched_break and (attack := row.worst(worst_verification)) is not None
     ]
+    diagnosed = half_line(table) is not None
     return Verdict(
         worst,
         hides(worst.figure) is False,
         len(found),
         sum(attack.value < HIDDEN for _, attack in found),
+        utility,
+        diagnosed,
         tuple(
-            (row.label, keeps(utility, row.fall("release", "release"))) for row, attack in found if hides(attack.figure)
+            (row.label, keeps(utility, row.fall("release", "release")) if diagnosed else None)
+            for row, attack in found
+            if hides(attack.figure)
         ),
         tuple(row.label for row in rows if row.unmatched_break),
     )
@@ -108,6 +117,11 @@ def _of_defenses(found: Verdict) -> str:
     )
     if not hiding:
         return f"{text}."
+    if not found.diagnosed:
+        return (
+            f"{text}. Without a defense the utility is {found.utility:.3f}, which is not shown to be above chance, so "
+            "that this table cannot show that a defense keeps diagnosis, or loses it."
+        )
     text += (
         f". Of these {hiding}, {found.losing} lose half or more of the utility above chance, for "
         f"{hiding - len(found.both) - found.losing} the interval of the loss leaves it open, "

@@ -1,7 +1,8 @@
 """What a row leaves of the diagnostic value, in three tiers, by the rule of the conclusions.
 
 The rule has one line: half of what the undefended utility has above chance. A row is above or below it only with its
-whole interval; otherwise it is open.
+whole interval; otherwise it is open. Where the undefended utility is not shown to be above chance, nothing that could
+be kept or lost is known, and there is no line.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import Enum
 
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.board.rows import Row
-from reidbench.report.figures.summary import CHANCE_AUC
+from reidbench.report.figures.summary import CHANCE_AUC, utility
 
 #: Diagnosis counts as kept where more than this share of the utility above chance is kept.
 KEPT = 0.5
@@ -42,16 +43,27 @@ def keeps(undefended: float, fall: Interval | None) -> bool | None:
 
 def undefended_utility(table: Sequence[Row]) -> float | None:
     """Macro AUC of the undefended row of a table of images; None where there is none, or a model is published."""
-    plain = next((row for row in table if row.records[0].defense.kind == "none"), None)
-    return plain.utility("release", "release") if plain and plain.records[0].track == "images" else None
+    plain = _undefended(table)
+    return plain.utility("release", "release") if plain else None
 
 
 def half_line(table: Sequence[Row]) -> float | None:
-    """The macro AUC that the rule draws its line at; None where no utility above chance is known to be halved."""
-    undefended = undefended_utility(table)
-    if undefended is None or undefended <= CHANCE_AUC:
+    """The macro AUC that the rule draws its line at; None where the undefended one is not shown to be above chance.
+
+    Of several seeds the interval of each has to lie above chance.
+    """
+    plain, undefended = _undefended(table), undefended_utility(table)
+    if plain is None or undefended is None:
+        return None
+    lows = [None if found is None else found.low for found in (utility(record, "release") for record in plain.records)]
+    if any(low is None or low <= CHANCE_AUC for low in lows):
         return None
     return CHANCE_AUC + KEPT * (undefended - CHANCE_AUC)
+
+
+def _undefended(table: Sequence[Row]) -> Row | None:
+    plain = next((row for row in table if row.records[0].defense.kind == "none"), None)
+    return plain if plain and plain.records[0].track == "images" else None
 
 
 def tiers(table: Sequence[Row]) -> list[Tier | None]:

@@ -84,6 +84,8 @@ def _of_images(table: Sequence[Row]) -> str:
         return f"{text.format('none is')}."
     text = text.format(f"{len(found.hiding)} {_are(len(found.hiding))}")
     kept = f"to keep diagnosis (more than {share} of the utility above chance)"
+    if not found.diagnosed:
+        return f"{text}; the undefended utility is not shown to be above chance, so that nothing is said of diagnosis."
     if not found.both:
         return f"{text}, and none of these {kept}."
     more = len(found.both) - NAMED

@@ -38,9 +38,10 @@ INTRODUCTIONS = {
         "undefended run; their intervals are paired. *ε*: the formal guarantee for a release whose seed is secret; the",
         "seed of a benchmark run is in its record, so that the run can be repeated. *Diagnosis*: whether the drop of",
         "the utility (release) is below half of what the undefended utility has above chance with its whole interval,",
-        "above it (half or more is lost), or open, as it is without an interval. *Front*: no other row has less risk",
-        "(mAP@R of the strongest attack) at as much utility (release). A row that is off the front, but not beyond the",
-        "intervals of both differences, is undecided.",
+        "above it (half or more is lost), or open, as it is without an interval; no row has a tier where the",
+        "undefended utility is not shown to be above chance. *Front*: no other row has less risk (mAP@R of the",
+        "strongest attack) at as much utility (release). A row that is off the front, but not beyond the intervals of",
+        "both differences, is undecided.",
         "Over several seeds figures are means; the strongest attack's has its standard deviation and maximum too.",
     ),
     "model": (
