@@ -35,8 +35,9 @@ This page is generated from the classes by `python docs/generate_defenses.py`.
 
 Run a defense with `reidbench run --defense NAME` or `NAME:option=value,…`, at a named operating point with
 `NAME:mild`, or at all of its operating points with `NAME:all`. The exception is `NAME:published`, the settings of a
-training that its authors published, which needs a GPU and is not part of `all`. Intensities are in units of the [0, 1]
-range, lengths in pixels of the attacked image: the same blur or cell is a stronger defense at a lower resolution.
+training that its authors published, which needs a GPU or many hours and is not part of `all`. Intensities are in
+units of the [0, 1] range, lengths in pixels of the attacked image: the same blur or cell is a stronger defense at a
+lower resolution.
 
 Every option is bounded; a value at which a defense would do nothing is refused, or documented to change nothing.
 Random numbers come from a separate stream for each image, so the bytes of a release do not depend on the batches.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.records.parts.common import Interval
+from reidbench.records.parts.training import TrainingCheck
 from reidbench.records.store import read_record
 from reidbench.report.figures.board.rows import rows
 from reidbench.report.figures.conclusions import conclusion, hides, keeps
@@ -117,6 +118,28 @@ def test_a_table_whose_classifier_is_not_shown_to_be_above_chance_says_so(templa
     assert "half" not in text
     seen = made(template, "seen", (0.95, 0.93, 0.97), 0.54, (0.0, -0.01, 0.01))
     assert said([plain, seen]).endswith("0 of them with its interval.")
+
+
+def test_a_row_with_a_badly_trained_attacker_is_not_shown_to_hide_identity(template):
+    plain = made(template, "undefended", (0.97, 0.95, 0.99), 0.7, (0, 0, 0), kind="none")
+    both = made(template, "both", (0.8, 0.75, 0.85), 0.68, (0.02, 0.0, 0.05))
+    failed = TrainingCheck(auc=0.6, raw_auc=0.65, gain=interval(-0.05, -0.1, -0.01))
+    untrained = [one.model_copy(update={"check": failed}) for one in both.attacks]
+    untrained = both.model_copy(
+        update={
+            "id": "untrained",
+            "attacks": untrained,
+            "defense": both.defense.model_copy(update={"name": "untrained"}),
+        }
+    )
+    text = said([plain, both, untrained])
+    assert "of 2 defenses with their options, 2 lower the strongest attack's AUC below 0.9, 2 of them with" in text
+    assert "Of these 2, 1 are not counted further, as an attacker of theirs is badly trained: untrained. Of the" in text
+    assert text.endswith(
+        "Of the other 1, 0 lose half or more of the utility above chance, for 0 the interval of the loss "
+        "leaves it open, and 1 keep more: both."
+    )
+    assert said([plain, untrained]).endswith("badly trained: untrained.")
 
 
 def test_a_table_whose_attackers_are_weak_says_so(template):

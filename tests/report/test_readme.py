@@ -11,6 +11,7 @@ import pytest
 from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.store import read_record
 from reidbench.report.figures.summary import utility, worst_retrieval, worst_verification
+from reidbench.report.figures.training_checks import badly_trained
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -109,8 +110,12 @@ def test_the_readmes_summary(records):
     sentence = told.split("without a defense")[0]
     bound, most, undefended = map(float, numbers(sentence))
     judged = [r for r in records if (r.dataset.title, r.track, r.seed) == ("phantom", "images", 0)]
-    below = [utility(r, "release").value for r in judged if worst_verification(r).figure.high < bound]
-    assert len(below) > 3
+    below = [
+        utility(r, "release").value
+        for r in judged
+        if worst_verification(r).figure.high < bound and not badly_trained(r)
+    ]
+    assert len(below) > 2
     assert f"{max(below):.3f}" == f"{most:.3f}"
     assert f"{utility(chosen(records, 'phantom', 'undefended'), 'release').value:.3f}" == f"{undefended:.3f}"
 

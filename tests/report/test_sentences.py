@@ -8,6 +8,7 @@ import pytest
 from board_records import valid_run
 
 from reidbench.records.parts.common import Interval
+from reidbench.records.parts.training import TrainingCheck
 from reidbench.records.store import read_record
 from reidbench.report.figures.board.rows import rows
 from reidbench.report.figures.controls import board_controls
@@ -80,6 +81,12 @@ def test_the_second_counts_defenses_that_hide_identity_and_keep_diagnosis(templa
     assert said([doubtful, nothing, hides])[1] == (
         "Of 2 defenses with their options, 1 is shown to hide identity (an AUC below 0.9 with its interval); "
         "the undefended utility is not shown to be above chance, so that nothing is said of diagnosis."
+    )
+    failed = TrainingCheck(auc=0.6, raw_auc=0.65, gain=around(-0.05))
+    untrained = [one.model_copy(update={"check": failed}) for one in hides.attacks]
+    assert said([plain, nothing, hides.model_copy(update={"attacks": untrained})])[1] == (
+        "Of 2 defenses with their options, none is shown to hide identity (an AUC below 0.9 with its interval, and no "
+        "attacker badly trained)."
     )
     both = [made(template, f"both{n}", 0.6, 0.1, 0.8) for n in range(5)]
     assert said([plain, hides, *both])[1] == (

@@ -39,6 +39,8 @@ class Verdict:
         utility: macro AUC of the undefended classifier.
         diagnosed: whether it is shown to be above chance; else nothing can be shown to keep diagnosis or to lose it.
         hiding: labels of those below with the interval, and whether each keeps diagnosis (None where that is open).
+        untrained: labels of those below with the interval that are not counted further: an attacker of theirs is badly
+            trained, and might have found more.
         unmatched: labels of those that are not counted, as a published break is not among the attacks.
     """
 
@@ -49,6 +51,7 @@ class Verdict:
     utility: float
     diagnosed: bool
     hiding: tuple[tuple[str, bool | None], ...]
+    untrained: tuple[str, ...]
     unmatched: tuple[str, ...]
 
     @property
@@ -77,6 +80,7 @@ def verdict(table: Sequence[Row]) -> Verdict | None:
         if not row.unmatched_break and (attack := row.worst(worst_verification)) is not None
     ]
     diagnosed = half_line(table) is not None
+    hidden = [row for row, attack in found if hides(attack.figure)]
     return Verdict(
         worst,
         hides(worst.figure) is False,
@@ -86,9 +90,10 @@ def verdict(table: Sequence[Row]) -> Verdict | None:
         diagnosed,
         tuple(
             (row.label, keeps(utility, row.fall("release", "release")) if diagnosed else None)
-            for row, attack in found
-            if hides(attack.figure)
+            for row in hidden
+            if not row.badly_trained
         ),
+        tuple(row.label for row in hidden if row.badly_trained),
         tuple(row.label for row in rows if row.unmatched_break),
     )
 
@@ -110,11 +115,16 @@ def conclusion(table: Sequence[Row]) -> str | None:
 
 
 def _of_defenses(found: Verdict) -> str:
-    hiding = len(found.hiding)
+    hiding, untrained = len(found.hiding), len(found.untrained)
     text = (
         f"Conclusion: of {found.judged} defenses with their options, {found.below} lower the strongest attack's AUC "
-        f"below {HIDDEN}, {hiding} of them with its interval"
+        f"below {HIDDEN}, {hiding + untrained} of them with its interval"
     )
+    if untrained:
+        text += (
+            f". Of these {hiding + untrained}, {untrained} are not counted further, as an attacker of theirs is badly "
+            f"trained: {', '.join(found.untrained)}"
+        )
     if not hiding:
         return f"{text}."
     if not found.diagnosed:
@@ -123,8 +133,8 @@ def _of_defenses(found: Verdict) -> str:
             "that this table cannot show that a defense keeps diagnosis, or loses it."
         )
     text += (
-        f". Of these {hiding}, {found.losing} lose half or more of the utility above chance, for "
-        f"{hiding - len(found.both) - found.losing} the interval of the loss leaves it open, "
+        f". Of {'the other' if untrained else 'these'} {hiding}, {found.losing} lose half or more of the utility above "
+        f"chance, for {hiding - len(found.both) - found.losing} the interval of the loss leaves it open, "
     )
     if not found.both:
         return f"{text}and none is shown to keep more: here nothing is shown to hide identity and keep diagnosis."

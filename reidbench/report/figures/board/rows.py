@@ -82,7 +82,7 @@ class Row:
             marks.append("a stand-in")
         if self.unmatched_break:
             marks.append("a published break is missing")
-        if any(one.check is not None and one.check.failed for record in self.records for one in record.attacks):
+        if self.badly_trained:
             marks.append("badly trained")
         if any(map(uncredited, self.records)):
             marks.append(MARK)
@@ -94,6 +94,11 @@ class Row:
     def unmatched_break(self) -> bool:
         """Whether a published break of the defense is not among the attacks, so that figures are too low."""
         return any(record.defense.unmatched_break for record in self.records)
+
+    @property
+    def badly_trained(self) -> bool:
+        """Whether an attacker found no more than no network at all: its figures are no evidence of privacy."""
+        return any(one.check is not None and one.check.failed for record in self.records for one in record.attacks)
 
     @property
     def sound(self) -> bool:

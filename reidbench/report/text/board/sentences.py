@@ -77,7 +77,8 @@ def _of_images(table: Sequence[Row]) -> str:
         return f"That AUC is not shown to be {HIDDEN} or more, so that no defense can be shown here to hide identity."
     if not found.judged:
         return "No defense has been judged on it."
-    rule = f"(an AUC below {HIDDEN} with its interval)"
+    trained = ", and no attacker badly trained" if found.untrained else ""
+    rule = f"(an AUC below {HIDDEN} with its interval{trained})"
     share = SHARES.get(KEPT, f"{KEPT:.0%}")
     text = f"Of {found.judged} defenses with their options, {{}} shown to hide identity {rule}"
     if not found.hiding:
