@@ -50,12 +50,18 @@ def markdown(made: Reproduction, settings: Settings) -> str:
 
 
 def setting(settings: Settings) -> str:
-    """The recipe in one sentence, so that a quick run is not mistaken for the recipe of the 2022 paper."""
+    """The recipe in a few sentences, so that a quick run is not mistaken for the recipe of the 2022 paper.
+
+    The bundle that attackers start from, too: it may have been trained on more than this copy of the data.
+    """
     changed = ", ".join(f"{name}={value}" for name, value in settings.overrides.items())
     sets = f", {changed}" if changed else ""
     theirs = "" if settings.preset == "paper" else " This is not the paper's recipe; the preset `paper` is."
+    start = ""
+    if settings.bundle is not None:
+        start = f"Attackers start from the bundle `{settings.bundle.card.name}` ({settings.bundle.digest[:12]}). "
     return (
-        f"Preset `{settings.preset}`, images of {settings.size}², seed {settings.seed}{sets}. "
+        f"Preset `{settings.preset}`, images of {settings.size}², seed {settings.seed}{sets}. {start}"
         f"Intervals: 95 %, {settings.bootstrap_runs:,} bootstrap runs.{theirs}"
     )
 
@@ -67,6 +73,7 @@ def as_data(made: Reproduction, settings: Settings) -> dict[str, Any]:
         "title": made.plan.title,
         "preset": settings.preset,
         "size": settings.size,
+        "bundle": settings.bundle and {"name": settings.bundle.card.name, "sha256": settings.bundle.digest},
         "seed": settings.seed,
         "overrides": dict(settings.overrides),
         "bootstrap_runs": settings.bootstrap_runs,
