@@ -13,6 +13,7 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import content_digest
+from reidbench.records.form.attack_rows import in_full
 from reidbench.records.schema import Record
 from reidbench.records.scores import SUFFIX, read_scores
 from reidbench.records.store import MAX_BYTES, read_distinct, read_named, read_record
@@ -26,13 +27,18 @@ RECORDS = Path(__file__).parents[2] / "leaderboards" / "records"
 
 @pytest.fixture
 def genuine(tmp_path):
-    """A record of the repository with its scores, in a folder of its own."""
-    scores = sorted(RECORDS.glob(f"gaussian_noise-*{SUFFIX}"))[0]
+    """A record of generated patients with scores and findings, in a folder of its own, its attacks in full."""
+    (scores,) = (
+        path
+        for path in RECORDS.glob(f"identity-*{SUFFIX}")
+        if read_record(path.with_name(path.name.removesuffix(SUFFIX) + ".json")).dataset.title == "phantom"
+    )
     path = scores.with_name(scores.name.removesuffix(SUFFIX) + ".json")
     folder = tmp_path / "records"
     folder.mkdir()
-    for one in (scores, path):
-        shutil.copy(one, folder)
+    shutil.copy(scores, folder)
+    data = in_full(json.loads(path.read_text("utf-8")), ("attacks", "undefended"))
+    (folder / path.name).write_text(json.dumps(data), "utf-8")
     return folder / path.name
 
 
@@ -146,7 +152,7 @@ def test_every_committed_record_lies_under_its_own_name():
 
 def test_a_record_under_the_name_of_another_is_refused(genuine):
     forged = edit(genuine, setter("id", "0" * 16))
-    with pytest.raises(ReidbenchError, match=f"this is the record gaussian_noise-{'0' * 16}.json; give it this name"):
+    with pytest.raises(ReidbenchError, match=f"this is the record identity-{'0' * 16}.json; give it this name"):
         read_named(forged)
     with pytest.raises(ReidbenchError, match="give it this name"):
         read_kept([forged.parent])
