@@ -37,11 +37,15 @@ LISTED = 40
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to put behind an unknown name: the nearest known one, or those that there are when none is near."""
+    """A hint to put behind an unknown name: the nearest known one, or those that there are when none is near.
+
+    Capitals make no difference.
+    """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    folded = {one.casefold(): one for one in names}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {folded[near[0]]!r}?"
     if len(names) > LISTED:
         return f"known are {len(names)}, such as {', '.join(names[:: -(-len(names) // 8)])}"
     return f"known: {', '.join(names)}" if names else "none is known"

@@ -61,6 +61,7 @@ def test_text_becomes_typed_values():
     ("options", "what"),
     [
         ({"sgma": "1"}, "has no option 'sgma': did you mean 'sigma'"),
+        ({"SIGMA": "1"}, "has no option 'SIGMA': did you mean 'sigma'"),
         ({"sigma": "-1"}, "option 'sigma': input should be greater than or equal to 0, not '-1'"),
         ({"sigma": "much"}, "option 'sigma'"),
         ({"cell": "2.5"}, "option 'cell'"),

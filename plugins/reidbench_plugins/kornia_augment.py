@@ -45,8 +45,9 @@ class KorniaAugment(Defense):
     def _known(cls, augmentation: str) -> str:
         known = _augmentations()
         if augmentation not in known:
-            near = difflib.get_close_matches(augmentation, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            folded = {name.casefold(): name for name in known}
+            near = difflib.get_close_matches(augmentation.casefold(), folded, n=1)
+            hint = f"did you mean {folded[near[0]]!r}?" if near else f"known: {', '.join(known)}"
             raise ValueError(f"kornia has no augmentation of single images {augmentation!r}: {hint}")
         return augmentation
 

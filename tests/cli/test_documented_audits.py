@@ -221,7 +221,7 @@ def test_an_audit_as_documented(
     assert len(table) >= 3
     assert (tmp_path / "audit" / "audit.md").is_file()
     # Everything in the folder was read: no image is left out, and nothing is unknown that the table says.
-    done = call("data", "check", *words[3:], "--size=32", "--json", "--quiet")
+    done = call("data", "check", *words[3:6], "--size=32", "--json", "--quiet")
     told = json.loads(done.stdout)  # type: ignore[attr-defined]
     assert sum(part["images"] for part in told["run_splits"].values()) == len(thoraces.frame)
     assert told["unreadable"] == {}

@@ -54,7 +54,7 @@ def test_augmentations_of_colour_images_change_the_luma(run) -> None:
 def test_an_unknown_augmentation_is_named_once() -> None:
     with pytest.raises(ReidbenchError) as refused:
         build("defense", KorniaAugment, {"augmentation": "RandomCLAHE"})
-    assert str(refused.value).endswith("'RandomCLAHE': did you mean 'RandomHue'?")
+    assert str(refused.value).endswith("'RandomCLAHE': did you mean 'RandomClahe'?")
 
 
 def test_a_flip_is_a_flip(run) -> None:
