@@ -1,7 +1,8 @@
-"""The tables of the README and of docs/results.md are typed by hand: they must agree with the committed records."""
+"""The figures of the README and of docs/results.md agree with the committed records."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -41,36 +42,16 @@ def records() -> list[Record]:
     return [read_record(path) for path in RECORDS]
 
 
-def chosen(records: list[Record], dataset: str, label: str) -> Record:
-    """The record of seed 0 that a label names: ``dp_pix`` b 8, ε 0.3 per pixel; ``block_encrypt`` key secret."""
-    found = named(records, dataset, label)
-    assert len(found) == 1, (label, [record.defense.options for record in found])
-    return found[0]
+def load():
+    """The script that fills the pages: it also knows which record a label names."""
+    spec = importlib.util.spec_from_file_location("fill_results", ROOT / "docs" / "fill_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def named(records: list[Record], dataset: str, label: str) -> list[Record]:
-    """All records of seed 0 that a label names."""
-    (name, *_) = re.findall(r"`(\w+)`", label) or ["undefended"]
-    words = re.sub(r"`\w+`", "", label).replace("ε", "epsilon")
-    options = re.findall(r"(\w+) ([\w.]*\w)", words)
-    return [
-        record
-        for record in records
-        if (record.dataset.title, record.track, record.seed, record.defense.name) == (dataset, "images", 0, name)
-        and all(_has(record.defense.options, *option) for option in options)
-    ]
-
-
-def _has(options: dict[str, object], name: str, value: str) -> bool:
-    """Whether an option has the value that a label gives it; words beside the options are of none."""
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return options.get(name) == float(value)
-    return name not in options or options[name] == value
-
-
-def only(record: Record, knowledge: str) -> Record:
-    kept = [attack for attack in record.attacks if attack.knowledge == knowledge]
-    return record.model_copy(update={"attacks": kept})
+FILL = load()
+chosen, named, only = FILL.chosen, FILL.named, FILL.only
 
 
 BOARDS = [
@@ -178,3 +159,24 @@ def test_the_covid_sentence(records):
     pixels = record.controls
     expected = [auc.value, auc.low, auc.high, ranking.value, pixels.pixels_auc["random"], pixels.pixels_map_at_r]
     assert numbers(sentence) == [f"{v:.{2 if n in (1, 2) else 3}f}" for n, v in enumerate(expected)]
+
+
+def test_the_pages_are_what_the_script_fills_in():
+    for path, text in FILL.pages().items():
+        assert path.read_text("utf-8") == text, "stale: run python docs/fill_results.py"
+
+
+def test_the_script_mends_figures_and_keeps_words(monkeypatch, tmp_path):
+    """Every figure of the tables, conclusions and agreements is replaced, and nothing else."""
+    expected = FILL.pages()
+    for name in ("README", "RESULTS", "BOARDS"):
+        page = getattr(FILL, name)
+        lines = [
+            re.sub(r"(?<=\| )\d\.\d{3}(?=[ *|\],])|(?<=\*\*)\d\.\d{3}", "0.123", line) if line.startswith("|") else line
+            for line in expected[page].split("\n")
+        ]
+        wrong = "\n".join(lines).replace("defenses with their options, ", "defenses with their options, 99")
+        assert wrong != expected[page]
+        monkeypatch.setattr(FILL, name, tmp_path / page.name)
+        (tmp_path / page.name).write_text(wrong, "utf-8")
+    assert list(FILL.pages().values()) == list(expected.values())

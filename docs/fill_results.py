@@ -1,0 +1,234 @@
+"""Fills the figures of README.md, docs/results.md and docs/leaderboard.md that follow from the committed records.
+
+python docs/fill_results.py
+
+Which rows are shown, and their labels, are typed in the tables; the figures in their cells, the conclusions and the
+agreement of boards are not. Figures within sentences are typed as well: read them again when records have changed.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from reidbench.records.parts.common import Interval
+from reidbench.records.schema import Record, RetrievalMetrics
+from reidbench.records.store import read_record
+from reidbench.report.figures.board.agreement import agreement
+from reidbench.report.figures.summary import utility, worst_retrieval, worst_verification
+from reidbench.report.text.leaderboard import tables
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results.md"
+BOARDS = ROOT / "docs" / "leaderboard.md"
+LEADERBOARDS = ROOT / "leaderboards"
+
+#: By the heading of a section of docs/results.md whose table has a row for each defense: the board that it is of.
+SECTIONS = {
+    "What the leaderboard says": "phantom",
+    "Defenses on real X-rays": "chestxray14",
+    "Defenses on COVID-19": "covid19",
+}
+CONCLUDED = ("phantom", "chestxray14", "covid19")
+NUMBER = re.compile(r"-?\d\.\d+")
+WIDTH = 140
+
+
+def read_records() -> list[Record]:
+    """The committed records."""
+    return [read_record(path) for path in sorted((LEADERBOARDS / "records").glob("*.json"))]
+
+
+def named(records: Sequence[Record], board: str, label: str) -> list[Record]:
+    """The records of seed 0 that a label names: ``dp_pix`` b 8, ε 0.3 per pixel; ``block_encrypt`` key secret."""
+    (name, *_) = re.findall(r"`(\w+)`", label) or ["undefended"]
+    words = re.sub(r"`\w+`", "", label).replace("ε", "epsilon")
+    options = re.findall(r"(\w+) ([\w.]*\w)", words)
+    return [
+        record
+        for record in records
+        if (record.dataset.title, record.track, record.seed, record.defense.name) == (board, "images", 0, name)
+        and all(_has(record.defense.options, *option) for option in options)
+    ]
+
+
+def _has(options: dict[str, object], name: str, value: str) -> bool:
+    """Whether an option has the value that a label gives it; words beside the options are of none."""
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return options.get(name) == float(value)
+    return name not in options or options[name] == value
+
+
+def chosen(records: Sequence[Record], board: str, label: str) -> Record:
+    """The one record that a label names.
+
+    Raises:
+        ValueError: it names none, or several.
+    """
+    found = named(records, board, label)
+    if len(found) != 1:
+        raise ValueError(f"{board}: {label} names {len(found)} records, not one")
+    return found[0]
+
+
+def only(record: Record, knowledge: str) -> Record:
+    """The record with the attacks of one degree of knowledge alone."""
+    kept = [attack for attack in record.attacks if attack.knowledge == knowledge]
+    return record.model_copy(update={"attacks": kept})
+
+
+def filled_cell(cell: str, figure: Interval | None) -> str:
+    """A cell with another figure, and its interval where the cell has one, with as many digits as there were."""
+    if figure is None:
+        return "–"
+    if not NUMBER.search(cell):
+        return f"{figure.value:.3f}"
+    values = iter([figure.value, figure.low, figure.high])
+
+    def filled(old: re.Match[str]) -> str:
+        value = next(values)
+        assert value is not None, "this interval has no ends"
+        return f"{value:.{len(old[0].split('.')[1])}f}"
+
+    return NUMBER.sub(filled, cell, count=3)
+
+
+def filled_table(page: str, heading: str, rows: dict[str, list[Interval | None]]) -> str:
+    """A page whose first table under a heading has other figures.
+
+    Args:
+        page: its text.
+        heading: of the section.
+        rows: by the first cell of a row, the figures of its other cells, or of the first ones.
+    """
+    before, below = page.split(f"\n## {heading}\n")
+    text, table = below.split("\n\n|", 1)
+    lines, after = table.split("\n\n", 1)
+    head, rule, *body = lines.split("\n")
+    new = [head, rule]
+    for line in body:
+        label, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        figures = rows.get(label)
+        if figures is None:
+            new.append(line)
+            continue
+        told = [filled_cell(cell, figure) for cell, figure in zip(cells, figures, strict=False)]
+        new.append("".join(f"| {cell} " if cell else "| " for cell in [label, *told, *cells[len(told) :]]) + "|")
+    return f"{before}\n## {heading}\n{text}\n\n|" + "\n".join(new) + f"\n\n{after}"
+
+
+def labels(page: str, heading: str) -> list[str]:
+    """The first cells of the first table under a heading, without its head."""
+    below = page.split(f"\n## {heading}\n")[1].split("\n\n|", 1)[1].split("\n\n")[0]
+    return [line.strip("|").split("|")[0].strip() for line in below.split("\n")[2:]]
+
+
+def _interval(found: object) -> Interval:
+    figure = getattr(found, "figure", found)
+    assert isinstance(figure, Interval)
+    return figure
+
+
+def board_figures(record: Record) -> list[Interval]:
+    """What a row of docs/results.md has: three AUCs, the strongest mAP@R, the utility of a retrained classifier."""
+    found = [
+        worst_verification(only(record, "ignorant")),
+        worst_verification(only(record, "inverting")),
+        worst_verification(record),
+        worst_retrieval(record),
+        utility(record, "release"),
+    ]
+    return [_interval(one) for one in found]
+
+
+def readme_figures(records: Sequence[Record], label: str) -> list[Interval | None]:
+    """What a row of the README has: those of the phantom, and the two of COVID-19 where its board has the row."""
+    ignorant, _, *rest = board_figures(chosen(records, "phantom", label))
+    covid = named(records, "covid19", label)
+    other = board_figures(chosen(records, "covid19", label))[2:4] if covid else [None, None]
+    return [ignorant, *rest, *other]
+
+
+def attacker_figures(record: Record, attacker: str) -> list[Interval | None]:
+    """What a row of undefended X-rays has: AUC on random and matched pairs, mAP@R over images, Precision@1."""
+    found: dict[str | None, list[Interval | None]] = {}
+    for one in record.attacks:
+        if (one.attacker, one.knowledge, one.linkage) == (attacker, "ignorant", "original-released"):
+            metrics = one.metrics
+            ranked = isinstance(metrics, RetrievalMetrics)
+            found[one.negatives] = [metrics.map_at_r, metrics.precision_at_1] if ranked else [metrics.auc]
+    return [*found["random"], *found["matched"], *found[None]]
+
+
+def conclusions(page: str) -> str:
+    """docs/results.md with the conclusions that the leaderboards state."""
+    before, heading, below = page.partition("## Conclusions by dataset")
+    for board in CONCLUDED:
+        lines = (LEADERBOARDS / f"{board}.md").read_text("utf-8").splitlines()
+        (sentence,) = (line.removeprefix("Conclusion: ") for line in lines if line.startswith("Conclusion: "))
+        item = textwrap.fill(
+            f"- `{board}`: {sentence}",
+            WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        start, rest = below.split(f"- `{board}`: ")
+        cut = re.search(r"\n- |\n\n|\n?\Z", rest)
+        assert cut is not None
+        below = start + item + rest[cut.start() :]
+    return before + heading + below
+
+
+def agreements(page: str, records: Sequence[Record]) -> str:
+    """docs/leaderboard.md with the agreement of the first tables of two boards."""
+    boards = tables(list(records))
+
+    def row(old: re.Match[str]) -> str:
+        first, second = (next(iter(boards[name].values())) for name in old.groups())
+        found = agreement(first, second)
+        counts = {count for count, _ in found.correlations.values()}
+        assert len(counts) == 1, "the figures are of different defenses"
+        cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for _, one in found.correlations.values()]
+        return f"| {old[1]}, {old[2]} | {counts.pop()} | {' | '.join(cells)} |"
+
+    before, heading, below = page.partition("On the committed records:")
+    table, after = below.lstrip("\n").split("\n\n", 1)
+    filled = re.sub(r"\| (\w+), (\w+) \|.*\|", row, table)
+    return f"{before}{heading}\n\n{filled}\n\n{after}"
+
+
+def pages() -> dict[Path, str]:
+    """The text of each page as the records have it."""
+    records = read_records()
+    readme, results = README.read_text("utf-8"), RESULTS.read_text("utf-8")
+    rows: dict[str, list[Interval | None]]
+    rows = {label: readme_figures(records, label) for label in labels(readme, "Results")}
+    readme = filled_table(readme, "Results", rows)
+    for heading, board in SECTIONS.items():
+        rows = {label: [*board_figures(chosen(records, board, label))] for label in labels(results, heading)}
+        results = filled_table(results, heading, rows)
+    plain = chosen(records, "chestxray14", "`identity`")
+    names = {label: re.findall(r"`(\w+)`", label) for label in labels(results, "On real X-rays")}
+    rows = {label: attacker_figures(plain, *name) for label, name in names.items() if name}
+    controls = plain.controls
+    for label, by, ranked in (
+        ("raw pixels", controls.pixels_auc, [controls.pixels_map_at_r]),
+        ("metadata alone", controls.metadata_only_auc, []),
+    ):
+        told = [by["random"], by["matched"], *ranked]
+        rows[label] = [Interval(value=value, low=None, high=None) for value in told if value is not None]
+    results = filled_table(results, "On real X-rays", rows)
+    return {
+        README: readme,
+        RESULTS: conclusions(results),
+        BOARDS: agreements(BOARDS.read_text("utf-8"), records),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
