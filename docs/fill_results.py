@@ -1,4 +1,4 @@
-"""Fills the figures of README.md, docs/results.md and docs/leaderboard.md that follow from the committed records.
+"""Fills the figures of README.md and of pages of docs/ that follow from the committed records.
 
 python docs/fill_results.py
 
@@ -10,20 +10,29 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.store import read_record
 from reidbench.report.figures.board.agreement import agreement
-from reidbench.report.figures.summary import utility, worst_retrieval, worst_verification
+from reidbench.report.figures.board.rows import Row
+from reidbench.report.figures.credit import comparisons
+from reidbench.report.figures.summary import (
+    audited_at,
+    membership_auc,
+    proved,
+    utility,
+    worst_retrieval,
+    worst_verification,
+)
 from reidbench.report.text.leaderboard import tables
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "docs" / "results.md"
 BOARDS = ROOT / "docs" / "leaderboard.md"
+MODELS = ROOT / "docs" / "model-track.md"
 LEADERBOARDS = ROOT / "leaderboards"
 
 #: By the heading of a section of docs/results.md whose table has a row for each defense: the board that it is of.
@@ -32,6 +41,10 @@ SECTIONS = {
     "Defenses on real X-rays": "chestxray14",
     "Defenses on COVID-19": "covid19",
 }
+#: A figure and what stands behind it in its cell: the ends of its interval, its spread over seeds, or nothing.
+Figures = tuple[float | None, ...]
+#: The heading of the table of models in docs/model-track.md.
+MODEL_TABLE = "Models of generated patients"
 CONCLUDED = ("phantom", "chestxray14", "covid19")
 NUMBER = re.compile(r"-?\d\.\d+")
 WIDTH = 140
@@ -44,15 +57,19 @@ def read_records() -> list[Record]:
 
 def named(records: Sequence[Record], board: str, label: str) -> list[Record]:
     """The records of seed 0 that a label names: ``dp_pix`` b 8, ε 0.3 per pixel; ``block_encrypt`` key secret."""
-    (name, *_) = re.findall(r"`(\w+)`", label) or ["undefended"]
-    words = re.sub(r"`\w+`", "", label).replace("ε", "epsilon")
-    options = re.findall(r"(\w+) ([\w.]*\w)", words)
     return [
         record
         for record in records
-        if (record.dataset.title, record.track, record.seed, record.defense.name) == (board, "images", 0, name)
-        and all(_has(record.defense.options, *option) for option in options)
+        if (record.dataset.title, record.track, record.seed) == (board, "images", 0) and _names(record, label)
     ]
+
+
+def _names(record: Record, label: str) -> bool:
+    """Whether a label names the defense of a record, with its options."""
+    (name, *_) = re.findall(r"`(\w+)`", label) or ["undefended"]
+    words = re.sub(r"`\w+`", "", label).replace("ε", "epsilon").replace("∞", "inf")
+    options = re.findall(r"(\w+) ([\w.]*\w)", words)
+    return record.defense.name == name and all(_has(record.defense.options, *option) for option in options)
 
 
 def _has(options: dict[str, object], name: str, value: str) -> bool:
@@ -80,23 +97,27 @@ def only(record: Record, knowledge: str) -> Record:
     return record.model_copy(update={"attacks": kept})
 
 
-def filled_cell(cell: str, figure: Interval | None) -> str:
-    """A cell with another figure, and its interval where the cell has one, with as many digits as there were."""
-    if figure is None:
+def filled_cell(cell: str, figures: Sequence[float | None] | None) -> str:
+    """A cell with other figures, with as many digits as there were.
+
+    Args:
+        cell: its text. One without a figure, such as a dash, gets the first one.
+        figures: a figure and what stands behind it: the ends of its interval, or its spread. Those behind are left out
+            where the cell has none. None where there is no figure.
+    """
+    if figures is None:
         return "–"
     if not NUMBER.search(cell):
-        return f"{figure.value:.3f}"
-    values = iter([figure.value, figure.low, figure.high])
+        return f"{figures[0]:.3f}"
+    values = iter(figures)
 
     def filled(old: re.Match[str]) -> str:
-        value = next(values)
-        assert value is not None, "this interval has no ends"
-        return f"{value:.{len(old[0].split('.')[1])}f}"
+        return f"{next(values):.{len(old[0].split('.')[1])}f}"
 
-    return NUMBER.sub(filled, cell, count=3)
+    return NUMBER.sub(filled, cell, count=len(figures))
 
 
-def filled_table(page: str, heading: str, rows: dict[str, list[Interval | None]]) -> str:
+def filled_table(page: str, heading: str, rows: dict[str, list[Figures | None]]) -> str:
     """A page whose first table under a heading has other figures.
 
     Args:
@@ -126,25 +147,25 @@ def labels(page: str, heading: str) -> list[str]:
     return [line.strip("|").split("|")[0].strip() for line in below.split("\n")[2:]]
 
 
-def _interval(found: object) -> Interval:
-    figure = getattr(found, "figure", found)
-    assert isinstance(figure, Interval)
-    return figure
+def _figures(found: object) -> Figures:
+    """The figure of a strongest attack, or an interval, with its ends."""
+    one = getattr(found, "figure", found)
+    return one.value, one.low, one.high
 
 
-def board_figures(record: Record) -> list[Interval]:
+def board_figures(record: Record) -> list[Figures]:
     """What a row of docs/results.md has: three AUCs, the strongest mAP@R, the utility of a retrained classifier."""
-    found = [
+    found = (
         worst_verification(only(record, "ignorant")),
         worst_verification(only(record, "inverting")),
         worst_verification(record),
         worst_retrieval(record),
         utility(record, "release"),
-    ]
-    return [_interval(one) for one in found]
+    )
+    return [_figures(one) for one in found]
 
 
-def readme_figures(records: Sequence[Record], label: str) -> list[Interval | None]:
+def readme_figures(records: Sequence[Record], label: str) -> list[Figures | None]:
     """What a row of the README has: those of the phantom, and the two of COVID-19 where its board has the row."""
     ignorant, _, *rest = board_figures(chosen(records, "phantom", label))
     covid = named(records, "covid19", label)
@@ -152,15 +173,42 @@ def readme_figures(records: Sequence[Record], label: str) -> list[Interval | Non
     return [ignorant, *rest, *other]
 
 
-def attacker_figures(record: Record, attacker: str) -> list[Interval | None]:
+def attacker_figures(record: Record, attacker: str) -> list[Figures]:
     """What a row of undefended X-rays has: AUC on random and matched pairs, mAP@R over images, Precision@1."""
-    found: dict[str | None, list[Interval | None]] = {}
+    found: dict[str | None, list[Figures]] = {}
     for one in record.attacks:
         if (one.attacker, one.knowledge, one.linkage) == (attacker, "ignorant", "original-released"):
             metrics = one.metrics
             ranked = isinstance(metrics, RetrievalMetrics)
-            found[one.negatives] = [metrics.map_at_r, metrics.precision_at_1] if ranked else [metrics.auc]
+            found[one.negatives] = [
+                *map(_figures, [metrics.map_at_r, metrics.precision_at_1] if ranked else [metrics.auc])
+            ]
     return [*found["random"], *found["matched"], *found[None]]
+
+
+def model_figures(table: Sequence[Row], label: str) -> list[Figures | None]:
+    """What a row of docs/model-track.md has, over the seeds of one model.
+
+    The highest ε that is proved; the strongest AUC and mAP@R, mean and standard deviation; the lowest and highest of
+    either of untrained networks; the highest AUC of a membership attack; the mean utility.
+    """
+    found = [row for row in table if _names(row.records[0], label)]
+    if len(found) != 1:
+        raise ValueError(f"{label} names {len(found)} models, not one")
+    (row,) = found
+    bound = proved(row.records, audited_at(record for one in table for record in one.records))
+    beside = [one for record in row.records for one in comparisons(record)]
+    untrained = {
+        name: [v for one in beside if one.name == name for v in one.untrained] for name in ("AUC (random)", "mAP@R")
+    }
+    members = [auc for record in row.records if (auc := membership_auc(record)) is not None]
+    return [
+        (bound[0],) if bound else None,
+        *((row.mean(find), row.spread(find)) for find in (worst_verification, worst_retrieval)),
+        *((min(values), max(values)) for values in untrained.values()),
+        (max(members),) if members else None,
+        (row.utility("originals", "originals"),),
+    ]
 
 
 def conclusions(page: str) -> str:
@@ -205,7 +253,7 @@ def pages() -> dict[Path, str]:
     """The text of each page as the records have it."""
     records = read_records()
     readme, results = README.read_text("utf-8"), RESULTS.read_text("utf-8")
-    rows: dict[str, list[Interval | None]]
+    rows: dict[str, list[Figures | None]]
     rows = {label: readme_figures(records, label) for label in labels(readme, "Results")}
     readme = filled_table(readme, "Results", rows)
     for heading, board in SECTIONS.items():
@@ -213,20 +261,24 @@ def pages() -> dict[Path, str]:
         results = filled_table(results, heading, rows)
     plain = chosen(records, "chestxray14", "`identity`")
     names = {label: re.findall(r"`(\w+)`", label) for label in labels(results, "On real X-rays")}
-    rows = {label: attacker_figures(plain, *name) for label, name in names.items() if name}
+    rows = {label: [*attacker_figures(plain, *name)] for label, name in names.items() if name}
     controls = plain.controls
-    for label, by, ranked in (
-        ("raw pixels", controls.pixels_auc, [controls.pixels_map_at_r]),
-        ("metadata alone", controls.metadata_only_auc, []),
-    ):
-        told = [by["random"], by["matched"], *ranked]
-        rows[label] = [Interval(value=value, low=None, high=None) for value in told if value is not None]
+    rows["raw pixels"] = [*_pairs(controls.pixels_auc), (controls.pixels_map_at_r,)]
+    rows["metadata alone"] = _pairs(controls.metadata_only_auc)
     results = filled_table(results, "On real X-rays", rows)
+    models = MODELS.read_text("utf-8")
+    (table,) = tables(list(records))["phantom-models"].values()
+    rows = {label: model_figures(table, label) for label in labels(models, MODEL_TABLE)}
     return {
         README: readme,
         RESULTS: conclusions(results),
         BOARDS: agreements(BOARDS.read_text("utf-8"), records),
+        MODELS: filled_table(models, MODEL_TABLE, rows),
     }
+
+
+def _pairs(auc: Mapping[str, float | None]) -> list[Figures | None]:
+    return [(auc["random"],), (auc["matched"],)]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from reidbench.records.parts.membership import Untrained
 from reidbench.records.schema import Record
 from reidbench.records.store import read_record
 from reidbench.report.figures.credit import MARK, comparisons, uncredited
-from reidbench.report.figures.membership import untrained_line
+from reidbench.report.figures.membership import untrained_line, untrained_over_seeds
 from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.site.record_page import record_context
 from reidbench.report.text.leaderboard import render
@@ -21,8 +21,9 @@ RECORDS = Path(__file__).parents[2] / "leaderboards" / "records"
 
 @pytest.fixture(scope="module")
 def models() -> tuple[Record, Record]:
-    """The undefended model and a private one, as committed."""
+    """The undefended model and a private one, as committed, without their control."""
     found = [read_record(path) for path in sorted(RECORDS.glob("dp_training-*.json"))]
+    found = [record.model_copy(update={"untrained": None}) for record in found]
     plain = next(one for one in found if one.defense.kind == "none")
     return plain, next(one for one in found if one.baseline_id == plain.id)
 
@@ -37,16 +38,16 @@ def test_nothing_within_the_spread_of_untrained_networks_is_credited(models, cap
     plain, private = models
     assert untrained_line(private) is None
     assert not uncredited(private)
-    within = controlled(private, [0.863, 0.883], [0.119, 0.131])
+    within = controlled(private, [0.763, 0.783], [0.119, 0.131])
     assert uncredited(within)
     assert len(comparisons(within)) == 3
     line = untrained_line(within)
-    assert "0.863 to 0.883 untrained" in line
+    assert "0.763 to 0.783 untrained" in line
     assert "0.119 to 0.131 untrained" in line
     assert line.endswith(f"{MARK}: training less hides as much, and no fall is credited to the defense")
-    page = render([controlled(plain, [0.863, 0.883], [0.119, 0.131]), within])["phantom-1-models.md"]
+    page = render([controlled(plain, [0.763, 0.783], [0.119, 0.131]), within])["phantom-models.md"]
     assert page.count(f"| {MARK} |") == 1
-    assert page.count("0.863 to 0.883 untrained") == 4
+    assert page.count("0.763 to 0.783 untrained") == 4
     print_summary([within])
     assert MARK in " ".join(capsys.readouterr().out.split())
     assert record_context(Kept(within, RECORDS / f"{within.stem}.json"), None)["untrained"] == line
@@ -64,6 +65,27 @@ def test_only_figures_below_every_untrained_network_and_beyond_the_interval_are_
     between = controlled(private, [0.0], [trained[name].high - 0.001, 0.9])
     assert uncredited(between)
     assert trained[name].value < trained[name].high - 0.001
+
+
+def test_several_seeds_are_told_together(models):
+    """A line that held for the first seed alone stood below rows of three."""
+    plain, private = models
+    trained = {one.name: one.trained for one in comparisons(controlled(private, [0.5], [0.5]))}["mAP@R"]
+    seeds = [
+        controlled(private, [0.0], [trained.high + 0.001, 0.9]),
+        controlled(private, [0.1, 0.1], [trained.high + 0.002]).model_copy(update={"seed": 1, "id": "other"}),
+    ]
+    line = untrained_over_seeds(seeds)
+    assert line.startswith("linking test patients, 2 seeds: AUC")
+    value = f"{trained.value:.3f}"
+    assert f"mAP@R {value} ({value} to {value}), {trained.high + 0.001:.3f} to 0.900 untrained (3 init" in line
+    assert line.endswith("below every untrained network, beyond the interval, at all seeds: mAP@R")
+    seeds[1] = controlled(private, [0.1], [trained.high - 0.001])
+    assert untrained_over_seeds(seeds).endswith("no fall is credited to the defense")
+    assert "no figure is below every untrained network at all seeds" in untrained_over_seeds(seeds)
+    assert untrained_over_seeds(seeds[:1]) == untrained_line(seeds[0])
+    assert untrained_over_seeds([private, seeds[0]]) is None
+    assert untrained_over_seeds([controlled(plain, [0.9], [0.9])] * 2).endswith("(2 initializations)")
 
 
 def test_an_undefended_model_is_compared_and_credited_with_nothing(models):

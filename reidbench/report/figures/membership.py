@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
 from reidbench.records.membership import proved_at
 from reidbench.records.parts.membership import EpsilonAudit, Membership, MembershipAttack
 from reidbench.records.schema import Record
@@ -82,6 +85,42 @@ def untrained_line(record: Record) -> str | None:
     if not below:
         return f"{text}; {MARK}: training less hides as much, and no fall is credited to the defense"
     return f"{text}; below every untrained network, beyond the interval: {', '.join(below)}"
+
+
+def untrained_over_seeds(records: Sequence[Record]) -> str | None:
+    """The same of a model over its seeds: means of its figures, beside the range of all untrained networks.
+
+    What is credited to a defense is below every untrained network of its seed, at all seeds.
+
+    Args:
+        records: of one model, at least one.
+    """
+    if len(records) == 1:
+        return untrained_line(records[0])
+    compared = [comparisons(record) for record in records]
+    if not all(compared):
+        return None
+    names = [one.name for one in compared[0] if all(one.name in [each.name for each in seed] for seed in compared)]
+    told, below = [], []
+    for name in names:
+        seeds = [one for seed in compared for one in seed if one.name == name]
+        trained = [one.trained.value for one in seeds if one.trained.value is not None]
+        low, high = min(trained), max(trained)
+        bare = [value for one in seeds for value in one.untrained]
+        told.append(
+            f"{name} {fmean(trained):.3f} ({low:.3f} to {high:.3f}), {min(bare):.3f} to {max(bare):.3f} untrained"
+        )
+        below += [name] if all(one.credited for one in seeds) else []
+    count = sum(len(seed[0].untrained) for seed in compared)
+    text = f"linking test patients, {len(records)} seeds: {'; '.join(told)} ({count} initializations)"
+    if records[0].defense.kind == "none":
+        return text
+    if not below:
+        return (
+            f"{text}; no figure is below every untrained network at all seeds: training less hides as much, and no "
+            "fall is credited to the defense"
+        )
+    return f"{text}; below every untrained network, beyond the interval, at all seeds: {', '.join(below)}"
 
 
 def _beside(one: Comparison) -> str:

@@ -19,7 +19,7 @@ from reidbench.report.figures.board.tiers import Tier, half_line, tiers
 from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
-from reidbench.report.figures.membership import untrained_line
+from reidbench.report.figures.membership import untrained_over_seeds
 from reidbench.report.figures.origins import bundle_text
 from reidbench.report.figures.paired.drops import HEADLINES, UNPAIRED, Drops, Find
 from reidbench.report.figures.paired.matching import hyperparameters, impostors
@@ -253,7 +253,7 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
     )
     lines += [line for name, told in limits for line in (f"{plain_markdown(f'{name}: {told}')}", "")]
     for row in table:
-        if told := untrained_line(row.records[0]):
+        if told := untrained_over_seeds(row.records):
             lines += [plain_markdown(f"{row.label}: {told}."), ""]
     lines += _supplements(table)
     invalid = [
