@@ -16,8 +16,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from reidbench import CohortDefense, Defense, FittedDefense
+from reidbench import CohortDefense, Defense
 from reidbench.defenses.base import BaseDefense
+from reidbench.defenses.fitted import BaseFittedDefense
 from reidbench.defenses.release import release
 from reidbench.plugins import GROUPS, Registry
 from reidbench_plugins.gaussian_noise import GaussianNoise
@@ -63,7 +64,7 @@ def reference(size: int) -> float:
 def test_images_per_second(name: str, size: int, benchmark: Any) -> None:
     torch.set_num_threads(1)
     defense = Registry().get("defense", name)()
-    if isinstance(defense, FittedDefense):
+    if isinstance(defense, BaseFittedDefense):
         defense = defense.fitted(defense.build(), torch.device("cpu"))  # Its speed hangs on no weight.
     benchmark.group = f"{size} × {size}"
     published = benchmark.pedantic(publish, args=(defense, size), rounds=5, warmup_rounds=1)

@@ -135,8 +135,9 @@ def test_retrieval(benchmark, images, patients, most, whole):
     benchmark.extra_info["times_faster_than_accuracy_calculator"] = reference / seconds
     benchmark.extra_info["times_less_cpu_time"] = their_cpu / our_cpu
     # One reading a side, so room for a busy machine; the extra information is the figure to look at. A ranking of few
-    # images is made in tenths of a second, most of which goes into what is made once.
-    assert reference / seconds > (1.5 if images > 10_000 else 0.5)
+    # images is made in tenths of a second, most of which goes into what is made once. The whole ranking is more than
+    # the reference makes, and its sorting takes four times as long on processors for which NumPy has no fast one.
+    assert reference / seconds > (1.5 if images > 10_000 and not whole else 0.5)
 
 
 def test_macro_auc_bootstrap(benchmark):

@@ -1,4 +1,4 @@
-"""Reads the newest form of records several times faster: their JSON is validated without a Python object in between.
+"""Reads the newest form of records in less time: their JSON is validated without Python code for each of its parts.
 
 The schema of records accepts more than what files contain: numbers that are not finite, figures as objects, trainings
 in place. For that it runs Python code for each of the hundreds of parts of a record, which takes longer than everything
