@@ -136,7 +136,7 @@ def test_retrieval(benchmark, images, patients, most, whole):
     benchmark.extra_info["times_less_cpu_time"] = their_cpu / our_cpu
     # One reading a side, so room for a busy machine; the extra information is the figure to look at. A ranking of few
     # images is made in tenths of a second, most of which goes into what is made once. The whole ranking is more than
-    # the reference makes, and its sorting takes four times as long on processors for which NumPy has no fast one.
+    # the reference makes, and NumPy's sort for AVX-512 takes four times as long on some processors.
     assert reference / seconds > (1.5 if images > 10_000 and not whole else 0.5)
 
 

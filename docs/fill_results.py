@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 
 from reidbench.records.schema import Record, RetrievalMetrics
 from reidbench.records.store import read_record
@@ -45,6 +46,28 @@ SECTIONS = {
 Figures = tuple[float | None, ...]
 #: The heading of the table of models in docs/model-track.md.
 MODEL_TABLE = "Models of generated patients"
+_BOARD = [
+    "AUC, ignorant attackers",
+    "AUC, inverting",
+    "AUC, strongest attack",
+    "mAP@R, strongest attack",
+    "utility",
+]
+#: By heading, what the columns of its table are, in the order of the functions that find their figures.
+COLUMNS = {
+    **dict.fromkeys(SECTIONS, _BOARD),
+    "Results": [_BOARD[0], *_BOARD[2:], "COVID-19: AUC", "COVID-19: mAP@R"],
+    "On real X-rays": ["AUC", "AUC, matched", "mAP@R, by image", "Precision@1"],
+    MODEL_TABLE: [
+        "ε proved",
+        "AUC, random pairs",
+        "mAP@R",
+        "AUC, untrained",
+        "mAP@R, untrained",
+        "membership: AUC",
+        "utility",
+    ],
+}
 CONCLUDED = ("phantom", "chestxray14", "covid19")
 NUMBER = re.compile(r"-?\d\.\d+")
 WIDTH = 140
@@ -108,6 +131,8 @@ def filled_cell(cell: str, figures: Sequence[float | None] | None) -> str:
     if figures is None:
         return "–"
     if not NUMBER.search(cell):
+        if len(figures) == 2:
+            raise ValueError(f"a cell {cell!r} does not say how to write {figures}: 0.000 ± 0.000, or 0.000 to 0.000")
         return f"{figures[0]:.3f}"
     values = iter(figures)
 
@@ -124,11 +149,16 @@ def filled_table(page: str, heading: str, rows: dict[str, list[Figures | None]])
         page: its text.
         heading: of the section.
         rows: by the first cell of a row, the figures of its other cells, or of the first ones.
+
+    Raises:
+        ValueError: the table has other columns than these figures are of.
     """
     before, below = page.split(f"\n## {heading}\n")
     text, table = below.split("\n\n|", 1)
     lines, after = table.split("\n\n", 1)
     head, rule, *body = lines.split("\n")
+    if [cell.strip() for cell in head.strip("|").split("|")][1:] != COLUMNS[heading]:
+        raise ValueError(f"{heading}: the columns are not {COLUMNS[heading]}")
     new = [head, rule]
     for line in body:
         label, *cells = (cell.strip() for cell in line.strip("|").split("|"))
@@ -189,23 +219,25 @@ def attacker_figures(record: Record, attacker: str) -> list[Figures]:
 def model_figures(table: Sequence[Row], label: str) -> list[Figures | None]:
     """What a row of docs/model-track.md has, over the seeds of one model.
 
-    The highest ε that is proved; the strongest AUC and mAP@R, mean and standard deviation; the lowest and highest of
-    either of untrained networks; the highest AUC of a membership attack; the mean utility.
+    The highest ε that is proved; the strongest AUC on random pairs and mAP@R, mean and standard deviation; the lowest
+    and highest of either of untrained networks; the highest AUC of a membership attack; the mean utility.
     """
     found = [row for row in table if _names(row.records[0], label)]
     if len(found) != 1:
         raise ValueError(f"{label} names {len(found)} models, not one")
     (row,) = found
     bound = proved(row.records, audited_at(record for one in table for record in one.records))
-    beside = [one for record in row.records for one in comparisons(record)]
-    untrained = {
-        name: [v for one in beside if one.name == name for v in one.untrained] for name in ("AUC (random)", "mAP@R")
+    beside = {
+        name: [one for record in row.records for one in comparisons(record) if one.name == name]
+        for name in ("AUC (random)", "mAP@R")
     }
+    trained = [[one.trained.value for one in seeds] for seeds in beside.values()]
+    untrained = [[value for one in seeds for value in one.untrained] for seeds in beside.values()]
     members = [auc for record in row.records if (auc := membership_auc(record)) is not None]
     return [
         (bound[0],) if bound else None,
-        *((row.mean(find), row.spread(find)) for find in (worst_verification, worst_retrieval)),
-        *((min(values), max(values)) for values in untrained.values()),
+        *((fmean(values), stdev(values)) for values in trained),
+        *((min(values), max(values)) for values in untrained),
         (max(members),) if members else None,
         (row.utility("originals", "originals"),),
     ]
@@ -245,7 +277,7 @@ def agreements(page: str, records: Sequence[Record]) -> str:
 
     before, heading, below = page.partition("On the committed records:")
     table, after = below.lstrip("\n").split("\n\n", 1)
-    filled = re.sub(r"\| (\w+), (\w+) \|.*\|", row, table)
+    filled = re.sub(r"\| ([\w-]+), ([\w-]+) \|.*\|", row, table)
     return f"{before}{heading}\n\n{filled}\n\n{after}"
 
 

@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reidbench.records.schema import Record, RetrievalMetrics
@@ -167,7 +168,7 @@ def test_the_pages_are_what_the_script_fills_in():
 
 
 def test_the_script_mends_figures_and_keeps_words(monkeypatch, tmp_path):
-    """Every figure of the tables, conclusions and agreements is replaced, and nothing else."""
+    """Figures of tables and agreements and counts of conclusions are put right, and nothing else is changed."""
     expected = FILL.pages()
     for name in ("README", "RESULTS", "BOARDS", "MODELS"):
         page = getattr(FILL, name)
@@ -183,3 +184,38 @@ def test_the_script_mends_figures_and_keeps_words(monkeypatch, tmp_path):
         monkeypatch.setattr(FILL, name, tmp_path / page.name)
         (tmp_path / page.name).write_text(wrong, "utf-8")
     assert list(FILL.pages().values()) == list(expected.values())
+
+
+def test_the_script_refuses_tables_that_it_does_not_know(monkeypatch, tmp_path):
+    text = FILL.MODELS.read_text("utf-8")
+    heads = "| membership: AUC | utility |"
+    assert heads in text
+    monkeypatch.setattr(FILL, "MODELS", tmp_path / "models.md")
+    for wrong, reason in (
+        (text.replace(heads, "| utility | membership: AUC |"), "columns"),
+        (re.sub(r"\d\.\d{3} ± \d\.\d{3}", "–", text), "does not say how to write"),
+        (text.replace("`dp_training` ε 8 |", "`dp_training` |"), "models, not one"),
+    ):
+        FILL.MODELS.write_text(wrong, "utf-8")
+        with pytest.raises(ValueError, match=reason):
+            FILL.pages()
+
+
+MODELS = table((ROOT / "docs" / "model-track.md").read_text("utf-8"), "Models of generated patients")
+
+
+@pytest.mark.parametrize("row", MODELS[1:], ids=lambda row: row[0])
+def test_the_rows_of_models(row, records):
+    """Against the records themselves, by columns."""
+    found = [r for r in records if r.track == "model" and FILL._names(r, row[0])]
+    assert sorted(record.seed for record in found) == [0, 1, 2]
+    told = dict(zip(MODELS[0], row, strict=True))
+    ranked = [worst_retrieval(record).value for record in found]
+    assert numbers(told["mAP@R"]) == [f"{np.mean(ranked):.3f}", f"{np.std(ranked, ddof=1):.3f}"]
+    pairs = [worst_verification(record, "random").value for record in found]
+    assert numbers(told["AUC, random pairs"])[0] == f"{np.mean(pairs):.3f}"
+    bare = [value for record in found for value in record.untrained.auc["random"]]
+    assert numbers(told["AUC, untrained"]) == [f"{min(bare):.3f}", f"{max(bare):.3f}"]
+    drawn = [one.auc.value for r in found for one in r.membership.drawn.attacks if one.attack != "blind"]
+    assert numbers(told["membership: AUC"]) == [f"{max(drawn):.3f}"]
+    assert numbers(told["utility"]) == [f"{np.mean([utility(r, 'originals').value for r in found]):.3f}"]

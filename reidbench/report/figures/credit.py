@@ -49,7 +49,13 @@ def comparisons(record: Record) -> list[Comparison]:
     return found
 
 
-def uncredited(record: Record) -> bool:
-    """Whether the control was made, and no figure of a defended model is beyond it."""
-    compared = comparisons(record)
-    return record.defense.kind != "none" and bool(compared) and not any(one.credited for one in compared)
+def credited(*records: Record) -> list[str]:
+    """The figures that are below every untrained network, beyond the interval, in all records of one model."""
+    compared = [{one.name: one.credited for one in comparisons(record)} for record in records]
+    return [name for name in compared[0] if all(found.get(name, False) for found in compared)]
+
+
+def uncredited(*records: Record) -> bool:
+    """Whether the control was made at every seed of a defended model, and no figure is beyond it at all of them."""
+    made = all(comparisons(record) for record in records)
+    return records[0].defense.kind != "none" and made and not credited(*records)

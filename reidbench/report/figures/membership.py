@@ -8,7 +8,7 @@ from statistics import fmean
 from reidbench.records.membership import proved_at
 from reidbench.records.parts.membership import EpsilonAudit, Membership, MembershipAttack
 from reidbench.records.schema import Record
-from reidbench.report.figures.credit import MARK, Comparison, comparisons
+from reidbench.report.figures.credit import MARK, Comparison, comparisons, credited
 from reidbench.report.figures.formats import figure, number
 from reidbench.report.figures.summary import contradiction
 
@@ -100,17 +100,18 @@ def untrained_over_seeds(records: Sequence[Record]) -> str | None:
     compared = [comparisons(record) for record in records]
     if not all(compared):
         return None
-    names = [one.name for one in compared[0] if all(one.name in [each.name for each in seed] for seed in compared)]
-    told, below = [], []
-    for name in names:
+    told = []
+    for name in [one.name for one in compared[0]]:
         seeds = [one for seed in compared for one in seed if one.name == name]
+        if len(seeds) < len(records):
+            continue
         trained = [one.trained.value for one in seeds if one.trained.value is not None]
-        low, high = min(trained), max(trained)
         bare = [value for one in seeds for value in one.untrained]
         told.append(
-            f"{name} {fmean(trained):.3f} ({low:.3f} to {high:.3f}), {min(bare):.3f} to {max(bare):.3f} untrained"
+            f"{name} {fmean(trained):.3f} ({min(trained):.3f} to {max(trained):.3f}), "
+            f"{min(bare):.3f} to {max(bare):.3f} untrained"
         )
-        below += [name] if all(one.credited for one in seeds) else []
+    below = credited(*records)
     count = sum(len(seed[0].untrained) for seed in compared)
     text = f"linking test patients, {len(records)} seeds: {'; '.join(told)} ({count} initializations)"
     if records[0].defense.kind == "none":

@@ -84,7 +84,7 @@ class Row:
             marks.append("a published break is missing")
         if self.badly_trained:
             marks.append("badly trained")
-        if any(map(uncredited, self.records)):
+        if uncredited(*self.records):
             marks.append(MARK)
         if self.seeds < len(self.records):
             marks.append("a seed repeated")
