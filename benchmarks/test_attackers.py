@@ -66,5 +66,4 @@ def test_scoring_embeds_each_image_once(benchmark, attacker):
     fast = time.process_time() - began
     np.testing.assert_allclose(scores, reference, rtol=1e-4, atol=1e-4)
     benchmark.extra_info["ratio"] = slow / fast
-    # 5,000 passes against 640 are a ratio of 7.8, whose measured values lie around it.
-    assert slow / fast >= 4
+    assert slow / fast >= 6

@@ -83,11 +83,11 @@ def named(records: Sequence[Record], board: str, label: str) -> list[Record]:
     return [
         record
         for record in records
-        if (record.dataset.title, record.track, record.seed) == (board, "images", 0) and _names(record, label)
+        if (record.dataset.title, record.track, record.seed) == (board, "images", 0) and is_named(record, label)
     ]
 
 
-def _names(record: Record, label: str) -> bool:
+def is_named(record: Record, label: str) -> bool:
     """Whether a label names the defense of a record, with its options."""
     (name, *_) = re.findall(r"`(\w+)`", label) or ["undefended"]
     words = re.sub(r"`\w+`", "", label).replace("ε", "epsilon").replace("∞", "inf")
@@ -222,7 +222,7 @@ def model_figures(table: Sequence[Row], label: str) -> list[Figures | None]:
     The highest ε that is proved; the strongest AUC on random pairs and mAP@R, mean and standard deviation; the lowest
     and highest of either of untrained networks; the highest AUC of a membership attack; the mean utility.
     """
-    found = [row for row in table if _names(row.records[0], label)]
+    found = [row for row in table if is_named(row.records[0], label)]
     if len(found) != 1:
         raise ValueError(f"{label} names {len(found)} models, not one")
     (row,) = found

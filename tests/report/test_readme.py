@@ -207,7 +207,7 @@ MODELS = table((ROOT / "docs" / "model-track.md").read_text("utf-8"), "Models of
 @pytest.mark.parametrize("row", MODELS[1:], ids=lambda row: row[0])
 def test_the_rows_of_models(row, records):
     """Against the records themselves, by columns."""
-    found = [r for r in records if r.track == "model" and FILL._names(r, row[0])]
+    found = [r for r in records if r.track == "model" and FILL.is_named(r, row[0])]
     assert sorted(record.seed for record in found) == [0, 1, 2]
     told = dict(zip(MODELS[0], row, strict=True))
     ranked = [worst_retrieval(record).value for record in found]
