@@ -183,6 +183,14 @@ def test_a_figure_without_ends_says_why_and_one_with_them_says_nothing():
     assert Interval.of(metrics.Interval(0.25, 0.2, 0.3)).model_dump() == {"value": 0.25, "low": 0.2, "high": 0.3}
 
 
+def test_a_figure_has_eight_digits_in_memory_as_in_a_file():
+    found = Interval.of(metrics.Interval(2 / 3, 1e-12 / 3, -100 / 3))
+    assert (found.value, found.low, found.high) == (0.66666667, 3.3333333e-13, -33.333333)
+    assert Interval.model_validate_json(found.model_dump_json()) == found
+    # What older records have in full is read as it is.
+    assert Interval.model_validate([2 / 3, 0.0, 1.0]).value == 2 / 3
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
