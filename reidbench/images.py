@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidbench.heap import freed_kept
+
 if TYPE_CHECKING:
     import torch
 
@@ -93,7 +95,7 @@ def map_images(
 
     count = len(pixels) if rows is None else len(rows)
     out: NDArray[Any] | None = None
-    with torch.no_grad():
+    with torch.no_grad(), freed_kept():
         for start in range(0, max(count, 1), batch_size):
             stop = min(start + batch_size, count)
             batch = np.zeros((batch_size, *pixels.shape[1:]), dtype=np.uint8)

@@ -21,6 +21,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from reidbench.errors import ReidbenchError
 from reidbench.files import replacing
+from reidbench.heap import freed_kept
 from reidbench.networks.distributed import check_sendable
 from reidbench.networks.training import Precision, in_one_order, seed_of
 from reidbench.progress import Progress, Silent
@@ -92,7 +93,7 @@ def run(
     # Last of all, so that what the other callbacks know of the epoch is in it.
     callbacks.append(_Last(last))
     cuda = device.type == "cuda"
-    with quiet(), in_one_order(), torch.random.fork_rng(devices=[device] if cuda else []):
+    with quiet(), in_one_order(), freed_kept(), torch.random.fork_rng(devices=[device] if cuda else []):
         trainer = lightning.Trainer(
             accelerator="gpu" if cuda else "cpu",
             devices=[device.index or 0] if cuda and devices == 1 else devices,
