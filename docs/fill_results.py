@@ -56,7 +56,7 @@ _BOARD = [
 #: By heading, what the columns of its table are, in the order of the functions that find their figures.
 COLUMNS = {
     **dict.fromkeys(SECTIONS, _BOARD),
-    "Results": [_BOARD[0], *_BOARD[2:], "COVID-19: AUC", "COVID-19: mAP@R"],
+    "Results": [_BOARD[0], *_BOARD[2:], "ChestX-ray14: AUC", "ChestX-ray14: mAP@R"],
     "On real X-rays": ["AUC", "AUC, matched", "mAP@R, by image", "Precision@1"],
     MODEL_TABLE: [
         "ε proved",
@@ -196,10 +196,10 @@ def board_figures(record: Record) -> list[Figures]:
 
 
 def readme_figures(records: Sequence[Record], label: str) -> list[Figures | None]:
-    """What a row of the README has: those of the phantom, and the two of COVID-19 where its board has the row."""
+    """What a row of the README has: those of the phantom, and the two of ChestX-ray14 where its board has the row."""
     ignorant, _, *rest = board_figures(chosen(records, "phantom", label))
-    covid = named(records, "covid19", label)
-    other = board_figures(chosen(records, "covid19", label))[2:4] if covid else [None, None]
+    real = named(records, "chestxray14", label)
+    other = board_figures(chosen(records, "chestxray14", label))[2:4] if real else [None, None]
     return [ignorant, *rest, *other]
 
 

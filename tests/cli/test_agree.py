@@ -21,7 +21,7 @@ def some():
 def test_two_boards_are_compared_and_nothing_is_written(call, some, tmp_path):
     lines = call("leaderboard", *some, "--agree", "phantom", "chestxray14").stdout.splitlines()
     assert lines[0].startswith("phantom: quick preset at 64²")
-    assert lines[1].startswith("chestxray14: quick preset at 64²")
+    assert lines[1].startswith("chestxray14: quick preset at 96²")
     for line, title in zip(lines[3:6], ("mAP@R, strongest attack", "AUC, strongest attack", "utility: release")):
         assert line.strip().startswith(title)
         value, low, high = map(float, CORRELATION.search(line).groups())

@@ -87,9 +87,9 @@ def test_the_readmes_rows(row, records):
         "mAP@R, strongest attack": worst_retrieval(record),
         "utility": utility(record, "release"),
     }
-    covid = named(records, "covid19", row[0])
+    real = named(records, "chestxray14", row[0])
     for head, find in (("AUC", worst_verification), ("mAP@R", worst_retrieval)):
-        figures[f"COVID-19: {head}"] = find(chosen(records, "covid19", row[0])) if covid else None
+        figures[f"ChestX-ray14: {head}"] = find(chosen(records, "chestxray14", row[0])) if real else None
     assert ["defense", *figures] == HEAD
     for cell, figure in zip(row[1:], figures.values(), strict=True):
         assert numbers(cell)[:1] == ([] if figure is None else [f"{figure.value:.3f}"])
