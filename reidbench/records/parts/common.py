@@ -130,10 +130,7 @@ class Interval(Model):
 
     @classmethod
     def of(cls, found: metrics.Interval) -> Interval:
-        """A computed figure, for the record, with :data:`DIGITS` digits.
-
-        It is the same in memory and in a file, and no comparison of two records meets two roundings.
-        """
+        """A computed figure, for the record, with :data:`DIGITS` significant digits, in memory as in a file."""
         value, low, high = (_rounded(one) for one in (found.value, found.low, found.high))
         return cls(value=value, low=low, high=high, why_unbounded=found.why_unbounded)
 
