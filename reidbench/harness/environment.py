@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -43,7 +44,7 @@ def environment(device: torch.device) -> Environment:
             packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
@@ -54,6 +55,24 @@ def environment(device: torch.device) -> Environment:
         cpu_capability=cpu_capability(),
         packages=packages,
     )
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's model: another one rounds in another way, even with the same instruction set.
+
+    Linux tells it in ``cpuinfo``, with the numbers of its generation beside names that many share, such as ``AMD EPYC
+    (family 25, model 17)``. Elsewhere, and on processors without a model name, it is what Python knows.
+    """
+    try:
+        first = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        first = ""
+    fields = dict(re.findall(r"^([^:\n]*?)[ \t]*:[ \t]*(.*?)[ \t]*$", first, flags=re.MULTILINE))
+    name = " ".join(fields.get("model name", "").split())
+    if not name:
+        return platform.processor() or platform.machine()
+    numbers = [f"{key.split()[-1]} {fields[key]}" for key in ("cpu family", "model") if fields.get(key)]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def git_state() -> Git | None:

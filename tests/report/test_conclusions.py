@@ -10,7 +10,8 @@ from reidbench.records.parts.common import Interval
 from reidbench.records.parts.training import TrainingCheck
 from reidbench.records.store import read_record
 from reidbench.report.figures.board.rows import rows
-from reidbench.report.figures.conclusions import conclusion, hides, keeps
+from reidbench.report.figures.board.tiers import keeps
+from reidbench.report.figures.conclusions import conclusion, hides
 from reidbench.report.figures.controls import board_controls
 from reidbench.report.site.board import boards
 

@@ -137,6 +137,20 @@ def test_informed_trainings_on_a_gpu_may_end_apart_within_their_intervals(
     assert (not judge(board).reasons) == holds
 
 
+@pytest.mark.parametrize(("by", "holds"), [(0.001, True), (0.9, False)])
+@pytest.mark.parametrize("knowledge", ["ignorant", "informed"])
+def test_on_another_processor_every_training_may_end_apart_within_its_interval(template, board, knowledge, by, holds):
+    for name, processor in (("undefended", "one"), ("identity", "another")):
+        environment = board[name].environment.model_copy(update={"device_name": processor})
+        attacks = [attack.model_copy(update={"knowledge": knowledge}) for attack in board[name].attacks]
+        board[name] = board[name].model_copy(update={"environment": environment, "attacks": attacks})
+    attacks = board["identity"].attacks
+    number = next(n for n, attack in enumerate(attacks) if attack.task == "verification")
+    auc = Interval(**{end: value - by for end, value in attacks[number].metrics.auc.model_dump().items()})
+    board["identity"] = board["identity"].model_copy(update={"attacks": edited(attacks, number, auc=auc)})
+    assert (not judge(board).reasons) == holds
+
+
 def test_an_attack_that_identity_lacks_is_a_difference(template, board):
     board["identity"] = run_of(template, "identity", attacks=template.attacks[1:])
     assert "differs from the undefended run" in judge(board).reasons[0]

@@ -34,13 +34,29 @@ class Environment(Model):
     python: Text
     platform: Text
     device: Text
-    device_name: Text
+    device_name: Text = Field(description="of the GPU or the processor; in earlier records of a CPU its architecture")
     cpus: Count
     threads: Count | None = Field(None, exclude_if=unsaid, description="of trainings of defenses; all others have one")
     cpu_capability: Text | None = Field(
         None, exclude_if=unsaid, description="torch's instruction set: another one adds in another order"
     )
     packages: dict[Text, Text]
+
+    def differences(self, other: Environment) -> list[str]:
+        """What lets an equal training round in another way here than there, such as ``torch 2.15.0, not 2.14.0``.
+
+        What either doesn't say counts as equal: earlier records have no processor, and not all packages.
+        """
+        mine, theirs = self._rounding(), other._rounding()
+        return [f"{mine[key]}, not {theirs[key]}" for key in mine if key in theirs and mine[key] != theirs[key]]
+
+    def _rounding(self) -> dict[str, str]:
+        found = {"device": self.device}
+        if self.device_name != self.platform.split()[-1]:
+            found["device_name"] = self.device_name
+        if self.cpu_capability is not None and self.device == "cpu":
+            found["cpu_capability"] = self.cpu_capability
+        return found | {name: f"{name} {version}" for name, version in sorted(self.packages.items())}
 
 
 class DatasetInfo(Model):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from reidbench.records.parts.common import Interval
 from reidbench.report.figures.board.rows import Row
-from reidbench.report.figures.board.tiers import half_line, keeps
+from reidbench.report.figures.board.tiers import half_line, kept_by
 from reidbench.report.figures.controls import CONTROLS
 from reidbench.report.figures.summary import Worst, worst_verification
 
@@ -88,11 +88,7 @@ def verdict(table: Sequence[Row]) -> Verdict | None:
         sum(attack.value < HIDDEN for _, attack in found),
         utility,
         diagnosed,
-        tuple(
-            (row.label, keeps(utility, row.fall("release", "release")) if diagnosed else None)
-            for row in hidden
-            if not row.badly_trained
-        ),
+        tuple((row.label, kept_by(row) if diagnosed else None) for row in hidden if not row.badly_trained),
         tuple(row.label for row in hidden if row.badly_trained),
         tuple(row.label for row in rows if row.unmatched_break),
     )

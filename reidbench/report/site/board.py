@@ -17,6 +17,7 @@ from reidbench.report.figures.board.standing import Standing, standings
 from reidbench.report.figures.board.tiers import Tier, half_line, tiers
 from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
+from reidbench.report.figures.elsewhere import elsewhere
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
 from reidbench.report.figures.membership import untrained_over_seeds
 from reidbench.report.figures.paired.drops import UNPAIRED, Drops, Find
@@ -254,6 +255,7 @@ def _board(group: Group, table: list[Row], controls: BoardControls, influences: 
     )
     told = tuple(filter(None, (explained(places), *intervals_told(table))))
     said = [conclusion(table) if group.track == "images" else None]
+    said += elsewhere(table)
     said += [f"{row.label}: {line}." for row in table if (line := untrained_over_seeds(row.records))]
     shared = tuple(shared_options(table))
     return Board(group, group.track, lines, controls, shared, chart, told, tuple(filter(None, said)))

@@ -18,6 +18,7 @@ from reidbench.report.figures.board.standing import Standing, standings
 from reidbench.report.figures.board.tiers import Tier, half_line, tiers
 from reidbench.report.figures.conclusions import conclusion
 from reidbench.report.figures.controls import BoardControls, board_controls
+from reidbench.report.figures.elsewhere import elsewhere
 from reidbench.report.figures.formats import figure, intervals_told, number, over_the_seeds
 from reidbench.report.figures.membership import untrained_over_seeds
 from reidbench.report.figures.origins import bundle_text
@@ -241,6 +242,7 @@ def _section(one: _Table, links: Mapping[str, str]) -> list[str]:
         "",
     ]
     lines += [line for told in (explained(one.ranks), *intervals_told(table)) if told for line in (told, "")]
+    lines += [line for told in elsewhere(table) for line in (plain_markdown(told), "")]
     if same := shared_options(table):
         lines += [f"In all of these rows: {plain_markdown('; '.join(same))}.", ""]
     if any(found is not None and found.low is None for row in table for found in map(row.drop, HEADLINES)):

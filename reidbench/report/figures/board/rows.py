@@ -185,6 +185,15 @@ class Row:
         )
         return None if mean is None else Interval(value=mean, low=None, high=None)
 
+    def counted_from(self, trained_on: str, tested_on: str) -> float | None:
+        """The mean macro AUC of the classifiers of originals on originals that :meth:`fall` is counted from.
+
+        Each run trains its own. On another machine than the undefended run's it ends elsewhere, and only the two of one
+        run are comparable.
+        """
+        left, fallen = self.utility(trained_on, tested_on), self.fall(trained_on, tested_on)
+        return None if left is None or fallen is None or fallen.value is None else left + fallen.value
+
     def _fall(self, record: Record, trained_on: str, tested_on: str) -> metrics.Interval | None:
         recorded = utility_fall(record, trained_on, tested_on)
         if recorded is not None:

@@ -26,16 +26,22 @@ class Tier(Enum):
     LOSES = "loses half or more"
 
 
-def keeps(undefended: float, fall: Interval | None) -> bool | None:
+def kept_by(row: Row) -> bool | None:
+    """:func:`keeps` for the classifier that is retrained on a row's release."""
+    return keeps(row.counted_from("release", "release"), row.fall("release", "release"))
+
+
+def keeps(originals: float | None, fall: Interval | None) -> bool | None:
     """Whether the utility falls by less than half of what is above chance; None where its interval is undecided.
 
     Args:
-        undefended: macro AUC of the classifier on originals.
+        originals: macro AUC of the classifier on originals that the fall is counted from, of the same run; None
+            together with the fall's.
         fall: of the classifier trained on the release, paired, with its interval.
     """
-    if fall is None or fall.low is None or fall.high is None:
+    if originals is None or fall is None or fall.low is None or fall.high is None:
         return None
-    most = (1 - KEPT) * (undefended - CHANCE_AUC)
+    most = (1 - KEPT) * (originals - CHANCE_AUC)
     if fall.high < most:
         return True
     return False if fall.low >= most else None
@@ -71,14 +77,13 @@ def tiers(table: Sequence[Row]) -> list[Tier | None]:
 
     A row whose fall has no interval is open.
     """
-    undefended = undefended_utility(table)
-    if undefended is None or half_line(table) is None:
+    if half_line(table) is None:
         return [None] * len(table)
-    return [_tier(row, undefended) for row in table]
+    return [_tier(row) for row in table]
 
 
-def _tier(row: Row, undefended: float) -> Tier | None:
+def _tier(row: Row) -> Tier | None:
     if row.records[0].defense.kind == "none" or row.utility("release", "release") is None:
         return None
-    kept = keeps(undefended, row.fall("release", "release"))
+    kept = kept_by(row)
     return Tier.OPEN if kept is None else Tier.KEEPS if kept else Tier.LOSES
