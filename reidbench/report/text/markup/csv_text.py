@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The significant digits of a figure, as many as a record has: a difference of two such has no more.
+DIGITS = 8
 # A cell that begins with one of these is a formula to a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plain_cell(value: Any) -> Any:
-    """The value of a cell; a text that a spreadsheet would compute has an apostrophe in front. None is empty."""
+    """The value of a cell; a text that a spreadsheet would compute has an apostrophe in front. None is empty.
+
+    A float has :data:`DIGITS` significant digits, so that 0.7 - 0.6 is 0.1.
+    """
     if value is None:
         return ""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
