@@ -61,18 +61,29 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's model: another one rounds in another way, even with the same instruction set.
 
     Linux tells it in ``cpuinfo``, with the numbers of its generation beside names that many share, such as ``AMD EPYC
-    (family 25, model 17)``. Elsewhere, and on processors without a model name, it is what Python knows.
+    (family 25, model 17)``, or on ARM in their place, and macOS by ``sysctl``. Elsewhere it is what Python knows.
     """
+    if platform.system() == "Darwin":
+        return _told_by(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.machine()
     try:
         first = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
     except OSError:
         first = ""
     fields = dict(re.findall(r"^([^:\n]*?)[ \t]*:[ \t]*(.*?)[ \t]*$", first, flags=re.MULTILINE))
     name = " ".join(fields.get("model name", "").split())
-    if not name:
-        return platform.processor() or platform.machine()
-    numbers = [f"{key.split()[-1]} {fields[key]}" for key in ("cpu family", "model") if fields.get(key)]
+    keys = ("cpu family", "model") if name else ("CPU implementer", "CPU part")
+    numbers = [f"{key.split()[-1]} {fields[key]}" for key in keys if fields.get(key)]
+    name = name or platform.processor() or platform.machine()
     return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def _told_by(command: list[str]) -> str:
+    """The first line that a command of the system prints; empty if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.partition("\n")[0].strip()
 
 
 def git_state() -> Git | None:

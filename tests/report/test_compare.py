@@ -362,3 +362,13 @@ def test_a_record_under_another_name_is_not_compared(make):
         compare(base, renamed)
     with pytest.raises(ReidbenchError, match="give it this name"):
         compare(base.parent, renamed.parent)
+
+
+def test_another_machine_is_named(make):
+    there = make.template.environment.model_copy(update={"packages": {"torch": "2.12.0"}})
+    here = make.template.environment.model_copy(update={"packages": {"torch": "2.13.0"}})
+    base = make("base", 0.5, environment=there)
+    notes = judge(base, make("new", 0.5, environment=here)).notes
+    told = "NEW was computed on another machine, or with other packages, than BASE: torch 2.13.0, not torch 2.12.0."
+    assert told in notes
+    assert not any("another machine" in note for note in judge(base, make("same", 0.5, environment=there)).notes)

@@ -28,6 +28,10 @@ class Git(Model):
     dirty: bool = Field(description="whether tracked files differed from the commit")
 
 
+#: The packages that compute what networks and attacks learn; another version may add in another order.
+_COMPUTING = ("torch", "torchvision", "kornia", "numpy", "lightning", "pytorch-metric-learning")
+
+
 class Environment(Model):
     """Where it was made."""
 
@@ -43,20 +47,27 @@ class Environment(Model):
     packages: dict[Text, Text]
 
     def differences(self, other: Environment) -> list[str]:
-        """What lets an equal training round in another way here than there, such as ``torch 2.15.0, not 2.14.0``.
+        """What lets an equal training round in another way here than there, such as ``torch 2.15.0, not torch 2.14.0``.
 
-        What either doesn't say counts as equal: earlier records have no processor, and not all packages.
+        What either doesn't say counts as equal: earlier records have no processor.
         """
+        if self.device != other.device:
+            return [f"{self.device}, not {other.device}"]
         mine, theirs = self._rounding(), other._rounding()
         return [f"{mine[key]}, not {theirs[key]}" for key in mine if key in theirs and mine[key] != theirs[key]]
 
+    def rounds_like(self, other: Environment) -> bool:
+        """Whether nothing differs that lets an equal training round in another way, and both say the same of it."""
+        return not self.differences(other) and self._rounding().keys() == other._rounding().keys()
+
     def _rounding(self) -> dict[str, str]:
-        found = {"device": self.device}
-        if self.device_name != self.platform.split()[-1]:
-            found["device_name"] = self.device_name
-        if self.cpu_capability is not None and self.device == "cpu":
-            found["cpu_capability"] = self.cpu_capability
-        return found | {name: f"{name} {version}" for name, version in sorted(self.packages.items())}
+        architecture = self.platform.rpartition(" ")[2]
+        found = {} if self.device_name in (architecture, "arm", "") else {"device": self.device_name}
+        if self.device == "cpu":
+            found["architecture"] = architecture
+            if self.cpu_capability is not None:
+                found["instructions"] = self.cpu_capability
+        return found | {name: f"{name} {version}" for name, version in self.packages.items() if name in _COMPUTING}
 
 
 class DatasetInfo(Model):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
+from typing import Any
 
 from reidbench.records.ladder import level_of
 from reidbench.records.schema import Attack, Record, RetrievalMetrics, VerificationMetrics
@@ -32,12 +33,14 @@ class BoardControls:
         missing: by control, the seeds without a run of it.
         seeds: all seeds of the board.
         apply: whether this is a board of images; the control of a published model is its undefended run.
+        exact: whether `identity` has every figure of the undefended run, or else agrees with it within its intervals.
     """
 
     problems: Mapping[str, tuple[str, ...]]
     missing: Mapping[str, tuple[int, ...]]
     seeds: tuple[int, ...]
     apply: bool = True
+    exact: bool = True
 
     def failed(self, record: Record) -> tuple[str, ...]:
         """The failed controls of a record, its own first; empty if all hold."""
@@ -59,7 +62,14 @@ class BoardControls:
         if not self.apply:
             return ""
         if not self.missing:
-            return "" if self.reasons else "identity equals the undefended run in every attack, blackout is at chance"
+            if self.reasons:
+                return ""
+            how = "equals the undefended run in every attack"
+            if not self.exact:
+                how = (
+                    "agrees with the undefended run, of a GPU or another machine, within the intervals of every attack"
+                )
+            return f"identity {how}, blackout is at chance"
         parts = []
         for name, seeds in self.missing.items():
             of = "" if seeds == self.seeds else f" at seed {', '.join(map(str, seeds))}"
@@ -84,6 +94,7 @@ def board_controls(members: Iterable[Record], everything: Sequence[Record]) -> B
         if record.defense.name in CONTROLS and record.baseline_id is not None:
             found[record.baseline_id].append(record)
     problems: dict[str, tuple[str, ...]] = {}
+    exact = True
     missing: dict[str, set[int]] = defaultdict(set)
     for baseline_id, seed in seeds.items():
         undefended, controls = by_id.get(baseline_id), found[baseline_id]
@@ -92,10 +103,11 @@ def board_controls(members: Iterable[Record], everything: Sequence[Record]) -> B
             if not any(control.defense.name == name for control in judged):
                 missing[name].add(seed)
         reasons = [reason for control in judged if (reason := _why_failed(control, undefended))]
+        exact &= all(_same_figures(one, undefended) for one in judged if one.defense.name == IDENTITY)
         if reasons:
             problems[baseline_id] = tuple(reasons)
     ordered = {name: tuple(sorted(missing[name])) for name in CONTROLS if name in missing}
-    return BoardControls(problems, ordered, tuple(sorted(set(seeds.values()))))
+    return BoardControls(problems, ordered, tuple(sorted(set(seeds.values()))), exact=exact)
 
 
 def _undefended(record: Record) -> str:
@@ -116,10 +128,8 @@ def _why_failed(control: Record, undefended: Record | None) -> str:
             f"blackout is not at chance ({name} {value:.3f} by {key_of(above[0])}{_more(above)}, seed {control.seed})"
         )
     assert undefended is not None
-    mine, theirs = (
-        {(attack.task, key_of(attack)): attack for attack in record.attacks} for record in (control, undefended)
-    )
-    elsewhere = bool(control.environment.differences(undefended.environment))
+    mine, theirs = _by_key(control), _by_key(undefended)
+    elsewhere = not control.environment.rounds_like(undefended.environment)
     exact = undefended.environment.device == control.environment.device == "cpu"
     odd = [
         a
@@ -133,6 +143,17 @@ def _why_failed(control: Record, undefended: Record | None) -> str:
         f"identity, which publishes the originals, differs from the undefended run ({odd[0].task} by {key_of(odd[0])}"
         f"{_more(odd)}, seed {control.seed})"
     )
+
+
+def _by_key(record: Record) -> dict[tuple[str, Any], Attack]:
+    return {(attack.task, key_of(attack)): attack for attack in record.attacks}
+
+
+def _same_figures(control: Record, undefended: Record | None) -> bool:
+    """Whether all attacks have the same figures, to the last digit of the records."""
+    assert undefended is not None
+    mine, theirs = _by_key(control), _by_key(undefended)
+    return mine.keys() == theirs.keys() and all(one.metrics == theirs[key].metrics for key, one in mine.items())
 
 
 def _equal(one: Attack, other: Attack, *, exact: bool, elsewhere: bool) -> bool:

@@ -162,8 +162,9 @@ COLUMNS = (
     ),
     (
         "diagnosis",
-        "whether the fall of the retrained macro AUC is below half of what the undefended one has above chance, with "
-        "its whole interval; open where the interval does not decide, or there is none",
+        "whether the fall of the retrained macro AUC is below half of what the classifier of originals that it is "
+        "counted from has above chance, with its whole interval; open where the interval does not decide, or there is "
+        "none",
     ),
     ("utility, originals", "the same, classifier trained on originals"),
     ("utility, tested on originals", "macro AUC of the findings on originals, classifier trained on the release"),

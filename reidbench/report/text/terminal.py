@@ -11,8 +11,8 @@ from reidbench.records.parts.common import Interval
 from reidbench.records.schema import Record
 from reidbench.report.figures.board.rows import Row, rows, shared_options
 from reidbench.report.figures.controls import BoardControls, board_controls
-from reidbench.report.figures.elsewhere import differing
 from reidbench.report.figures.formats import figure, number, over_the_seeds
+from reidbench.report.figures.machines import THERE, apart, apart_text
 from reidbench.report.figures.membership import membership_lines, untrained_line
 from reidbench.report.figures.origins import origins
 from reidbench.report.figures.paired.drops import recorded_drop
@@ -136,8 +136,8 @@ def _notes(record: Record, baseline: Record | None, controls: BoardControls) -> 
     fallen = utility_fall(record, "release") if record.defense.kind != "none" else None
     if fallen is not None and fallen.value is not None:
         lines.append(f"the utility of the retrained classifier falls by {figure(fallen)}")
-    if baseline is not None and (apart := differing(record, baseline)):
-        lines.append(f"computed on another machine than the undefended run: {apart}")
+    if (elsewhere := apart(record, baseline)) is not None:
+        lines.append(f"computed {THERE} the undefended run: {apart_text([elsewhere])}")
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
         lines.append(f"training never left its starting loss: {', '.join(unlearned)}")

@@ -18,6 +18,7 @@ from reidbench.records.supplements.content import beside
 from reidbench.report.figures.board.pareto import pareto_front
 from reidbench.report.figures.controls import BoardControls
 from reidbench.report.figures.credit import MARK, uncredited
+from reidbench.report.figures.machines import Apart, apart
 from reidbench.report.figures.paired.change import as_metric, over_seeds
 from reidbench.report.figures.paired.drops import RETRAINED, Drops, Find
 from reidbench.report.figures.summary import (
@@ -82,6 +83,8 @@ class Row:
             marks.append("a stand-in")
         if self.unmatched_break:
             marks.append("a published break is missing")
+        if any(self.apart):
+            marks.append("of another machine")
         if self.badly_trained:
             marks.append("badly trained")
         if uncredited(*self.records):
@@ -89,6 +92,11 @@ class Row:
         if self.seeds < len(self.records):
             marks.append("a seed repeated")
         return ", ".join(marks) or "complete"
+
+    @property
+    def apart(self) -> tuple[Apart | None, ...]:
+        """Of each run, in what its machine differs from its undefended run's; None where nothing shows that it does."""
+        return tuple(apart(record, baseline) for record, baseline in zip(self.records, self.baselines, strict=True))
 
     @property
     def unmatched_break(self) -> bool:
@@ -188,8 +196,8 @@ class Row:
     def counted_from(self, trained_on: str, tested_on: str) -> float | None:
         """The mean macro AUC of the classifiers of originals on originals that :meth:`fall` is counted from.
 
-        Each run trains its own. On another machine than the undefended run's it ends elsewhere, and only the two of one
-        run are comparable.
+        Each run has its own, which on another machine than the undefended run's ends elsewhere: only the two of one run
+        are comparable. For records without a recorded fall it is the undefended run's.
         """
         left, fallen = self.utility(trained_on, tested_on), self.fall(trained_on, tested_on)
         return None if left is None or fallen is None or fallen.value is None else left + fallen.value

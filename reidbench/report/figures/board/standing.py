@@ -3,7 +3,8 @@
 Two rows whose intervals overlap can change places by chance. A row is shown to be off the front only where some other
 row has less risk (mAP@R over patients of the strongest attack) and at least as much utility beyond the intervals of
 both differences. Differences are counted from drops against the same undefended run where both rows have them, so that
-what all runs share cancels.
+what all runs share cancels. Falls of utility are each counted from the run's own classifier of originals, which on
+one machine is the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a row leaves of the diagnostic value, in three tiers, by the rule of the conclusions.
 
-The rule has one line: half of what the undefended utility has above chance. A row is above or below it only with its
-whole interval; otherwise it is open. Where the undefended utility is not shown to be above chance, nothing that could
-be kept or lost is known, and there is no line.
+The rule has one line: half of what a classifier of originals has above chance, the run's own, which on one machine is
+the undefended utility. A row is above or below it only with its whole interval; otherwise it is open. Where the
+undefended utility is not shown to be above chance, nothing that could be kept or lost is known, and there is no line.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ def kept_by(row: Row) -> bool | None:
 def keeps(originals: float | None, fall: Interval | None) -> bool | None:
     """Whether the utility falls by less than half of what is above chance; None where its interval is undecided.
 
+    None too where nothing is above chance that could be lost.
+
     Args:
         originals: macro AUC of the classifier on originals that the fall is counted from, of the same run; None
             together with the fall's.
         fall: of the classifier trained on the release, paired, with its interval.
     """
-    if originals is None or fall is None or fall.low is None or fall.high is None:
+    if originals is None or originals <= CHANCE_AUC or fall is None or fall.low is None or fall.high is None:
         return None
     most = (1 - KEPT) * (originals - CHANCE_AUC)
     if fall.high < most:

@@ -29,6 +29,7 @@ from reidbench.records.paired.rises import LEVEL
 from reidbench.records.paired.strongest import headline
 from reidbench.records.schema import Attack
 from reidbench.records.supplements.content import source_of
+from reidbench.report.figures.machines import THERE, apart, apart_text
 from reidbench.report.figures.paired.change import RUNS, Paired, over_seeds
 from reidbench.report.figures.paired.matching import Match, match
 from reidbench.report.figures.summary import short_rung, worst_verification
@@ -269,6 +270,10 @@ def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
 
 
 def _changed_baseline(found: Match) -> Iterable[str]:
+    moves = [one for base, new in found.seeds if (one := apart(new.record, base.record)) is not None]
+    for differences in dict.fromkeys(one.differences for one in moves):
+        alike = [one for one in moves if one.differences == differences]
+        yield f"NEW was computed {THERE} BASE: {apart_text(alike, 'in BASE')}."
     undefended = [(base.baseline(), new.baseline()) for base, new in found.seeds]
     worst = [tuple(worst_verification(side) if side else None for side in pair) for pair in undefended]
     moved = [(old.value, new.value) for old, new in worst if old and new and old.value != new.value]
