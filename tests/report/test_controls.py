@@ -44,6 +44,13 @@ def edited(attacks, number: int, **figures) -> list:
     return [*attacks[:number], changed, *attacks[number + 1 :]]
 
 
+def lowered(record: Record, by: float) -> Record:
+    """The record with the AUC of its first verification, and its interval, lower by this much."""
+    number = next(n for n, attack in enumerate(record.attacks) if attack.task == "verification")
+    auc = Interval(**{end: value - by for end, value in record.attacks[number].metrics.auc.model_dump().items()})
+    return record.model_copy(update={"attacks": edited(record.attacks, number, auc=auc)})
+
+
 def black(template: Record, *, auc: Interval | None = HALF, linkage: str | None = None, found: float | None = None):
     """The sample's attacks as they come out against nothing; or with another AUC on a linkage, or another mAP@R."""
     attacks = []
@@ -130,10 +137,7 @@ def test_informed_trainings_on_a_gpu_may_end_apart_within_their_intervals(
         environment = board[name].environment.model_copy(update={"device": device})
         attacks = [attack.model_copy(update={"knowledge": knowledge}) for attack in board[name].attacks]
         board[name] = board[name].model_copy(update={"environment": environment, "attacks": attacks})
-    attacks = board["identity"].attacks
-    number = next(n for n, attack in enumerate(attacks) if attack.task == "verification")
-    auc = Interval(**{end: value - by for end, value in attacks[number].metrics.auc.model_dump().items()})
-    board["identity"] = board["identity"].model_copy(update={"attacks": edited(attacks, number, auc=auc)})
+    board["identity"] = lowered(board["identity"], by)
     assert (not judge(board).reasons) == holds
 
 
@@ -148,10 +152,7 @@ def test_on_another_processor_every_training_may_end_apart_within_its_interval(
         environment = board[name].environment.model_copy(update={"device_name": processor})
         attacks = [attack.model_copy(update={"knowledge": knowledge}) for attack in board[name].attacks]
         board[name] = board[name].model_copy(update={"environment": environment, "attacks": attacks})
-    attacks = board["identity"].attacks
-    number = next(n for n, attack in enumerate(attacks) if attack.task == "verification")
-    auc = Interval(**{end: value - by for end, value in attacks[number].metrics.auc.model_dump().items()})
-    board["identity"] = board["identity"].model_copy(update={"attacks": edited(attacks, number, auc=auc)})
+    board["identity"] = lowered(board["identity"], by)
     found = judge(board)
     assert (not found.reasons) == holds
     assert not found.exact
