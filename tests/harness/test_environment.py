@@ -35,13 +35,15 @@ ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\nCPU part\t: 0
         ("", platform.processor() or platform.machine()),
     ],
 )
-def test_the_processor_is_named_with_its_generation(tmp_path, text, name):
+def test_the_processor_is_named_with_its_generation(tmp_path, monkeypatch, text, name):
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
     file = tmp_path / "cpuinfo"
     file.write_text(text)
     assert processor(file) == name
 
 
-def test_without_that_file_it_is_what_python_knows(tmp_path):
+def test_without_that_file_it_is_what_python_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
     assert processor(tmp_path / "none") == (platform.processor() or platform.machine())
 
 
@@ -89,10 +91,16 @@ def test_machines_are_alike_only_if_both_name_their_processors_or_neither():
 
 
 def test_macos_names_it_by_sysctl(monkeypatch):
+    asked = []
+
+    def run(command, **more):
+        asked.append(command)
+        if len(asked) == 1:
+            raise FileNotFoundError(command[0])
+        return subprocess.CompletedProcess(command, 0, "Apple M4\n", "")
+
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    # A command that is not there, as sysctl's key is not on Linux.
-    assert processor() == platform.machine()
-    monkeypatch.setattr(
-        subprocess, "run", lambda command, **more: subprocess.CompletedProcess(command, 0, "Apple M4\n", "")
-    )
+    monkeypatch.setattr(subprocess, "run", run)
+    assert processor() == platform.machine(), "without the command it is what Python knows"
     assert processor() == "Apple M4"
+    assert asked == [["sysctl", "-n", "machdep.cpu.brand_string"]] * 2

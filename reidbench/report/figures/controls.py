@@ -161,7 +161,7 @@ def _equal(one: Attack, other: Attack, *, exact: bool, elsewhere: bool) -> bool:
 
     The order of summation on a GPU varies, so that two runs of the same training end in slightly different weights.
     Attackers that were trained on originals alone come from the same training in both runs, so that their figures must
-    be equal. On another processor, or with other packages, no training of the one run is that of the other.
+    be equal. On another processor, or with other packages, no training of the one run need be that of the other.
     """
     if one.metrics == other.metrics:
         return True

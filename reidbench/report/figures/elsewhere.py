@@ -17,9 +17,10 @@ def elsewhere(table: Sequence[Row]) -> list[str]:
     found: dict[tuple[str, ...], dict[str, list[Apart]]] = defaultdict(lambda: defaultdict(list))
     compared = [row for row in table if any(row.baselines)]
     for row in compared:
-        for record, one in zip(row.records, row.apart, strict=True):
+        apart = row.apart
+        for record, one in zip(row.records, apart, strict=True):
             if one is not None:
-                partly = "" if all(row.apart) else f" at seed {record.seed}"
+                partly = "" if all(apart) else f" at seed {record.seed}"
                 found[one.differences][f"{row.label}{partly}"].append(one)
     return [_sentence(labels, len(compared)) for labels in found.values()]
 

@@ -7,11 +7,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reidbench.records.parts.common import DIGITS
+
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The significant digits of a figure, as many as a record has: a difference of two such has no more.
-DIGITS = 8
 # A cell that begins with one of these is a formula to a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -19,7 +19,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def plain_cell(value: Any) -> Any:
     """The value of a cell; a text that a spreadsheet would compute has an apostrophe in front. None is empty.
 
-    A float has :data:`DIGITS` significant digits, so that 0.7 - 0.6 is 0.1.
+    A float has as many significant digits as a record's figures, so that 0.7 - 0.6 is 0.1.
     """
     if value is None:
         return ""
