@@ -9,6 +9,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.cohorts.pairing.metadata import metadata_score
+from reidbench.cohorts.pairing.pairs import pictures_of
 from reidbench.harness.training_check import pixel_scores
 from reidbench.images import to_unit
 from reidbench.records.figures import nan_mean
@@ -37,9 +38,10 @@ def judge_controls(
     for negatives, chosen in pairs.items():
         metadata[negatives] = metrics.roc_auc(metadata_score(test.frame, chosen.a, chosen.b), chosen.same)
         pixels[negatives] = metrics.roc_auc(pixel_scores(test.pixels, test.pixels, chosen), chosen.same)
-    images = np.arange(len(test))
+    images, pictures = np.arange(len(test)), pictures_of(test.frame)
+    copies = None if pictures is None else (pictures, pictures)
     scores = metrics.euclidean_scores(vectors, vectors)
-    ranks = metrics.rank_queries(scores, patients, patients, images, images, whole=False)
+    ranks = metrics.rank_queries(scores, patients, patients, images, images, pictures=copies, whole=False)
     matched = pairs.get("matched")
     problems = [
         f"the {trained.attacker.name} attacker never learned on originals: its training loss stayed where it began"

@@ -91,6 +91,17 @@ def test_what_is_near_to_everybody_and_what_publishes_originals_copy_nobody(part
     assert found.most <= found.copies.value
 
 
+def test_exact_copies_are_found_where_the_parts_share_images(parts, tmp_path: Path) -> None:
+    # Every twentieth test image is a training image too: the nearest of the originals are at no distance at all.
+    test, train = parts["test"], parts["train"]
+    shared = test.pixels.copy()
+    shared[::19] = train.pixels[: len(shared[::19])]
+    found = judged({**parts, "test": replace(test, pixels=shared)}, Rote, tmp_path)
+    assert found.limit == 0
+    assert found.copies.value == 1
+    assert found.originals == pytest.approx(len(shared[::19]) / len(shared), abs=1e-4)
+
+
 def test_what_learns_from_nobody_is_not_asked(parts, tmp_path: Path) -> None:
     assert judge_copies(parts, Originals(parts), runs=100) is None
     nobody = replace(parts["val"], frame=parts["val"].frame.iloc[:0], pixels=parts["val"].pixels[:0])

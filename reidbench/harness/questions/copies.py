@@ -37,7 +37,9 @@ def judge_copies(parts: Mapping[str, Cohort], published: Published, *, runs: int
     # An image that is in both parts is a copy of nobody in particular.
     usual, ratios = (np.nan_to_num(each, nan=1.0, posinf=np.finfo(np.float64).max) for each in (usual, made.ratios))
     limit = float(np.quantile(usual, FALSE_SHARE, method="lower"))
-    copies = ratios < limit
+    # Nothing is nearer than an exact copy, which images of several parts may be.
+    nearer = np.less if limit > 0 else np.less_equal
+    copies = nearer(ratios, limit)
     known = parts["train"].frame["patient"].to_numpy()
     names, counts = np.unique(known[made.nearest[copies]], return_counts=True)
     share = metrics.bootstrap_mean_patients(
@@ -52,7 +54,7 @@ def judge_copies(parts: Mapping[str, Cohort], published: Published, *, runs: int
         images=len(copies),
         limit=round(limit, DIGITS),
         copies=short_interval(share),
-        originals=round(float((usual < limit).mean()), DIGITS),
+        originals=round(float(nearer(usual, limit).mean()), DIGITS),
         copied=len(names),
         most=round(counts.max(initial=0) / len(copies), DIGITS),
     )
