@@ -240,6 +240,21 @@ def test_seeds_are_averaged_and_their_spread_widens_the_interval(make):
     patients = change.worse - np.mean([s.low for s in singles])
     assert change.worse - change.low == pytest.approx(np.hypot(spread, patients))
     assert not any("One seed" in note for note in found.notes)
+    assert not any("Left out" in note for note in found.notes)
+
+
+def test_seeds_of_one_side_are_named_as_left_out(make):
+    for seed in (0, 1, 2):
+        make("base", 0.5, seed=seed)
+    for seed in (0, 7):
+        make("new", 0.5, seed=seed)
+    (found,) = compare(make.folder / "base", make.folder / "new", runs=RUNS)
+    assert len(found.match.seeds) == 1
+    left_out = [note for note in found.notes if note.startswith("Left out")]
+    assert left_out == [
+        "Left out, since NEW lacks them: seeds 1, 2 of BASE.",
+        "Left out, since BASE lacks them: seeds 7 of NEW.",
+    ]
 
 
 def test_one_seeds_interval_is_left_as_it_is():

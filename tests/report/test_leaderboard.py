@@ -70,6 +70,19 @@ def test_seeds_share_a_row_with_mean_and_maximum(template):
     assert "a seed repeated" in row[-1]
 
 
+@pytest.mark.parametrize("part", ["distribution", "version", "reidbench_version"])
+def test_a_row_says_that_its_seeds_are_of_several_versions(template, part):
+    one, other = (made(template, "some", auc, seed=seed) for seed, auc in enumerate((0.6, 0.8)))
+    assert "versions" not in table(render([one, other])[f"{template.dataset.title}.md"])[0][-1]
+    if part == "reidbench_version":
+        other = other.model_copy(update={part: "99.0"})
+    else:
+        other = other.model_copy(update={"defense": other.defense.model_copy(update={part: "another"})})
+    (row,) = table(render([one, other])[f"{template.dataset.title}.md"])
+    assert row[-2] == "0, 1"
+    assert "of several versions" in row[-1]
+
+
 def test_revisions_presets_and_overrides_never_share_a_table(template):
     other_data = template.dataset.model_copy(update={"revision": "f" * 64})
     records = [

@@ -104,6 +104,11 @@ def test_resamples_of_patients_are_multinomial_sums(template):
 def test_a_row_without_an_interval_is_told_apart_from_nobody(template):
     table = [row(template, "a", 0.9), row(template, "b", 0.1, None)]
     assert [one.text for one in ranks(table)] == ["1=", "1="]
+    # It may stand anywhere, and so each of the others may be one further down, but no more.
+    table = [row(template, "a", 0.9), row(template, "b", 0.5), row(template, "c", 0.7, None)]
+    assert [(one.low, one.high) for one in ranks(table)] == [(1, 2), (2, 3), (1, 3)]
+    table = [row(template, name, value, None) for name, value in (("a", 0.6), ("b", 0.55), ("c", 0.5))]
+    assert [(one.text, one.range) for one in ranks(table)] == [("1=", "1–3")] * 3
 
 
 def test_equal_figures_share_a_rank_in_any_order(template):

@@ -29,6 +29,8 @@ from reidbench.report.figures.paired.matching import Kept, scores_key
 from reidbench.report.figures.summary import worst_retrieval
 
 RUNS = 1_000
+# By so much a row varies of which nothing is known: figures lie in [0, 1], and it may be before or after all others.
+ANYWHERE = 1e3
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
@@ -189,7 +191,7 @@ def _bootstrap(figures: NDArray[np.float64], spreads: _Spreads, runs: int) -> tu
     if count:
         drawn = rng.multinomial(count, np.full(count, 1 / count), runs) - 1.0
         draws += drawn @ spreads.together.T
-    draws += rng.normal(size=draws.shape) * np.where(np.isinf(spreads.apart), 0.0, spreads.apart)
+    draws += rng.normal(size=draws.shape) * np.where(np.isinf(spreads.apart), ANYWHERE, spreads.apart)
     # Equal figures keep the order of the table.
     order = np.argsort(-draws, axis=1, kind="stable")
     places = np.empty_like(order)

@@ -89,6 +89,8 @@ class Row:
             marks.append("badly trained")
         if uncredited(*self.records):
             marks.append(MARK)
+        if len({_source(record) for record in self.records}) > 1:
+            marks.append("of several versions")
         if self.seeds < len(self.records):
             marks.append("a seed repeated")
         return ", ".join(marks) or "complete"
@@ -244,6 +246,11 @@ def rows(
         name = ordered[0].defense.name
         made.append(Row(tuple(ordered), baselines, tuple(problems), drops or {}, shared[name]))
     return sorted(made, key=_by_risk)
+
+
+def _source(record: Record) -> tuple[str, ...]:
+    """Whose defense it is, of which version, and which reidbench attacked it."""
+    return record.defense.distribution, record.defense.version, record.reidbench_version
 
 
 def _by_risk(row: Row) -> tuple[float, str]:

@@ -242,6 +242,9 @@ def _notes(found: Match, seeds: Sequence[Paired]) -> Iterable[str]:
             "Predictions of the same findings do not lie beside both records (`run --keep-findings` keeps those of "
             "real patients): the interval of the utility is computed as if the runs were independent."
         )
+    for side, other, seeds_left in zip(("BASE", "NEW"), ("NEW", "BASE"), found.left_out):
+        if seeds_left:
+            yield f"Left out, since {other} lacks them: seeds {', '.join(map(str, seeds_left))} of {side}."
     if len(found.seeds) == 1:
         yield "One seed: the intervals do not include the noise of training. Several seeds (--seeds) show it."
     if base.seed != new.seed:

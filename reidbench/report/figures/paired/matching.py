@@ -108,9 +108,15 @@ def read_kept(places: Iterable[Path]) -> list[Kept]:
 
 @dataclass(frozen=True)
 class Match:
-    """One defense before and after: one pair of runs per seed."""
+    """One defense before and after: one pair of runs per seed.
+
+    Attributes:
+        seeds: the pairs.
+        left_out: seeds that one side alone has, of BASE and of NEW.
+    """
 
     seeds: tuple[tuple[Kept, Kept], ...]
+    left_out: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
     @property
     def label(self) -> str:
@@ -256,7 +262,8 @@ def _by_seed(before: Sequence[Kept], after: Sequence[Kept]) -> Match:
     )
     common = sorted(one.keys() & other.keys())
     if common:
-        return Match(tuple((one[seed], other[seed]) for seed in common))
+        only = tuple(sorted(one.keys() - other.keys())), tuple(sorted(other.keys() - one.keys()))
+        return Match(tuple((one[seed], other[seed]) for seed in common), only)
     if len(one) == len(other) == 1:
         return Match(((next(iter(one.values())), next(iter(other.values()))),))
     raise ReidbenchError(
