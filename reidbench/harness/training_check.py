@@ -12,6 +12,7 @@ from reidbench.cohorts.pairing.image_pairs import Pairs
 from reidbench.harness.scores.sources import Scores
 from reidbench.images import to_unit
 from reidbench.records.figures import interval
+from reidbench.records.paired.drops import fall_of
 from reidbench.records.parts.training import TrainingCheck
 from reidbench.records.schema import Attack
 
@@ -45,7 +46,7 @@ def check_training(trained: Scores, raw: Scores, pairs: Pairs, patients: NDArray
     fall = metrics.bootstrap_auc_drop_patients(
         raw, trained, pairs.same, patients[pairs.a], patients[pairs.b], runs=runs, seed=SEED
     )
-    gain = metrics.Interval(-fall.value, -fall.high, -fall.low)
+    gain = fall_of(fall)
     aucs = [metrics.roc_auc(scores, pairs.same) for scores in (trained, raw)]
     known = [None if np.isnan(auc) else auc for auc in aucs]
     return TrainingCheck(auc=known[0], raw_auc=known[1], gain=interval(gain))

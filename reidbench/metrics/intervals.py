@@ -34,6 +34,10 @@ NUMBERS_AT_ONCE = 2**16
 MOST_KEPT = 2**24
 
 
+# Fewer patients than these show nothing of how far a figure varies over patients: every resample is of the same one.
+FEWEST = 2
+
+
 @dataclass(frozen=True)
 class Interval:
     """A figure with its interval; all NaN where the figure is undefined.
@@ -49,6 +53,17 @@ class Interval:
     low: float
     high: float
     why_unbounded: str | None = None
+
+
+def too_few(value: float, patients: int) -> Interval:
+    """A figure of so few patients that it has no interval.
+
+    Args:
+        value: the figure; NaN where it is undefined, which needs no reason.
+        patients: how many.
+    """
+    whom = "one patient is" if patients == 1 else f"{patients} patients are"
+    return Interval(value, float("nan"), float("nan"), None if np.isnan(value) else f"{whom} too few for an interval")
 
 
 def bootstrap_mean_patients(
@@ -78,7 +93,8 @@ def bootstrap_mean_patients(
         level: coverage aimed at, in (0, 1).
 
     Returns:
-        The mean with its percentile interval; NaN without any value.
+        The mean with its percentile interval; NaN without any value, and without ends if they are of one patient, whose
+        share alone is bounded.
 
     Raises:
         ValueError: lengths differ, a value of a share is out of [0, 1], or ``runs`` or ``level`` is out of range.
@@ -104,6 +120,9 @@ def bootstrap_mean_patients(
     if not len(images):
         checked(runs, level)
         return Interval(float("nan"), float("nan"), float("nan"))
+    if len(images) < FEWEST and not share:
+        checked(runs, level)
+        return too_few(float(figures.mean()), len(images))
     draws = over_patients(means, len(images), runs, seed, width=len(images))
     found = percentile_interval(float(sums.sum() / images.sum()), draws[:, 0], level)
     return guarded_share(found, effective_number(images), level) if share else found
@@ -197,6 +216,40 @@ def guarded_graded(found: Interval, patients: float, level: float) -> Interval:
     if found.low <= 0:
         high = max(high, wilson_interval(0, patients, level=level).high)
     return Interval(found.value, low, high, found.why_unbounded)
+
+
+def guarded_difference(found: Interval, less: Interval, of: Interval) -> Interval:
+    """The interval of a difference, where one of its two figures has resamples that reach an end.
+
+    There, none of those resamples shows how far that figure may lie from the end, and neither does a difference in
+    them: an AUC of 1 that may be 0.87 with other patients, less one that is known to be 0.97, is not known to be above
+    0. The end of the difference is as far off as that figure's own, which `guarded_graded` bounds.
+
+    Args:
+        found: ``of`` less ``less``, with its paired interval.
+        less: the figure that is taken off, in [0, 1], with its guarded interval; without ends where its percentiles
+            are wider than the guard, since resamples show how far it moves then.
+        of: the figure that it is taken off from, likewise.
+
+    Returns:
+        The difference, with an interval no narrower than the one given.
+    """
+    low, high = found.low, found.high
+    if of.high >= 1:
+        low = min(low, found.value - (of.value - of.low))
+    if of.low <= 0:
+        high = max(high, found.value + (of.high - of.value))
+    if less.high >= 1:
+        high = max(high, found.value + (less.value - less.low))
+    if less.low <= 0:
+        low = min(low, found.value - (less.high - less.value))
+    return Interval(found.value, low, high, found.why_unbounded)
+
+
+def where_guarded(bare: Interval, guarded: Interval) -> Interval:
+    """The guarded interval of a figure, for `guarded_difference`; without ends where the guard changes neither."""
+    changed = (bare.low, bare.high) != (guarded.low, guarded.high)
+    return guarded if changed else Interval(guarded.value, float("nan"), float("nan"))
 
 
 def wilson_interval(found: float, of: float, *, level: float = 0.95) -> Interval:

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reidbench.metrics.intervals import Interval, checked, over_patients, percentile_interval
+from reidbench.metrics.intervals import (
+    FEWEST,
+    Interval,
+    checked,
+    effective_number,
+    expanded_level,
+    guarded_difference,
+    guarded_graded,
+    over_patients,
+    percentile_interval,
+    too_few,
+    where_guarded,
+)
 from reidbench.metrics.validation import Bools, Floats, Indices, binary, codes, score_vector
 from reidbench.metrics.verification.curve import Curve, Ranking
 
@@ -94,8 +106,13 @@ def bootstrap_macro_auc_patients(
     runs: int = 1_000,
     seed: int = 0,
     level: float = 0.95,
+    guarded: bool = True,
 ) -> MacroAuc:
     """Macro AUC with a percentile interval from resampling patients, each with all its images.
+
+    Percentiles are expanded for few patients (`expanded_level`), those of a label by the patients with the finding or
+    by those without, whichever are fewer. Where resamples reach 0 or 1, the interval of a label is no narrower than
+    `guarded_graded` allows, and that of the mean no narrower than the mean of what the labels are allowed.
 
     Each label's AUC is over the images where it is known. A label that a resample leaves with one class is left out of
     that resample's mean. Images of which no finding is known are left out, and patients who have no other.
@@ -109,6 +126,10 @@ def bootstrap_macro_auc_patients(
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
+        guarded: False gives bare percentiles, as records had them before.
+
+    Returns:
+        The figures; without ends where there are fewer than two patients.
 
     Raises:
         ValueError: shapes differ, a score is NaN, a finding is neither 0 nor 1 nor NaN, or ``runs`` or ``level`` is out
@@ -117,12 +138,20 @@ def bootstrap_macro_auc_patients(
     checked(runs, level)
     sample = _Sample.of(scores, findings, patients, admitted)
     found = sample.unweighted()
-
-    draws = np.full((runs, len(found)), np.nan)
-    if sample.patients:
-        draws = over_patients(sample.aucs, sample.patients, runs, seed, width=sample.width)
-    *labels, macro = (percentile_interval(float(value), draws[:, i], level) for i, value in enumerate(found))
-    return MacroAuc(macro, tuple(labels))
+    if sample.patients < FEWEST:
+        *labels, macro = (too_few(float(value), sample.patients) for value in found)
+        return MacroAuc(macro, tuple(labels))
+    draws = over_patients(sample.aucs, sample.patients, runs, seed, width=sample.width)
+    if not guarded:
+        *labels, macro = (percentile_interval(float(value), draws[:, i], level) for i, value in enumerate(found))
+        return MacroAuc(macro, tuple(labels))
+    labels = [
+        guarded_graded(
+            percentile_interval(float(value), draws[:, i], expanded_level(level, effective)), effective, level
+        )
+        for i, (value, effective) in enumerate(zip(found, sample.deciding))
+    ]
+    return MacroAuc(sample.guarded_macro(sample.macro(float(found[-1]), draws[:, -1], level), level), tuple(labels))
 
 
 def bootstrap_macro_auc_drop_patients(
@@ -135,11 +164,13 @@ def bootstrap_macro_auc_drop_patients(
     runs: int = 1_000,
     seed: int = 0,
     level: float = 0.95,
+    guarded: bool = True,
 ) -> Interval:
     """Fall of the macro AUC between two classifiers' scores of the same images, paired.
 
     Each resample of patients weighs both scores of an image alike, so what they share cancels: the interval is that of
-    the difference.
+    the difference. Percentiles are expanded for few patients, and where one of the figures is at 0 or 1
+    `guarded_difference` bounds them.
 
     Args:
         before: (N, L), higher = the finding is more likely.
@@ -151,6 +182,7 @@ def bootstrap_macro_auc_drop_patients(
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
+        guarded: False gives bare percentiles, as records had them before.
 
     Returns:
         Macro AUC before less macro AUC after, and its interval; NaN if no label has an AUC.
@@ -160,15 +192,26 @@ def bootstrap_macro_auc_drop_patients(
     """
     checked(runs, level)
     one, other = (_Sample.of(scores, findings, patients, admitted) for scores in (before, after))
-    value = float(one.unweighted()[-1] - other.unweighted()[-1])
+    values = [float(sample.unweighted()[-1]) for sample in (one, other)]
+    value = values[0] - values[1]
     if np.isnan(value):
         return Interval(value, value, value)
+    if one.patients < FEWEST:
+        return too_few(value, one.patients)
 
-    def falls(counts: Floats) -> Floats:
-        return (one.aucs(counts) - other.aucs(counts))[:, -1:]
+    def macros(counts: Floats) -> Floats:
+        return np.stack([sample.aucs(counts)[:, -1] for sample in (one, other)], axis=1)
 
-    draws = over_patients(falls, one.patients, runs, seed, width=one.width)
-    return percentile_interval(value, draws[:, 0], level)
+    draws = over_patients(macros, one.patients, runs, seed, width=one.width)
+    fallen = draws[:, 0] - draws[:, 1]
+    if not guarded:
+        return percentile_interval(value, fallen, level)
+    found = percentile_interval(value, fallen, expanded_level(level, one.effective_patients))
+    if np.array_equal(before, after):
+        return found  # Whoever else comes, equal scores differ by nothing.
+    macros_alone = [sample.macro(values[i], draws[:, i], level) for i, sample in enumerate((one, other))]
+    of, less = (where_guarded(one_macro, one.guarded_macro(one_macro, level)) for one_macro in macros_alone)
+    return guarded_difference(found, less=less, of=of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +220,38 @@ class _Sample:
 
     rankings: list[Ranking]
     owners: list[tuple[Indices, Indices]]
-    patients: int
+    images: Indices
     admitted: Bools
+
+    @property
+    def patients(self) -> int:
+        return len(self.images)
+
+    @property
+    def effective_patients(self) -> float:
+        """Whom the images are of, by their effective number."""
+        return effective_number(self.images)
+
+    @property
+    def deciding(self) -> list[float]:
+        """Who decides the AUC of each label, by their effective number: those with it or without, whichever are fewer.
+
+        0 where it has none.
+        """
+        return [min(effective_number(np.bincount(side)) for side in sides) for sides in self.owners]
+
+    def macro(self, value: float, draws: Floats, level: float) -> Interval:
+        """The mean with its percentiles, expanded by all patients."""
+        return percentile_interval(value, draws, expanded_level(level, self.effective_patients))
+
+    def guarded_macro(self, found: Interval, level: float) -> Interval:
+        """The mean guarded by the mean of what its labels are allowed."""
+        decided = [number for number, counts in zip(self.deciding, self.admitted) if counts and number]
+        if np.isnan(found.low) or not decided:
+            return found
+        guards = [guarded_graded(found, number, level) for number in decided]
+        low, high = (float(np.mean([getattr(guard, end) for guard in guards])) for end in ("low", "high"))
+        return Interval(found.value, low, high)
 
     @classmethod
     def of(cls, scores: ArrayLike, findings: ArrayLike, patients: ArrayLike, admitted: ArrayLike | None) -> _Sample:
@@ -192,7 +265,7 @@ class _Sample:
         return cls(
             [ranking for ranking, _ in found],
             [(patient[rows[ranking.genuine]], patient[rows[ranking.impostor]]) for ranking, rows in found],
-            count,
+            np.bincount(patient, minlength=count),
             _admitted(admitted, values.shape[1]),
         )
 

@@ -36,7 +36,8 @@ def bootstrap_spearman(
 ) -> Interval:
     """The same with the percentile interval of resampled subjects; each comes with both of its figures.
 
-    The interval is of the choice of subjects. What the figures themselves vary by is not resampled.
+    The interval is of the choice of subjects. What the figures themselves vary by is not resampled. Where both figures
+    order all subjects alike, or oppositely, so does every resample, which tells nothing of others: there are no ends.
 
     Args:
         a: (N,) figures.
@@ -46,7 +47,8 @@ def bootstrap_spearman(
         level: coverage aimed at, in (0, 1).
 
     Returns:
-        The correlation with its interval; without ends for fewer than :data:`ENOUGH_SUBJECTS` subjects.
+        The correlation with its interval; without ends for fewer than :data:`ENOUGH_SUBJECTS` subjects, and at 1 and
+        -1.
 
     Raises:
         ValueError: lengths differ, a value is not finite, or ``runs`` or ``level`` is out of range.
@@ -56,6 +58,9 @@ def bootstrap_spearman(
     if len(first) < ENOUGH_SUBJECTS:
         reason = f"{len(first)} subjects are too few to resample"
         return Interval(value, float("nan"), float("nan"), None if np.isnan(value) else reason)
+    if abs(value) > 1 - 1e-12:
+        reason = "all subjects are ordered alike" if value > 0 else "all subjects are ordered oppositely"
+        return Interval(value, float("nan"), float("nan"), f"{reason}, and so would be resamples of them")
 
     def draw(rng: np.random.Generator, count: int) -> Floats:
         drawn = rng.integers(0, len(first), (count, len(first)))

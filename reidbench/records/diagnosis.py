@@ -12,7 +12,7 @@ from reidbench import metrics
 from reidbench.cohorts.base import Cohort
 from reidbench.records.figures import BOOTSTRAP_SEED, interval
 from reidbench.records.parts.training import TrainingInfo
-from reidbench.records.schema import Classifier, FewPatients
+from reidbench.records.schema import DEFINITIONS, Classifier, FewPatients
 
 #: What a classifier is trained or tested on.
 Images = Literal["originals", "release"]
@@ -55,6 +55,7 @@ def judge_predictions(
     left_out: Mapping[str, object],
     undefended: NDArray[np.float32] | None,
     bootstrap_runs: int,
+    definitions: int = DEFINITIONS,
 ) -> Classifier:
     """A classifier's predictions judged, each finding on the images of which it is known.
 
@@ -66,11 +67,13 @@ def judge_predictions(
         left_out: the names of findings that have an AUC of their own, but do not count in the macro AUC.
         undefended: (N, L) logits of the classifier of originals, on originals; None where there is none.
         bootstrap_runs: the run's.
+        definitions: of the record, which says which intervals it has.
     """
     drawn: dict[str, Any] = {
         "admitted": np.array([name not in left_out for name in labels], dtype=np.bool_),
         "runs": utility_runs(bootstrap_runs),
         "seed": BOOTSTRAP_SEED,
+        "guarded": definitions >= 3,
     }
     judged = metrics.bootstrap_macro_auc_patients(logits, truth, patients, **drawn)
     fall = None

@@ -75,6 +75,10 @@ class Recomputed:
     on_trust: tuple[str, ...]
 
 
+# Whether they are the first follows from the scores; the third and the second differ in drops and in the utility alone.
+_OF_RETRIEVAL = "definitions (of retrieval)"
+
+
 class Compared(NamedTuple):
     """A field, and what the scores say of it."""
 
@@ -162,7 +166,8 @@ def _outline(record: Record, scores: RunScores) -> Iterator[Compared]:
     if scores.ranks:
         # From the second definitions on the gallery's part of every attack is kept.
         whole_gallery = scores.gallery_gains.keys() >= scores.ranks.keys()
-        yield Compared(("definitions",), record.definitions >= 2, whole_gallery)
+        field = _OF_RETRIEVAL if (record.definitions >= 2) == whole_gallery else "definitions"
+        yield Compared((field,), record.definitions >= 2, whole_gallery)
     climbed = {(attack.knowledge, attack.linkage) for attack in record.attacks}
     whole = climbed == {(rung.knowledge, rung.linkage) for rung in full_ladder(record.track)}
     yield Compared(("complete",), record.complete, whole)
@@ -227,7 +232,9 @@ def _balanced(a: NDArray[np.int64], b: NDArray[np.int64], same: NDArray[np.int64
 def _found_by(record: Record, scores: RunScores) -> Iterator[Steps]:
     """Fields that are not figures, and of which an edit shows in the figures or in the outline."""
     # Versions are the schema's business; the digest chose the scores, and every interval hangs on the resamplings.
-    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",), ("definitions",))
+    yield from (("schema_version",), ("scores_sha256",), ("bootstrap_runs",))
+    if not scores.withheld and record.utility is not None:
+        yield ("definitions",)
     for number in range(len(record.attacks)):
         yield from (("attacks", number, name) for name in ATTACK_NAMES)
     if scores.withheld:
@@ -290,6 +297,7 @@ def _judged(classifier: Classifier, record: Record, scores: RunScores) -> Classi
         left_out=(utility.left_out if utility else None) or {},
         undefended=scores.undefended.get(UNDEFENDED),
         bootstrap_runs=record.bootstrap_runs,
+        definitions=record.definitions,
     )
 
 

@@ -38,7 +38,7 @@ from reidbench.records.parts.training import TrainingCheck, TrainingInfo
 SCHEMA_VERSION = 2
 #: The newest definitions of figures and intervals. Records keep those that they were made with, and are computed again
 #: by them.
-DEFINITIONS = 2
+DEFINITIONS = 3
 FIRST_DEFINITIONS = 1
 
 
@@ -327,7 +327,7 @@ class Record(Model):
         exclude_if=_first,
         description="which definitions the intervals follow: 1, percentiles also at perfect separation; 2, those of "
         "AUC and EER are expanded for few patients and bounded there by their effective number, and those of retrieval "
-        "are of patients as probes and in the gallery",
+        "are of patients as probes and in the gallery; 3, so are those of drops, and of the utility and its falls",
     )
     pairs_per_patient: Count | None = Field(
         None,

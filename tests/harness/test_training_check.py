@@ -41,7 +41,11 @@ NOISE, OTHER = RNG.normal(size=(2, 3000))
     [
         (2 * PAIRS.same + NOISE, PAIRS.same + OTHER, None, False),
         (NOISE, PAIRS.same + OTHER, "worse than no training", True),
-        (PAIRS.same + OTHER, PAIRS.same + OTHER, "no better than no training", True),
+        (PAIRS.same + OTHER + 1e-3 * NOISE, PAIRS.same + OTHER, "no better than no training", True),
+        # Both put all pairs in one order, as where k-Same publishes equal images: that tells nothing of the training.
+        (3 * (PAIRS.same + OTHER), PAIRS.same + OTHER, "undecided", False),
+        # Nothing above perfect separation is there to be gained.
+        (PAIRS.same + 0.01 * NOISE, PAIRS.same + 0.01 * OTHER, "undecided", False),
         (NOISE, OTHER, "at chance", False),
         # All scores of a constant release are equal: nothing is there to be found.
         (np.zeros(3000), np.zeros(3000), "at chance", False),

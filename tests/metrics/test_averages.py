@@ -19,7 +19,9 @@ from reidbench.metrics import (
     rank_queries,
     summarize_retrieval,
     summarize_risk,
+    wilson_interval,
 )
+from reidbench.metrics.intervals import expanded_level
 
 
 def found(scores, patients):
@@ -85,7 +87,11 @@ def test_none_and_all_found_have_the_interval_of_scipy_over_patients(patients, l
         assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
         assert interval.value == values[0]
         bare = bootstrap_mean_patients(values, who, runs=50, level=level)
-        assert (bare.low, bare.high) == (bare.value, bare.value)
+        if patients == 1:
+            assert np.isnan([bare.low, bare.high]).all()
+            assert bare.why_unbounded == "one patient is too few for an interval"
+        else:
+            assert (bare.low, bare.high) == (bare.value, bare.value)
 
 
 def test_the_effective_number_is_that_of_kish():
@@ -242,7 +248,8 @@ def test_labels_of_one_class_have_no_auc_and_no_vote():
     assert ours.macro == 1.0
     assert ours.positives.tolist() == [2, 0, 3]
     intervals = bootstrap_macro_auc_patients(scores, findings, [1, 2, 3], runs=50)
-    assert intervals.macro == Interval(1.0, 1.0, 1.0)
+    # One patient is without the first finding: what another would add is unknown.
+    assert intervals.macro == intervals.labels[0] == Interval(1.0, wilson_interval(1, 1).low, 1.0)
     assert np.isnan([intervals.labels[1].value, intervals.labels[2].low]).all()
     assert np.isnan(label_aucs(scores, np.zeros((3, 3))).macro)
 
@@ -257,7 +264,7 @@ def test_macro_interval_is_that_of_listing_the_drawn_patients_images():
     for _ in range(50):
         images = np.concatenate([np.flatnonzero(patients == one) for one in stream.integers(0, 20, 20)])
         areas.append(roc_auc_score(findings[images], scores[images], average=None))
-    intervals = bootstrap_macro_auc_patients(scores, findings, patients, runs=50, seed=6)
+    intervals = bootstrap_macro_auc_patients(scores, findings, patients, runs=50, seed=6, guarded=False)
     ends = np.quantile(np.mean(areas, axis=1), [0.025, 0.975])
     assert [intervals.macro.low, intervals.macro.high] == pytest.approx(ends)
     ends = np.quantile(np.array(areas)[:, 1], [0.025, 0.975])
@@ -303,14 +310,47 @@ def test_intervals_where_labels_are_known_of_different_images():
         images = np.concatenate([np.flatnonzero(patients == drawn[one]) for one in stream.integers(0, 29, 29)])
         areas.append(_areas(scores[images], truth[images]))
         falls.append(np.mean(areas[-1]) - np.mean(_areas(after[images], truth[images])))
-    found = bootstrap_macro_auc_patients(scores, truth, patients, runs=50, seed=6)
+    bare = {"runs": 50, "seed": 6, "guarded": False}
+    found = bootstrap_macro_auc_patients(scores, truth, patients, **bare)
     assert found.macro.value == pytest.approx(np.mean(_areas(scores, truth)))
     ends = np.quantile(np.mean(areas, axis=1), [0.025, 0.975])
     assert [found.macro.low, found.macro.high] == pytest.approx(ends)
     ends = np.quantile(np.array(areas)[:, 2], [0.025, 0.975])
     assert [found.labels[2].low, found.labels[2].high] == pytest.approx(ends)
-    fall = bootstrap_macro_auc_drop_patients(scores, after, truth, patients, runs=50, seed=6)
+    fall = bootstrap_macro_auc_drop_patients(scores, after, truth, patients, **bare)
     assert [fall.low, fall.high] == pytest.approx(np.quantile(falls, [0.025, 0.975]))
+    # Percentiles of so few patients are expanded.
+    expanded = bootstrap_macro_auc_patients(scores, truth, patients, runs=50, seed=6)
+    told = patients[~np.isnan(truth).all(axis=1)]
+    tail = (1 - expanded_level(0.95, effective_number(np.unique(told, return_counts=True)[1]))) / 2
+    ends = np.quantile(np.mean(areas, axis=1), [tail, 1 - tail])
+    assert [expanded.macro.low, expanded.macro.high] == pytest.approx(ends)
+    assert expanded.macro.low < found.macro.low
+    fall = bootstrap_macro_auc_drop_patients(scores, after, truth, patients, runs=50, seed=6)
+    assert [fall.low, fall.high] == pytest.approx(np.quantile(falls, [tail, 1 - tail]))
+
+
+def test_perfect_findings_of_few_patients_are_bounded_as_perfect_verification_is():
+    truth = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], dtype=bool)
+    found = bootstrap_macro_auc_patients(truth * 1.0, truth, range(5), runs=100)
+    # Two patients decide each of both.
+    allowed = wilson_interval(2, 2).low
+    assert [(one.value, one.low, one.high) for one in (*found.labels, found.macro)] == [(1, allowed, 1)] * 3
+    fall = bootstrap_macro_auc_drop_patients(truth * 1.0, 1.0 - truth, truth, range(5), runs=100)
+    assert (fall.value, fall.high) == (1, 1)
+    assert fall.low == pytest.approx(allowed)
+    bare = bootstrap_macro_auc_patients(truth * 1.0, truth, range(5), runs=100, guarded=False)
+    assert (bare.macro.low, bare.macro.high) == (1, 1)
+
+
+def test_one_patient_has_no_interval_of_the_utility():
+    truth = np.array([[1, 0], [0, 1], [1, 1.0]])
+    found = bootstrap_macro_auc_patients(truth + 1.0, truth, [7, 7, 7], runs=20)
+    fall = bootstrap_macro_auc_drop_patients(truth + 1.0, -truth, truth, [7, 7, 7], runs=20)
+    for one in (found.macro, *found.labels, fall):
+        assert one.value == 1
+        assert np.isnan([one.low, one.high]).all()
+        assert one.why_unbounded == "one patient is too few for an interval"
 
 
 def test_images_of_which_all_or_nothing_is_known_are_judged_as_before():
@@ -335,7 +375,8 @@ def test_fall_of_the_macro_auc_is_paired():
     for _ in range(50):
         images = np.concatenate([np.flatnonzero(patients == one) for one in stream.integers(0, 20, 20)])
         falls.append(roc_auc_score(findings[images], before[images]) - roc_auc_score(findings[images], after[images]))
-    fall = bootstrap_macro_auc_drop_patients(before, after, findings, patients, runs=50, seed=6)
+    bare = {"runs": 50, "seed": 6, "guarded": False}
+    fall = bootstrap_macro_auc_drop_patients(before, after, findings, patients, **bare)
     assert fall.value == pytest.approx(roc_auc_score(findings, before) - roc_auc_score(findings, after))
     assert [fall.low, fall.high] == pytest.approx(np.quantile(falls, [0.025, 0.975]))
     alike = bootstrap_macro_auc_drop_patients(before, before, findings, patients, runs=50)

@@ -71,3 +71,13 @@ def test_resamples_in_which_one_side_is_constant_are_left_out():
 def test_what_is_no_pair_of_figures_is_refused(wrong):
     with pytest.raises(ValueError, match=r"figures of each subject|not finite"):
         spearman(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("other", "value", "how"), [([2, 3, 5, 7, 11], 1, "alike"), ([9, 8, 7, 6, 5], -1, "oppositely")]
+)
+def test_one_order_of_all_subjects_says_nothing_of_others(other, value, how):
+    found = bootstrap_spearman([1, 2, 3, 4, 5], other, runs=100)
+    assert found.value == pytest.approx(value)
+    assert np.isnan([found.low, found.high]).all()
+    assert f"ordered {how}" in found.why_unbounded

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from reidbench.cohorts.pairing.image_pairs import Pairs
+from reidbench.metrics import wilson_interval
 from reidbench.records import figures, recompute
+from reidbench.records.diagnosis import judge_predictions
+from reidbench.records.parts.training import TrainingInfo
 from reidbench.records.schema import DEFINITIONS
 from reidbench.records.scores import RunScores, attack_key, read_retrieval, read_scores
 from reidbench.records.store import read_record
@@ -108,3 +111,24 @@ def test_records_without_the_field_are_of_the_first_definitions_and_write_back_a
     assert template.definitions == 1
     assert "definitions" not in template.model_dump(mode="json", by_alias=True)
     assert template.model_copy(update={"definitions": 2}).model_dump(mode="json")["definitions"] == 2
+
+
+def utility(definitions):
+    """Two findings that are told perfectly, of six patients, and a classifier before that told neither."""
+    truth = np.repeat(np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1.0]]), 2, axis=0)
+    training = TrainingInfo(
+        epochs=1, images_seen=1, seconds=0, learned=True, checkpoint_sha256="0" * 64, warm_start=False, history=[]
+    )
+    before = np.random.default_rng(0).normal(size=truth.shape).astype(np.float32)
+    told = truth.astype(np.float32), truth, np.repeat(np.arange(6), 2), ("one", "other"), "release", "release", training
+    return judge_predictions(*told, left_out={}, undefended=before, bootstrap_runs=500, definitions=definitions)
+
+
+def test_perfect_diagnosis_has_an_interval_from_the_third_definitions_on():
+    old, new = utility(2), utility(3)
+    assert (old.macro_auc.low, old.macro_auc.high) == (1, 1)
+    assert (new.macro_auc.low, new.macro_auc.high) == (pytest.approx(wilson_interval(3, 3).low), 1)
+    assert new.per_label["one"].low == new.macro_auc.low
+    assert new.fall.value == old.fall.value < 0
+    assert new.fall.high >= new.fall.value + 1 - new.macro_auc.low > old.fall.high
+    assert utility(DEFINITIONS) == new

@@ -17,7 +17,7 @@ from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.scores import SUFFIX
 from reidbench.records.store import write_record
 from reidbench.report.figures.paired.change import Paired
-from reidbench.report.figures.paired.drops import UNPAIRED, headline_drop, paired_drops
+from reidbench.report.figures.paired.drops import UNPAIRED, headline_drop, paired_drops, recorded_drop
 from reidbench.report.figures.paired.matching import Kept, key_of, read_kept
 from reidbench.report.figures.summary import worst_retrieval, worst_verification
 from reidbench.report.site.board import boards
@@ -97,6 +97,35 @@ def test_a_recorded_drop_of_another_attack_or_of_no_such_height_is_not_shown(tol
         assert (mild.record.id, worst_verification) not in paired_drops([undefended, bare], runs=RUNS)
 
 
+def perfect(record, low):
+    """The record with a strongest AUC of 1 that may be as low as this."""
+    worst = worst_verification(record).attack
+    figure = worst.metrics.auc.model_copy(update={"value": 1.0, "low": low, "high": 1.0})
+    metrics_of = worst.metrics.model_copy(update={"auc": figure})
+    attacks = [
+        one.model_copy(update={"metrics": metrics_of}) if key_of(one) == key_of(worst) else one
+        for one in record.attacks
+    ]
+    return record.model_copy(update={"attacks": attacks})
+
+
+@pytest.mark.parametrize("definitions", [2, 3])
+def test_recorded_drops_of_before_are_bounded_where_a_figure_is_at_an_end(told, definitions):
+    undefended, mild, _ = (one.record for one in told)
+    value = worst_verification(undefended).value
+    record = perfect(mild, 0.8)
+    fall = mild.drops.auc.fall.model_copy(update={"value": value - 1, "low": value - 1.01, "high": value - 0.99})
+    auc = mild.drops.auc.model_copy(update={"fall": fall})
+    drops = mild.drops.model_copy(update={"auc": auc})
+    record = record.model_copy(update={"drops": drops, "definitions": definitions})
+    found = recorded_drop(undefended, record, worst_verification)
+    # Of definitions 3 the record's own are bounded.
+    assert (found.low, found.high) == (value - 1.01, pytest.approx(value - (0.8 if definitions == 2 else 0.99)))
+    # A mAP@R is bounded where it is 0 or 1 itself, which this one is not.
+    unbounded = recorded_drop(undefended, record, worst_retrieval)
+    assert (unbounded.low, unbounded.high) == (drops.map_at_r.fall.low, drops.map_at_r.fall.high)
+
+
 def test_no_change_drops_by_nothing_for_certain(kept):
     undefended = kept[0]
     for find in (worst_verification, worst_retrieval):
@@ -106,9 +135,11 @@ def test_no_change_drops_by_nothing_for_certain(kept):
 
 
 def test_a_paired_interval_is_narrower_than_one_of_independent_runs(kept, drops):
-    undefended, mild, _ = kept
-    before, after = (worst_verification(one.record).figure for one in (undefended, mild))
-    found = drops[mild.record.id, worst_verification]
+    # Not of mild noise, whose resamples reach an AUC of 1: there nothing is known of either beyond the guard.
+    undefended, _, noise = kept
+    before, after = (worst_verification(one.record).figure for one in (undefended, noise))
+    assert after.high < 1
+    found = drops[noise.record.id, worst_verification]
     assert found.high - found.low < math.hypot(before.high - before.low, after.high - after.low)
 
 

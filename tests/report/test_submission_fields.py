@@ -63,7 +63,7 @@ def remembered(compute):
 
     def compute_once(one, record, scores):
         names = one.model_dump(include={*recomputing.ATTACK_NAMES, *recomputing.CLASSIFIER_NAMES})
-        key = (*names.values(), record.bootstrap_runs)
+        key = (*names.values(), record.bootstrap_runs, record.definitions)
         if key not in known:
             known[key] = compute(one, record, scores)
         found = known[key]

@@ -15,7 +15,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidbench.metrics.intervals import Interval, checked, effective_number, guarded_graded, guarded_share
+from reidbench.metrics.intervals import (
+    Interval,
+    checked,
+    effective_number,
+    guarded_difference,
+    guarded_graded,
+    guarded_share,
+    where_guarded,
+)
 from reidbench.metrics.retrieval.gallery_influence import GalleryInfluence
 from reidbench.metrics.validation import Floats, codes
 
@@ -113,12 +121,14 @@ def jackknife_interval(found: Jackknife, *, share: bool = False, level: float = 
     return guarded_share(kept, effective, level) if share else _at_the_ends(kept, effective, level)
 
 
-def jackknife_rise(after: Jackknife, before: Jackknife, *, level: float = 0.95) -> Interval:
+def jackknife_rise(after: Jackknife, before: Jackknife, *, level: float = 0.95, guarded: bool = True) -> Interval:
     """How much a figure is higher for one retrieval than for another of the same patients, with a paired interval.
 
     Args:
         after, before: of the same patients in the same order.
         level: coverage aimed at, in (0, 1).
+        guarded: whether `guarded_difference` bounds it where one of the figures is 0 or 1, as graded figures are
+            bounded themselves; False leaves that out, as in records of before.
 
     Returns:
         The figure after less that before; NaN ends where fewer than two patients ask.
@@ -129,7 +139,13 @@ def jackknife_rise(after: Jackknife, before: Jackknife, *, level: float = 0.95) 
     if not np.array_equal(after.patients, before.patients) or not np.array_equal(after.weighs, before.weighs):
         raise ValueError("figures of different patients are not paired")
     error = float(np.sqrt(((after.influence - before.influence) ** 2).sum()))
-    return _around(after.value - before.value, error, effective_number(after.weighs), level)
+    effective = effective_number(after.weighs)
+    found = _around(after.value - before.value, error, effective, level)
+    if not guarded or np.isnan(found.low):
+        return found
+    bare = (Interval(side.value, side.value, side.value) for side in (before, after))
+    sides = [where_guarded(side, _at_the_ends(side, effective, level)) for side in bare]
+    return guarded_difference(found, less=sides[0], of=sides[1])
 
 
 def _around(value: float, error: float, effective: float, level: float) -> Interval:

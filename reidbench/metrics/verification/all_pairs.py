@@ -8,18 +8,22 @@ questions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidbench.metrics.validation import Indices, codes
 
-# Scores that are brought to their steps at once.
-NUMBERS_AT_ONCE = 2**18
-#: Scores are counted in so many steps between a little below the lowest and a little above the highest of the first
-#: block. Pairs in one step count as tied, which moves an area by less than the share of pairs that meet in a step.
+#: Up to so many pairs are kept and put in order, about those of 4,096 images; of more, only counts are kept.
+MOST_HELD = 2**24
+#: Counts are kept between so many quantiles of the scores held until then. A score that is two quantiles has a step of
+#: its own; other pairs in one step count as tied.
 STEPS = 2**16
+#: Where pairs that meet in a step leave an area more in doubt than this, it is not told.
+MOST_DOUBT = 5e-4
+# Scores that are put in order at once, and from which quantiles are taken.
+NUMBERS_AT_ONCE, SAMPLED = 2**20, 2**22
 
 
 class AllPairs:
@@ -51,9 +55,8 @@ class AllPairs:
         self._by_patient = np.argsort(gallery, kind="stable")
         self._images = np.bincount(gallery, minlength=patients)
         self._first = np.cumsum(self._images) - self._images
-        self._genuine = np.zeros(STEPS, dtype=np.int64)
-        self._impostor = np.zeros(STEPS, dtype=np.int64)
-        self._scale: tuple[float, float] | None = None
+        self._held = _Held()
+        self._counts: _Counts | None = None
 
     def add(self, rows: slice, scores: NDArray[np.floating[Any]]) -> None:
         """Counts the pairs of some queries.
@@ -64,30 +67,18 @@ class AllPairs:
         """
         if not scores.size:
             return
-        if self._scale is None:
-            low, high = float(scores.min()), float(scores.max())
-            margin = (high - low) / 4 or 1.0
-            self._scale = low - margin, STEPS / (high - low + 2 * margin)
         query, gallery = self._of_one_patient(rows)
-        mine = self._steps(scores[query, gallery])
-        other = self._query_picture[rows][query] != self._gallery_picture[gallery]
-        self._genuine += np.bincount(mine[other], minlength=STEPS)
-        self._impostor -= np.bincount(mine, minlength=STEPS)
-        # Few rows at once stay in a core's own cache.
-        at_once = max(1, NUMBERS_AT_ONCE // scores.shape[1])
-        for start in range(0, len(scores), at_once):
-            some = self._steps(scores[start : start + at_once].ravel())
-            self._impostor += np.bincount(some, minlength=STEPS)
-
-    def _steps(self, scores: NDArray[np.floating[Any]]) -> Indices:
-        """The step of each score."""
-        assert self._scale is not None
-        low, steps = self._scale
-        place = scores.astype(np.float64)
-        place -= low
-        place *= steps
-        np.clip(place, 0, STEPS - 1, out=place)
-        return place.astype(np.intp)
+        mine = scores[query, gallery]
+        genuine = mine[self._query_picture[rows][query] != self._gallery_picture[gallery]]
+        if self._counts is None and self._held.size + scores.size <= MOST_HELD:
+            self._held.add(scores.flatten(), mine, genuine)
+            return
+        if self._counts is None:
+            self._counts = _Counts.between_quantiles([*self._held.everything, scores.ravel()])
+            for held in self._held.parts:
+                self._counts.add(*held)
+            self._held = _Held()
+        self._counts.add(scores.ravel(), mine, genuine)
 
     def _of_one_patient(self, rows: slice) -> tuple[Indices, Indices]:
         """Row within the block and gallery column of every pair of one patient's images."""
@@ -98,13 +89,82 @@ class AllPairs:
         return query, self._by_patient[np.repeat(self._first[patient], counts) + within]
 
     def auc(self) -> float:
-        """The area, a tie counting one half, in [0, 1]; NaN without a genuine or an impostor pair."""
-        genuine, impostor = int(self._genuine.sum()), int(self._impostor.sum())
-        if not genuine or not impostor:
+        """The area, a tie counting one half, in [0, 1].
+
+        Exact for up to :data:`MOST_HELD` pairs, and beyond that to :data:`MOST_DOUBT`. NaN without a genuine or an
+        impostor pair, and where scores crowd so much that more would be in doubt.
+        """
+        return self._held.auc() if self._counts is None else self._counts.auc()
+
+
+class _Held:
+    """Parts of the scores: all pairs, those of one patient's images, and the genuine ones among these."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        self.size = 0
+
+    @property
+    def everything(self) -> list[NDArray[Any]]:
+        return [scores for scores, _, _ in self.parts]
+
+    def add(self, scores: NDArray[Any], mine: NDArray[Any], genuine: NDArray[Any]) -> None:
+        self.parts.append((scores, mine, genuine))
+        self.size += scores.size
+
+    def auc(self) -> float:
+        if not self.parts:
             return float("nan")
-        below = np.cumsum(self._impostor) - self._impostor
-        # Whole numbers up to 10^20 need Python's own.
+        scores, mine, genuine = (np.sort(np.concatenate(each)) for each in zip(*self.parts))
+        impostors = len(scores) - len(mine)
+        if not len(genuine) or not impostors:
+            return float("nan")
+        # Impostor pairs are all but those of one patient.
         twice = sum(
-            g * (2 * b + i) for g, b, i in zip(self._genuine.tolist(), below.tolist(), self._impostor.tolist()) if g
+            int(scores.searchsorted(genuine, side).sum()) - int(mine.searchsorted(genuine, side).sum())
+            for side in _SIDES
         )
-        return twice / (2 * genuine * impostor)
+        return twice / (2 * len(genuine) * impostors)
+
+
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
+
+
+class _Counts:
+    """How many pairs lie from each edge up to the next: impostors, and genuine ones."""
+
+    def __init__(self, edges: NDArray[Any]) -> None:
+        self._edges = edges
+        self._genuine, self._impostor = (np.zeros(len(edges) + 1, dtype=np.int64) for _ in range(2))
+
+    @classmethod
+    def between_quantiles(cls, parts: list[NDArray[Any]]) -> _Counts:
+        every = max(1, sum(map(len, parts)) // SAMPLED)
+        sample = np.sort(np.concatenate([part[::every] for part in parts]))
+        quantiles = sample[np.linspace(0, len(sample) - 1, STEPS).astype(np.intp)]
+        twice = quantiles[1:][quantiles[1:] == quantiles[:-1]]
+        return cls(np.unique(np.concatenate([quantiles, np.nextafter(twice, twice.dtype.type(np.inf))])))
+
+    def add(self, scores: NDArray[Any], mine: NDArray[Any], genuine: NDArray[Any]) -> None:
+        self._genuine += self._count(genuine)
+        self._impostor -= self._count(mine)
+        for start in range(0, len(scores), NUMBERS_AT_ONCE):
+            self._impostor += self._count(scores[start : start + NUMBERS_AT_ONCE])
+
+    def _count(self, scores: NDArray[Any]) -> NDArray[np.int64]:
+        places = np.sort(scores).searchsorted(self._edges)
+        return np.diff(places, prepend=0, append=len(scores))
+
+    def auc(self) -> float:
+        # Whole numbers up to 10^20 need Python's own.
+        genuine, impostor = self._genuine.tolist(), self._impostor.tolist()
+        all_pairs = 2 * sum(genuine) * sum(impostor)
+        if not all_pairs:
+            return float("nan")
+        twice, below, doubt = 0, 0, 0
+        one_score = [False, *(np.nextafter(self._edges[:-1], np.inf) == self._edges[1:]), False]
+        for g, i, alone in zip(genuine, impostor, one_score):
+            twice += g * (2 * below + i)
+            below += i
+            doubt += 0 if alone else g * i
+        return twice / all_pairs if doubt <= MOST_DOUBT * all_pairs else float("nan")

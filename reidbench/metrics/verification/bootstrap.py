@@ -30,12 +30,15 @@ from reidbench.metrics.intervals import (
     checked,
     effective_number,
     expanded_level,
+    guarded_difference,
     guarded_graded,
     guarded_share,
     over_patients,
     over_patients_in_columns,
     percentile_interval,
     resample,
+    too_few,
+    where_guarded,
 )
 from reidbench.metrics.parallel import over_threads
 from reidbench.metrics.validation import Floats, Indices, codes, scored_pairs
@@ -56,6 +59,8 @@ LOW_RATES = (0.01, 0.001)
 # patients look like others twice as much, 88 % of equal ones and 78 % at a deviation of 1.5. More pairs of the same
 # patients do not help: four times as many gave 89 % of equal ones and 77 % at 1.5. Most misses lie above the truth.
 FALSE_POSITIVES_NEEDED = 10
+# Patients that an interval over pairs needs: every resample of two that has an impostor pair has each of them once.
+FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,8 @@ def bootstrap_auc_patients(
         level: coverage aimed at, in (0, 1).
 
     Returns:
-        The area and its interval; NaN if either kind of pair is missing.
+        The area and its interval; NaN if either kind of pair is missing, and without ends for fewer than three
+        patients.
 
     Raises:
         ValueError: shapes differ, a score is NaN, ``same`` contradicts the patients, or ``runs`` or ``level`` is out of
@@ -221,6 +227,8 @@ def bootstrap_auc_patients(
     checked(runs, level)
     sample = _Sample.of(scores, same, patient_a, patient_b)
     values, draws = _over_patients([sample], lambda curves: [curves[0].auc()], runs, seed)
+    if sample.patients < FEWEST:
+        return too_few(values[0], sample.patients)
     return _guarded(values[0], draws[:, 0], sample.effective_patients, level)
 
 
@@ -265,6 +273,9 @@ def bootstrap_verification_patients(
         auc, eer = (_guarded(values[i], draws[:, i], sample.effective_patients, level) for i in range(2))
     else:
         auc, eer = (percentile_interval(values[i], draws[:, i], level) for i in range(2))
+    if sample.patients < FEWEST:
+        auc, eer, *few = (too_few(value, sample.patients) for value in values)
+        return VerificationIntervals(auc, eer, dict(zip(rates, few)))
     # A patient weighs by its genuine pairs.
     impostors, patients = len(sample.impostor_a), effective_number(np.bincount(sample.genuine_patient))
     tprs = [
@@ -300,11 +311,13 @@ def bootstrap_auc_drop_patients(
     runs: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
+    guarded: bool = True,
 ) -> Interval:
     """How far the AUC falls from one set of scores to another, with a paired interval.
 
     Both are weighed by the same resample of patients in every run, so what they share cancels: this interval, and not
-    the overlap of two single ones, says whether two defenses differ.
+    the overlap of two single ones, says whether two defenses differ. Percentiles are expanded for few patients, and
+    where one of the areas is at perfect separation `guarded_difference` bounds them.
 
     Args:
         before: (P,) scores without the defense, or with the first.
@@ -317,9 +330,11 @@ def bootstrap_auc_drop_patients(
         runs: resamples.
         seed: of the resampling.
         level: coverage aimed at, in (0, 1).
+        guarded: False gives bare percentiles, as records had them before.
 
     Returns:
-        AUC before less AUC after, and its interval; NaN if either kind of pair is missing.
+        AUC before less AUC after, and its interval; NaN if either kind of pair is missing, and without ends for fewer
+        than three patients.
 
     Raises:
         ValueError: as `bootstrap_auc_patients`.
@@ -327,8 +342,21 @@ def bootstrap_auc_drop_patients(
     checked(runs, level)
     pairs = (same, patient_a, patient_b)
     samples = _Sample.together((before, *pairs), (after, *(after_pairs or pairs)))
-    values, draws = _over_patients(samples, lambda curves: [curves[0].auc() - curves[1].auc()], runs, seed)
-    return percentile_interval(values[0], draws[:, 0], level)
+    values, draws = _over_patients(samples, lambda curves: [curve.auc() for curve in curves], runs, seed)
+    value, fallen = values[0] - values[1], draws[:, 0] - draws[:, 1]
+    if samples[0].patients < FEWEST:
+        return too_few(value, samples[0].patients)
+    if not guarded:
+        return percentile_interval(value, fallen, level)
+    effective = [sample.effective_patients for sample in samples]
+    found = percentile_interval(value, fallen, expanded_level(level, min(effective)))
+    if after_pairs is None and np.array_equal(before, after):
+        return found  # Whoever else comes, equal scores differ by nothing.
+    areas = []
+    for side in range(2):
+        area = percentile_interval(values[side], draws[:, side], expanded_level(level, effective[side]))
+        areas.append(where_guarded(area, guarded_graded(area, effective[side], level)))
+    return guarded_difference(found, less=areas[1], of=areas[0])
 
 
 @dataclass(frozen=True, eq=False)

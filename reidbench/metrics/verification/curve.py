@@ -176,7 +176,9 @@ class Curve:
         step = next_fpr - reached_fpr
         # At the last threshold there is no next one, and nothing to share.
         share = np.divide(fpr - reached_fpr, step, out=np.zeros(len(step)), where=step > 0)
-        return self._figure(reached_tpr + np.maximum(share, 0.0) * (next_tpr - reached_tpr))
+        found = reached_tpr + np.maximum(share, 0.0) * (next_tpr - reached_tpr)
+        # Without an impostor pair any threshold is within the budget.
+        return self._figure(np.where(self._defined, found, np.nan))
 
     def tprs_at(self, fprs: Floats) -> Floats:
         """The same as :meth:`tpr_at` of each rate (G,), of a single curve; for drawing it."""

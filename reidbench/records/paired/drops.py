@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from reidbench import metrics
 from reidbench.records.paired.rises import auc_rise, map_rise, same_images, same_pairs
@@ -32,11 +33,12 @@ def judge_drops(undefended: Record, base: RunScores, record: Record, scores: Run
         if before is None or after is None:
             continue
         old, new = key_of(before), key_of(after)
+        how: dict[str, Any] = {"runs": record.bootstrap_runs, "guarded": record.definitions >= 3}
         if before.negatives is None or after.negatives is None:
-            rise = map_rise(base, old, scores, new, runs=record.bootstrap_runs)
+            rise = map_rise(base, old, scores, new, **how)
         else:
             negatives = before.negatives, after.negatives
-            rise = auc_rise(base, old, scores, new, negatives, runs=record.bootstrap_runs)
+            rise = auc_rise(base, old, scores, new, negatives, **how)
         found[name] = Drop(before=old, after=new, fall=Interval.of(fall_of(rise)))
     return Drops(auc=found.get("auc"), map_at_r=found.get("map_at_r")) if found else None
 

@@ -36,6 +36,7 @@ def auc_rise(
     *,
     runs: int,
     level: float = LEVEL,
+    guarded: bool = True,
 ) -> metrics.Interval:
     """The AUC of attack ``after`` of the new run less that of ``before`` of the base run.
 
@@ -45,6 +46,7 @@ def auc_rise(
         negatives: of the pairs that each was judged on.
         runs: bootstrap runs.
         level: of the interval.
+        guarded: False gives bare percentiles, as the drops of records had them before definitions 3.
     """
     (same, *patients), after_pairs = (_pairs(base, kind) for kind in reversed(negatives))
     return metrics.bootstrap_auc_drop_patients(
@@ -56,6 +58,7 @@ def auc_rise(
         runs=runs,
         seed=BOOTSTRAP_SEED,
         level=level,
+        guarded=guarded,
     )
 
 
@@ -65,12 +68,23 @@ def _pairs(scores: RunScores, negatives: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 def map_rise(
-    base: RunScores, before: str, new: RunScores, after: str, *, runs: int, level: float = LEVEL
+    base: RunScores,
+    before: str,
+    new: RunScores,
+    after: str,
+    *,
+    runs: int,
+    level: float = LEVEL,
+    guarded: bool = True,
 ) -> metrics.Interval:
-    """The rise of the mAP@R over patients, from leaving each out, or against fixed galleries in earlier runs."""
+    """The rise of the mAP@R over patients, from leaving each out, or against fixed galleries in earlier runs.
+
+    Args:
+        base, new, before, after, runs, level, guarded: as of :func:`auc_rise`.
+    """
     new_left_out, base_left_out = (patients_left_out(side, key) for side, key in ((new, after), (base, before)))
     if new_left_out is not None and base_left_out is not None:
-        return metrics.jackknife_rise(new_left_out, base_left_out, level=level)
+        return metrics.jackknife_rise(new_left_out, base_left_out, level=level, guarded=guarded)
     rises = new.average_precision[after].astype(float) - base.average_precision[before]
     return metrics.bootstrap_mean_patients(
         rises, base.patients, each="patient", runs=runs, seed=BOOTSTRAP_SEED, level=level

@@ -98,7 +98,8 @@ class TrainingCheck(Model):
         """What is wrong with the training; None where it gained something, or nothing can be told.
 
         At chance, as the raw pixels are: nothing is there to be found, or nothing was learned. Undecided: it gained,
-        perhaps much, but the validation patients are too few to show it.
+        perhaps much, but the validation patients are too few to show it; or both put all pairs in one order, as where
+        equal images decide it, or tell all of them, so that no training can gain.
         """
         if self.auc is None or self.raw_auc is None or self.gain.low is None or self.gain.high is None:
             return None
@@ -108,6 +109,8 @@ class TrainingCheck(Model):
             return "worse than no training"
         if self.raw_auc <= ABOVE_CHANCE:
             return "at chance"
+        if self.gain.value == 0 and (self.raw_auc == 1 or self.gain.low == self.gain.high == 0):
+            return "undecided"
         gained = self.gain.value is not None and self.gain.value > 0 and self.gain.high > MUCH
         return "undecided" if gained else "no better than no training"
 

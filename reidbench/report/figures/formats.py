@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reidbench.records.parts.common import Interval
-from reidbench.records.schema import DEFINITIONS, PostProcessing
+from reidbench.records.schema import PostProcessing
 from reidbench.report.figures.board.rows import Row
 from reidbench.report.figures.paired.drops import Find
 from reidbench.report.figures.summary import Worst
@@ -65,7 +65,7 @@ def post_processing_text(found: PostProcessing) -> str:
 
 def intervals_told(table: Sequence[Row]) -> list[str]:
     """What is to be known of the intervals of a table whose rows have them by earlier definitions."""
-    old = [row for row in table if any(record.definitions < DEFINITIONS for record in row.records)]
+    old = [row for row in table if any(record.definitions < 2 for record in row.records)]
     if not old:
         return []
     whose = "all rows" if len(old) == len(table) else f"{len(old)} of {len(table)} rows"

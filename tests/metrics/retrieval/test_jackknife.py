@@ -118,3 +118,14 @@ def test_intervals_hold_the_truth_where_fixed_galleries_do_not():
     # Of 120 experiments, coverage of 95 % lies within 0.91 and 0.99 in all but one case in fifty.
     assert 0.91 <= covered["left out"] <= 0.99
     assert covered["fixed"] < covered["left out"]
+
+
+def test_a_rise_to_an_end_is_bounded_as_the_figure_there_is():
+    first, second = (
+        leave_patients_out(np.full(5, value), np.arange(5), untouched(np.arange(5)), MAP_AT_R) for value in (1.0, 0.0)
+    )
+    fall = jackknife_rise(second, first)
+    one, other = jackknife_interval(first), jackknife_interval(second)
+    assert (fall.value, fall.low) == (-1, -1 - 0)
+    assert fall.high == pytest.approx(-1 + max(1 - one.low, other.high))
+    assert jackknife_rise(second, first, guarded=False).high == -1

@@ -24,6 +24,8 @@ from reidbench.metrics import (
 )
 from reidbench.metrics.intervals import RUNS_PER_STREAM, expanded_level, percentile_interval, wilson_interval
 from reidbench.metrics.verification import bootstrap
+from reidbench.metrics.verification.columns import Columns, running_sums
+from reidbench.metrics.verification.curve import Curve, Ranking
 
 
 def percentiles(scores, same, first, second, *, fprs, runs, seed=0):
@@ -215,11 +217,12 @@ def test_missing_kinds_of_pairs_give_nan(same, patient_a, patient_b):
 
 
 def test_resamples_without_one_kind_are_left_out():
-    # Of two patients, half of all draws take one twice and so have no impostor pair.
-    pairs = [2.0, 3.0, 1.0], [True, True, False], [1, 2, 1], [1, 2, 2]
+    # Of three patients, one of nine draws takes one three times and so has no impostor pair.
+    pairs = [2.0, 3.0, 2.5, 1.0, 0.5], [True, True, True, False, False], [1, 2, 3, 1, 2], [1, 2, 3, 2, 3]
     assert percentiles(*map(np.array, pairs), fprs=(), runs=200).auc == Interval(1.0, 1.0, 1.0)
     interval = bootstrap_auc_patients(*pairs, runs=200)
-    assert (interval.low, interval.high) == (wilson_interval(2, 2).low, 1.0)
+    # Of four sides of impostor pairs one patient has two.
+    assert (interval.low, interval.high) == (wilson_interval(16 / 6, 16 / 6).low, 1.0)
 
 
 @pytest.mark.parametrize("counts", [[3] * 30, [3] * 10 + [15]])
@@ -392,3 +395,61 @@ def test_patient_intervals_cover_the_truth_and_pair_intervals_do_not():
             hits[name] += interval.low <= truth <= interval.high
     assert 0.90 <= hits["patients"] / 200 <= 0.99
     assert hits["pairs"] / 200 < 0.85
+
+
+def test_a_drop_is_bounded_where_an_area_is_at_an_end():
+    # Five patients, told perfectly before: what others would add is unknown, of the drop too.
+    rng = np.random.default_rng(11)
+    patient = np.repeat(np.arange(5), 2)
+    first, second = (side.ravel() for side in np.meshgrid(np.arange(10), np.arange(10)))
+    first, second = first[first < second], second[first < second]
+    a, b = patient[first], patient[second]
+    same = a == b
+    perfect, poor = same.astype(float), same + rng.normal(0, 1, len(same))
+    single = bootstrap_auc_patients(perfect, same, a, b, runs=200)
+    assert single.value == single.high == 1 > single.low
+    fall = bootstrap_auc_drop_patients(perfect, poor, same, a, b, runs=200)
+    rise = bootstrap_auc_drop_patients(poor, perfect, same, a, b, runs=200)
+    bare = bootstrap_auc_drop_patients(perfect, poor, same, a, b, runs=200, guarded=False)
+    assert fall.low <= fall.value - (1 - single.low) < bare.low
+    assert (rise.low, rise.high) == pytest.approx((-fall.high, -fall.low))
+    # Two ways of being perfect are not known to be equal; one and the same is.
+    both = bootstrap_auc_drop_patients(perfect, 2 * perfect, same, a, b, runs=200)
+    assert (both.low, both.high) == (-(1 - single.low), 1 - single.low)
+    assert bootstrap_auc_drop_patients(perfect, perfect, same, a, b, runs=200) == Interval(0, 0, 0)
+
+
+@pytest.mark.parametrize("patients", [12, 200])
+def test_percentiles_of_a_drop_are_expanded_for_few_patients(patients):
+    rng = np.random.default_rng(12)
+    before, same, first, second = experiment(rng, patients=patients, impostors=10 * patients, shift=0.3, noise=1.5)
+    after = before + rng.normal(0, 1, len(same))
+    drop = bootstrap_auc_drop_patients(before, after, same, first, second, runs=400)
+    sample = bootstrap._Sample.of(before, same, first, second)
+    level = expanded_level(0.95, sample.effective_patients)
+    bare = bootstrap_auc_drop_patients(before, after, same, first, second, runs=400, level=level, guarded=False)
+    assert drop == bare
+    assert level > (0.97 if patients == 12 else 0.95)
+
+
+def test_two_patients_have_no_interval():
+    scores, same = [0.9, 0.2, 0.5, 0.1, 0.6], np.array([True, True, False, False, False])
+    a, b = [0, 1, 0, 1, 0], [0, 1, 1, 0, 1]
+    found = bootstrap_verification_patients(scores, same, a, b, fprs=(0.5,), runs=50)
+    drop = bootstrap_auc_drop_patients(scores, scores[::-1], same, a, b, runs=50)
+    single = bootstrap_auc_patients(scores, same, a, b, runs=50)
+    for interval in (single, found.auc, found.eer, *found.tpr_at_fpr.values(), drop):
+        assert np.isnan([interval.low, interval.high]).all()
+        assert not np.isnan(interval.value)
+        assert interval.why_unbounded == "2 patients are too few for an interval"
+
+
+def test_a_resample_without_impostor_pairs_has_no_true_positive_rate():
+    # Beside a resample that has some, since a stack without any is caught at once.
+    ranking = Ranking.of([3, 2, 1, 0.0], [True, False, True, False])
+    genuine, impostor = np.ones((3, 2)), np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    stack = Curve(ranking, genuine, impostor).tpr_at(0.1)
+    assert np.isnan(stack[0])
+    assert stack[1:].tolist() == [0.5, 0.5]
+    columns = Columns(ranking, genuine.T.astype(np.uint16), running_sums(impostor.T.astype(np.uint16)))
+    np.testing.assert_array_equal(columns.tpr_at(0.1), stack)

@@ -125,7 +125,8 @@ def recorded_drop(undefended: Record, record: Record, find: Find) -> metrics.Int
     """The drop of a worst case as ``record`` states it; None where it has none of these two attacks.
 
     Attacks of a supplement may be stronger than those that the record knows of, and a fall that is not the difference
-    of the two figures was edited.
+    of the two figures was edited. Drops of before definitions 3 have bare percentiles, and are bounded here where one
+    of the figures is at an end.
     """
     drops, name = record.drops, RECORDED.get(find)
     stated = getattr(drops, name) if drops is not None and name is not None else None
@@ -137,7 +138,18 @@ def recorded_drop(undefended: Record, record: Record, find: Find) -> metrics.Int
     same = (stated.before, stated.after) == (key_of(before.attack), key_of(after.attack))
     if not same or not isclose(stated.fall.value, before.value - after.value, abs_tol=TOLERANCE):
         return None
-    return as_metric(stated.fall)
+    fall = as_metric(stated.fall)
+    if record.definitions >= 3:
+        return fall
+    less, of = (_at_an_end(worst) for worst in (after, before))
+    return metrics.guarded_difference(fall, less=less, of=of)
+
+
+def _at_an_end(worst: Worst) -> metrics.Interval:
+    """A figure with its ends where they bound it at 0 or 1; those of a mAP@R do so if it lies there itself."""
+    found = as_metric(worst.figure)
+    kept = worst.attack.task == "verification" or found.value in (0, 1)
+    return found if kept else metrics.Interval(found.value, nan, nan)
 
 
 def _scored(pair: Paired, before: Worst, after: Worst) -> bool:
