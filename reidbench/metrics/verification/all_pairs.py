@@ -17,13 +17,15 @@ from reidbench.metrics.validation import Indices, codes
 
 #: Up to so many pairs are kept and put in order, about those of 4,096 images; of more, only counts are kept.
 MOST_HELD = 2**24
-#: Counts are kept between so many quantiles of the scores held until then. A score that is two quantiles has a step of
-#: its own; other pairs in one step count as tied.
+#: Counts are kept of so many steps between the scores held until then, even ones where these spread over them, or else
+#: between their quantiles. A score that is two quantiles has a step of its own; other pairs in one step count as tied.
 STEPS = 2**16
+#: Scores spread over even steps where two of them share one in at most this share of all draws.
+MOST_TOGETHER = 2e-4
 #: Where pairs that meet in a step leave an area more in doubt than this, it is not told.
 MOST_DOUBT = 5e-4
-# Scores that are put in order at once, and from which quantiles are taken.
-NUMBERS_AT_ONCE, SAMPLED = 2**20, 2**22
+# Scores that are counted at once, which stay in a core's own cache, and from which steps are made.
+NUMBERS_AT_ONCE, SAMPLED = 2**18, 2**22
 
 
 class AllPairs:
@@ -74,7 +76,7 @@ class AllPairs:
             self._held.add(scores.flatten(), mine, genuine)
             return
         if self._counts is None:
-            self._counts = _Counts.between_quantiles([*self._held.everything, scores.ravel()])
+            self._counts = _Counts([*self._held.everything, scores.ravel()])
             for held in self._held.parts:
                 self._counts.add(*held)
             self._held = _Held()
@@ -130,30 +132,65 @@ class _Held:
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
-class _Counts:
-    """How many pairs lie from each edge up to the next: impostors, and genuine ones."""
+class _Even:
+    """Even steps from a little below the lowest score to a little above the highest; the outer ones hold all beyond.
 
-    def __init__(self, edges: NDArray[Any]) -> None:
-        self._edges = edges
-        self._genuine, self._impostor = (np.zeros(len(edges) + 1, dtype=np.int64) for _ in range(2))
+    Attributes:
+        one_score: (S,) whether all scores in a step are equal.
+    """
 
-    @classmethod
-    def between_quantiles(cls, parts: list[NDArray[Any]]) -> _Counts:
-        every = max(1, sum(map(len, parts)) // SAMPLED)
-        sample = np.sort(np.concatenate([part[::every] for part in parts]))
-        quantiles = sample[np.linspace(0, len(sample) - 1, STEPS).astype(np.intp)]
+    def __init__(self, low: float, high: float) -> None:
+        margin = (high - low) / 4 or 1.0
+        self._low, self._per_unit = low - margin, STEPS / (high - low + 2 * margin)
+        self.one_score = np.zeros(STEPS, dtype=np.bool_)
+
+    def count(self, scores: NDArray[Any]) -> NDArray[np.int64]:
+        """How many scores lie in each step (S,)."""
+        place = scores.astype(np.float64)
+        place -= self._low
+        place *= self._per_unit
+        np.clip(place, 0, STEPS - 1, out=place)
+        return np.bincount(place.astype(np.intp), minlength=STEPS)
+
+
+class _Quantiles:
+    """Steps from each quantile up to the next; the attribute and the method are those of even ones.
+
+    They take ten times as long, and suit scores that crowd, or lie far from the others.
+    """
+
+    def __init__(self, ordered: NDArray[Any]) -> None:
+        quantiles = ordered[np.linspace(0, len(ordered) - 1, STEPS).astype(np.intp)]
         twice = quantiles[1:][quantiles[1:] == quantiles[:-1]]
-        return cls(np.unique(np.concatenate([quantiles, np.nextafter(twice, twice.dtype.type(np.inf))])))
+        self._edges = np.unique(np.concatenate([quantiles, np.nextafter(twice, twice.dtype.type(np.inf))]))
+        alone = np.nextafter(self._edges[:-1], self._edges.dtype.type(np.inf)) == self._edges[1:]
+        self.one_score = np.concatenate([[False], alone, [False]])
 
-    def add(self, scores: NDArray[Any], mine: NDArray[Any], genuine: NDArray[Any]) -> None:
-        self._genuine += self._count(genuine)
-        self._impostor -= self._count(mine)
-        for start in range(0, len(scores), NUMBERS_AT_ONCE):
-            self._impostor += self._count(scores[start : start + NUMBERS_AT_ONCE])
-
-    def _count(self, scores: NDArray[Any]) -> NDArray[np.int64]:
+    def count(self, scores: NDArray[Any]) -> NDArray[np.int64]:
         places = np.sort(scores).searchsorted(self._edges)
         return np.diff(places, prepend=0, append=len(scores))
+
+
+class _Counts:
+    """How many pairs lie in each step: impostors, and genuine ones.
+
+    Args:
+        parts: scores that show which steps suit.
+    """
+
+    def __init__(self, parts: list[NDArray[Any]]) -> None:
+        every = max(1, sum(map(len, parts)) // SAMPLED)
+        sample = np.sort(np.concatenate([part[::every] for part in parts]))
+        even = _Even(float(sample[0]), float(sample[-1]))
+        share = even.count(sample) / len(sample)
+        self._steps = even if float((share**2).sum()) <= MOST_TOGETHER else _Quantiles(sample)
+        self._genuine, self._impostor = np.zeros((2, len(self._steps.one_score)), dtype=np.int64)
+
+    def add(self, scores: NDArray[Any], mine: NDArray[Any], genuine: NDArray[Any]) -> None:
+        self._genuine += self._steps.count(genuine)
+        self._impostor -= self._steps.count(mine)
+        for start in range(0, len(scores), NUMBERS_AT_ONCE):
+            self._impostor += self._steps.count(scores[start : start + NUMBERS_AT_ONCE])
 
     def auc(self) -> float:
         # Whole numbers up to 10^20 need Python's own.
@@ -162,9 +199,8 @@ class _Counts:
         if not all_pairs:
             return float("nan")
         twice, below, doubt = 0, 0, 0
-        one_score = [False, *(np.nextafter(self._edges[:-1], np.inf) == self._edges[1:]), False]
-        for g, i, alone in zip(genuine, impostor, one_score):
+        for g, i, one_score in zip(genuine, impostor, self._steps.one_score):
             twice += g * (2 * below + i)
             below += i
-            doubt += 0 if alone else g * i
+            doubt += 0 if one_score else g * i
         return twice / all_pairs if doubt <= MOST_DOUBT * all_pairs else float("nan")

@@ -23,11 +23,13 @@ def in_blocks(scores, patients, pictures, block):
     return found.auc()
 
 
+@pytest.mark.parametrize("together", [all_pairs.MOST_TOGETHER, 1])
 @pytest.mark.parametrize("held", [all_pairs.MOST_HELD, 3000, 0])
 @pytest.mark.parametrize("block", [1, 7, 100])
 @pytest.mark.parametrize("decimals", [1, 9])
-def test_it_is_the_area_of_scikit_learn_over_all_pairs(block, decimals, held, monkeypatch):
-    # Beyond what is held, pairs are counted between quantiles of it.
+def test_it_is_the_area_of_scikit_learn_over_all_pairs(block, decimals, held, together, monkeypatch):
+    # Beyond what is held, pairs are counted between quantiles of it, or in even steps.
+    monkeypatch.setattr(all_pairs, "MOST_TOGETHER", together)
     monkeypatch.setattr(all_pairs, "MOST_HELD", held)
     monkeypatch.setattr(all_pairs, "MOST_DOUBT", 1)
     exact = held > 90 * 90 or (decimals == 1 and held)
@@ -109,3 +111,16 @@ def test_copies_of_different_patients_are_pairs_all_the_same():
 def test_every_image_needs_a_patient_and_a_picture():
     with pytest.raises(ValueError, match="one patient and one picture"):
         AllPairs([1, 2], [1, 2], [1], [1, 2])
+
+
+def test_steps_are_even_only_where_scores_spread_over_them():
+    rng = np.random.default_rng(2)
+    spread = rng.normal(size=2**18).astype(np.float32)
+    crowded = np.append(spread, np.float32(1e6))
+    kinds = [type(all_pairs._Counts([scores])._steps) for scores in (spread, crowded, np.zeros(9), np.round(spread))]
+    assert kinds == [all_pairs._Even, all_pairs._Quantiles, all_pairs._Quantiles, all_pairs._Quantiles]
+    # Both count every score once.
+    for scores in (spread, np.round(spread)):
+        for steps in (all_pairs._Even(-4, 4), all_pairs._Quantiles(np.sort(scores[:1000]))):
+            counts = steps.count(scores)
+            assert (len(counts), counts.sum()) == (len(steps.one_score), len(scores))
