@@ -1,4 +1,4 @@
-"""What the two built-in attackers share: hyperparameters, training, embedding, weights files."""
+"""What the two siamese attackers share: hyperparameters, training, embedding, weights files."""
 
 from __future__ import annotations
 

@@ -107,14 +107,17 @@ class ReleaseRandom(ABC):
     def seeded(self, images: torch.Tensor, function: Images) -> torch.Tensor:
         """Applies a function that draws from torch's global generator, as kornia's augmentations do.
 
+        In a release it is called on one image at a time, on the CPU; an attacker's own runs give it the whole batch at
+        once, where the images are.
+
         The global generator can only have torch's kind of seed, of which it takes 32 bits on the CPU: all draws of the
         function can be tried, and among a hundred thousand images a pair or so share one. No noise that is to protect
         anybody belongs here.
 
         Args:
             images: (B, 1, H, W).
-            function: takes and gives (1, 1, H, W); called on one image at a time, on the CPU, with the global
-                generator seeded from that image's stream. The generator's state is restored afterwards.
+            function: takes and gives (B, 1, H, W), in a release (1, 1, H, W); called with the global generator seeded
+                from the stream of the image, or of the batch. The generator's state is restored afterwards.
 
         Returns:
             (B, 1, H, W), where ``images`` are.
