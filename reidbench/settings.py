@@ -29,6 +29,7 @@ from reidbench.records.ladder import (
     full_ladder,
 )
 from reidbench.records.membership import MembershipOptions
+from reidbench.records.schema import MOST_RUNS
 from reidbench.utility.classifier import ClassifierOptions
 
 # Image sizes: the 2022 paper retrieves at up to 1024² pixels and verifies at 256², to which its recipe reduces images.
@@ -200,6 +201,8 @@ def make_settings(
         owner, _, option = name.partition(".")
         if name == "bootstrap_runs":
             runs = _whole_number(name, value)
+            if runs > MOST_RUNS:
+                raise ReidbenchError(f"--set bootstrap_runs={runs}: a record holds at most {MOST_RUNS:,}")
         elif name == "pairs_per_patient":
             cap = None if value == "none" else _whole_number(name, value)
         elif name == "finding_patients":

@@ -23,6 +23,7 @@ def main() -> None:
     debug = DEBUG in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     try:
+        _refuse_empty(arguments)
         app(arguments, prog_name="reidbench")
     except BrokenPipeError:
         # The reader closed the pipe (| head), which is not an error.
@@ -34,6 +35,21 @@ def main() -> None:
             raise
         print(f"reidbench: error: {' '.join(line.split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuses an empty argument: as a path it would be the folder one is in, and as a dataset the default.
+
+    Raises:
+        ReidbenchError: naming the option.
+    """
+    from reidbench.errors import ReidbenchError
+
+    for before, argument in zip(["", *arguments], arguments):
+        option = before if argument == "" else argument[:-1] if argument.startswith("--") else ""
+        if argument == "" or (argument.startswith("--") and argument.endswith("=") and argument.count("=") == 1):
+            where = f"{option} is empty" if option.startswith("-") else "an argument is empty"
+            raise ReidbenchError(f"{where}; is a variable of the shell unset?")
 
 
 def _line(error: Exception) -> str | None:

@@ -13,7 +13,7 @@ from reidbench.cli.plugins import AsJson, PluginsDirs
 
 
 def release(
-    defense: Annotated[str, typer.Option(help="NAME, NAME:option=value,… or NAME:point.")],
+    defense: Annotated[list[str], typer.Option(help="NAME, NAME:option=value,… or NAME:point; one.")],
     out: Annotated[Path, typer.Option(help="The folder that is given away: images, manifest and certificate.")],
     dataset: DatasetName = None,
     root: Root = None,
@@ -56,9 +56,10 @@ def release(
     if split != "all" and split not in SPLITS:
         raise ReidbenchError(f"--split {split}: known are all, {', '.join(SPLITS)}")
     registry = Registry(plugins_dir or ())
-    chosen = choose_defenses(registry, [defense])
+    chosen = choose_defenses(registry, defense)
     if len(chosen) != 1:
-        raise ReidbenchError(f"--defense {defense}: a release has one operating point, and these are {len(chosen)}")
+        named = " ".join(f"--defense {one}" for one in defense)
+        raise ReidbenchError(f"{named}: a release has one operating point, and these are {len(chosen)}")
     progress = progress_bar(quiet)
     judged = read_record(record) if record is not None else None
     strongest = [find(judged) if judged is not None else None for find in (worst_verification, worst_retrieval)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,9 +115,19 @@ def read_pixels(
         notes.append(Note(told, _some(unreadable)))
     frame = source.frame.iloc[store.rows].reset_index(drop=True)
     revision = hashlib.sha256(f"{table_digest(frame)} {store.digest} {size}".encode()).hexdigest()
+    # Classifiers have an output for each finding, in this order.
+    if list(source.labels) != (usual := _usual_order(dataset, source.labels)):
+        revision = hashlib.sha256(f"{revision} {[usual.index(label) for label in source.labels]}".encode()).hexdigest()
     frame["patient"] = remap(frame["patient_id"])
     cohort = Cohort(dataset.name, frame, store.pixels, source.labels, revision, tuple(notes), dataset.generated)
     return cohort, unreadable
+
+
+def _usual_order(dataset: Dataset, labels: Sequence[str]) -> list[str]:
+    """These findings in the order of the dataset's own option, then others by name."""
+    option = type(dataset).model_fields.get("labels")
+    own = option.default.split("|") if option is not None and isinstance(option.default, str) else list(labels)
+    return [label for label in own if label in labels] + sorted(set(labels) - set(own))
 
 
 def _some(unreadable: dict[str, str]) -> str:

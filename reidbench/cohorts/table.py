@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,27 @@ _MANY = 6
 _LEFT_OUT_OF_DIGEST = ("path", "patient", "study")
 
 
+# What a table says of an image beside its findings.
+_OWN = ("patient", *REQUIRED, *_VALUES, *_NUMBERS, "foreign_material", "study", "path", "picture")
+
+
+def require_findings(labels: Sequence[str], name: str) -> None:
+    """Refuses findings whose columns would take the place of others.
+
+    Args:
+        labels: finding columns.
+        name: what to call the table in an error.
+
+    Raises:
+        ReidbenchError: a finding is named twice, or as a column of another meaning.
+    """
+    for place, label in enumerate(labels):
+        if label in labels[:place]:
+            raise ReidbenchError(f"{name}: the finding {label!r} is named twice")
+        if label in _OWN:
+            raise ReidbenchError(f"{name}: a finding cannot be called {label!r}, as a column of another meaning is")
+
+
 def checked_table(frame: pd.DataFrame, labels: tuple[str, ...], name: str) -> pd.DataFrame:
     """The table in canonical form: text identifiers, numbers as float64, train before val before test.
 
@@ -41,9 +63,10 @@ def checked_table(frame: pd.DataFrame, labels: tuple[str, ...], name: str) -> pd
         name: what to call it in an error.
 
     Raises:
-        ReidbenchError: no row, a column is missing, an image has no patient, a name comes twice, a value is none of the
-            contract's, or a patient is in two splits.
+        ReidbenchError: no row, a column is missing, a finding is named as another column, an image has no patient, a
+            name comes twice, a value is none of the contract's, or a patient is in two splits.
     """
+    require_findings(labels, name)
     for column in (*REQUIRED, *labels):
         if column not in frame.columns:
             raise ReidbenchError(f"{name}: the table has no column {column!r}")

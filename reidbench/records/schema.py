@@ -40,6 +40,8 @@ SCHEMA_VERSION = 2
 #: by them.
 DEFINITIONS = 3
 FIRST_DEFINITIONS = 1
+#: The most resamplings that a record may state.
+MOST_RUNS = 100_000
 
 
 def _usual(value: Any) -> bool:
@@ -317,7 +319,7 @@ class Record(Model):
     preset: Text
     overrides: Options = Field(description="what was set apart from the preset")
     hyperparameters: dict[Text, Options] = Field(description="of each attacker and of the classifier, by name")
-    bootstrap_runs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+    bootstrap_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] = Field(
         description="resamplings behind every interval over pairs and probes. A true positive rate has no interval "
         "where fewer than ten impostor pairs (or non-members) decide it, and the interval of a share, of strata and "
         "members too, is no narrower at 0 or 1 than the effective number of patients allows"

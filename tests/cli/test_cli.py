@@ -152,6 +152,31 @@ def test_an_unreadable_image_is_refused_by_name_with_strict(refused, tmp_path):
     assert "3.png" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["data", "check", "folder", "--root", ""], "--root is empty"),
+        (["run", "--defense=identity", "--dataset="], "--dataset is empty"),
+        (["leaderboard", ""], "an argument is empty"),
+        (["list", "--plugins-dir", ""], "--plugins-dir is empty"),
+    ],
+)
+def test_an_empty_argument_is_refused(refused, arguments, named):
+    # A path "" would be the folder that the command is typed in.
+    assert named in refused(*arguments)
+
+
+def test_a_release_takes_one_defense(refused, tmp_path):
+    line = refused("release", "--defense=gaussian_noise", "--defense=jpeg", "--dataset=phantom", "--out=given")
+    assert "--defense gaussian_noise --defense jpeg: a release has one operating point, and these are 2" in line
+    assert not (tmp_path / "given").exists()
+
+
+def test_more_resamplings_than_a_record_may_state_are_refused_before_any_work(refused):
+    line = refused("run", "--defense=identity", "--dataset=phantom:patients=40", "--set=bootstrap_runs=100001")
+    assert "bootstrap_runs=100001: a record holds at most 100,000" in line
+
+
 def test_an_output_that_is_a_file_is_refused(refused, tmp_path):
     (tmp_path / "taken").write_text("")
     assert "of this name exists" in refused("run", "--defense=identity", "--out=taken")

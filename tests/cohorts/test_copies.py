@@ -50,7 +50,11 @@ def test_copies_are_counted_and_named_and_an_option_keeps_them(folder: Path, tmp
     kept = load_cohort(Folder(root=folder, copies="keep"), size=32, cache=tmp_path / "cache")
     assert "picture" not in kept.frame
     assert any(note.endswith("count as others (copies=keep)") for note in kept.notes)
-    assert kept.revision == cohort.revision
+    # Other pairs are judged, so that neither a record nor a comparison may take one for the other.
+    assert kept.revision != cohort.revision
+    exact = load_cohort(Folder(root=folder, copies="leave_out"), size=32, cache=tmp_path / "cache")
+    assert exact.frame["picture"].equals(cohort.frame["picture"])
+    assert exact.revision == cohort.revision
     report = check_dataset(Folder(root=folder), size=32, cache=tmp_path / "cache")
     assert (report.copied_pairs, report.same_visit_pairs) == (2, 1)
     assert "genuine pairs that are the same picture: 2 of 8" in report.to_text()
@@ -90,6 +94,11 @@ def test_lists_leave_copies_out_and_refuse_an_image_with_itself(folder: Path, tm
     pairs = read_pair_list(listed, frame)
     assert pairs.same.tolist() == [True, False]
     assert pairs.notes == ("the list of pairs: 1 genuine pairs are the same picture under two names; left out",)
+    # A line that comes again is no further evidence; the same two images the other way round are another probe.
+    listed.write_text("0_0.png\t0_1.png\t1\n0_0.png\t1_0.png\t0\n" * 3 + "0_1.png\t0_0.png\t1\n")
+    pairs = read_pair_list(listed, frame)
+    assert pairs.same.tolist() == [True, False, True]
+    assert pairs.notes == ("the list of pairs: 4 lines repeat a pair and count once",)
     listed.write_text("0_0.png\t0_1.png\t1\n0_0.png\t0_0.png\t1\n")
     with pytest.raises(ReidbenchError, match=r"line 2: '0_0\.png' is paired with itself"):
         read_pair_list(listed, frame)
@@ -232,6 +241,7 @@ def test_a_picture_that_was_saved_again_is_a_copy(
         assert with_names(note).endswith(f": {frame['image_id'][0]}.png and {again.name}")
         kept = load_cohort(Folder(root=tmp_path, copies="leave_out"), size=size, cache=tmp_path / "cache")
         assert "picture" not in kept.frame
+        assert kept.revision != load_cohort(Folder(root=tmp_path), size=size, cache=tmp_path / "cache").revision
         assert any(note.endswith("count as others (copies=leave_out_similar: not)") for note in kept.notes)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -387,3 +388,42 @@ def test_another_machine_is_named(make):
     told = "NEW was computed on another machine, or with other packages, than BASE: torch 2.13.0, not torch 2.12.0."
     assert told in notes
     assert not any("another machine" in note for note in judge(base, make("same", 0.5, environment=there)).notes)
+
+
+def _edited(path: Path, **figures: Any) -> Path:
+    """The record with these ends in the figures of all its attacks, its scores left as they are."""
+    record = read_record(path)
+    path.unlink()
+    attacks = []
+    for attack in record.attacks:
+        known = {name: ends for name, ends in figures.items() if hasattr(attack.metrics, name)}
+        update = {name: getattr(attack.metrics, name).model_copy(update=ends) for name, ends in known.items()}
+        attacks.append(attack.model_copy(update={"metrics": attack.metrics.model_copy(update=update)}))
+    return write_record(record.model_copy(update={"attacks": attacks}), path.parent)
+
+
+@pytest.mark.parametrize("figure", ["auc", "map_at_r_patients"])
+def test_a_figure_that_new_has_lost_is_refused(make, figure):
+    base, new = make("base", 0.5), make("new", 0.5)
+    new = _edited(new, **{figure: {"value": None, "low": None, "high": None}})
+    with pytest.raises(ReidbenchError, match=r"no figure of .*, which BASE has"):
+        judge(base, new)
+    # The other way round there is nothing to judge it against.
+    assert judge(new, base).verdict == "ok"
+
+
+def test_a_utility_that_new_has_lost_is_refused(make):
+    base, new = make("base", 0.5), make("new", 0.5)
+    record = read_record(new)
+    new.unlink()
+    new = write_record(record.model_copy(update={"utility": None}), new.parent)
+    with pytest.raises(ReidbenchError, match="no utility, trained on originals, which BASE has"):
+        judge(base, new)
+
+
+def test_figures_that_the_scores_do_not_give_are_refused(make):
+    base, new = make("base", 0.5), make("new", 0.5)
+    auc = next(attack for attack in read_record(new).attacks if attack.task == "verification").metrics.auc
+    new = _edited(new, auc={"value": auc.value - 0.05})
+    with pytest.raises(ReidbenchError, match=r"the scores beside it are not those of its figures \(.* by the records"):
+        judge(base, new)

@@ -56,6 +56,10 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
     if pictures is not None and (copies := same & (pictures[a] == pictures[b])).any():
         notes.append(f"{_LIST}: {int(copies.sum()):,} genuine pairs are the same picture under two names; left out")
         a, b, same = a[~copies], b[~copies], same[~copies]
+    first = ~pd.DataFrame({"a": a, "b": b}).duplicated().to_numpy()
+    if not first.all():
+        notes.append(f"{_LIST}: {int((~first).sum()):,} lines repeat a pair and count once")
+        a, b, same = a[first], b[first], same[first]
     if not same.any():
         raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {int(known.sum()):,} pairs")
     return Pairs(a, b, same, tuple(notes))

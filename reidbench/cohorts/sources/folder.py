@@ -20,6 +20,7 @@ from reidbench.cohorts.sources.tables import columns, days
 from reidbench.cohorts.sources.tables.csv_table import CsvTable, csv_columns, read_table
 from reidbench.cohorts.sources.tables.missing import identifiers, missing, studies
 from reidbench.cohorts.sources.tables.worded import WordedDataset
+from reidbench.cohorts.table import require_findings
 from reidbench.errors import ReidbenchError
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -97,6 +98,7 @@ class Folder(WordedDataset):
         there = set(csv_columns(manifest, where=self.name))
         wanted = () if self.labels is None else self.labels.split("|")
         labels = tuple(label for label in wanted if label in there)
+        require_findings(labels, self.name)
         in_path = self._path_columns()
         self._require_named(there, manifest, in_path)
         known = {role: getattr(self, role) for role in _ROLES if getattr(self, role) in there}

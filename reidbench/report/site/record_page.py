@@ -13,8 +13,8 @@ from reidbench.records.schema import Record
 from reidbench.records.scores import RunScores
 from reidbench.report.figures.formats import figure, number, unbounded
 from reidbench.report.figures.membership import BLIND, membership_lines, untrained_line
-from reidbench.report.figures.paired.change import Paired
-from reidbench.report.figures.paired.drops import UNFIT, Drops, Find, headline_drop
+from reidbench.report.figures.paired.change import UNFIT, Paired
+from reidbench.report.figures.paired.drops import Drops, Find, headline_drop
 from reidbench.report.figures.paired.matching import Kept
 from reidbench.report.figures.questions import HEAD, NOTE, answers
 from reidbench.report.figures.summary import (

@@ -300,3 +300,31 @@ def test_a_table_without_rows(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("path,patient_id\n")
     with pytest.raises(ReidbenchError, match="the table has no rows"):
         Folder(root=tmp_path).source()
+
+
+def test_another_order_of_findings_is_another_cohort(root: Path, tmp_path: Path) -> None:
+    # A classifier has an output for each finding: one that was trained for A|B must not be read for B|A.
+    manifest(root, "path,patient_id,A,B", *(f"{image},{image[0]},{row % 2},1" for row, image in enumerate(IMAGES)))
+
+    def revision(labels: str) -> str:
+        cohort = load_cohort(Folder(root=root, labels=labels), size=16, cache=tmp_path / "cache", strict=False)
+        assert cohort.labels == tuple(labels.split("|"))
+        return cohort.revision
+
+    assert revision("A|B") != revision("B|A")
+    assert revision("A|B") == revision("A|B")
+
+
+@pytest.mark.parametrize(
+    ("labels", "refused"),
+    [
+        ("A|A", "the finding 'A' is named twice"),
+        ("A|patient_id", "a finding cannot be called 'patient_id'"),
+        ("age", "a finding cannot be called 'age'"),
+        ("split", "a finding cannot be called 'split'"),
+    ],
+)
+def test_findings_cannot_take_the_place_of_other_columns(tmp_path: Path, labels: str, refused: str) -> None:
+    (tmp_path / "manifest.csv").write_text("path,patient_id,A,age,split\na.png,p1,1,1,train\n")
+    with pytest.raises(ReidbenchError, match=refused):
+        Folder(root=tmp_path, labels=labels).source()

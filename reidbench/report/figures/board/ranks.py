@@ -22,6 +22,7 @@ from reidbench.records.figures import BOOTSTRAP_SEED
 from reidbench.records.paired.rises import LEVEL, patients_left_out
 from reidbench.records.schema import Record
 from reidbench.records.scores import read_retrieval
+from reidbench.records.scores_archive import UNREADABLE
 from reidbench.records.supplements.content import source_of
 from reidbench.records.supplements.files import scores_path
 from reidbench.report.figures.board.rows import Row
@@ -108,7 +109,7 @@ def _read(record: Record, kept: Kept) -> PatientInfluence | None:
             return None
         scores = read_retrieval(path, key)
         left_out = patients_left_out(scores, key) if scores is not None else None
-    except (ReidbenchError, ValueError, KeyError, IndexError, TypeError):
+    except (ReidbenchError, *UNREADABLE, IndexError, TypeError):
         return None
     if scores is None or left_out is None or not np.isfinite(left_out.influence).all():
         return None

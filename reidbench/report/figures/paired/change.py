@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from math import hypot, nan, sqrt
+from math import hypot, isclose, nan, sqrt
 from statistics import fmean, stdev
 
 import numpy as np
@@ -27,6 +27,10 @@ from reidbench.report.figures.paired.matching import Kept, key_of, scores_key
 from reidbench.report.figures.summary import diagnosed, utility
 
 RUNS = 2000
+#: Figures of records have eight digits, and scores the precision of floats.
+TOLERANCE = 1e-5
+#: What reading figures off scores that do not fit their record comes to.
+UNFIT = (ValueError, IndexError, KeyError, TypeError, MemoryError)
 
 
 class Paired:
@@ -41,6 +45,7 @@ class Paired:
         self.runs = runs
         self._kept = (base, new)
         self.records = (base.record, new.record)
+        self.paths = (base.path, new.path)
 
     @cached_property
     def base(self) -> dict[str, Attack]:
@@ -98,7 +103,12 @@ class Paired:
         return (one, other) if same_pairs(one, other) else None
 
     def rise(self, before: str, after: str, level: float) -> metrics.Interval:
-        """The figure of attack ``after`` of the new run less that of ``before`` of the base run, with its interval."""
+        """The figure of attack ``after`` of the new run less that of ``before`` of the base run, with its interval.
+
+        Raises:
+            ValueError: scores give another difference than the records do.
+            IndexError, KeyError, TypeError: they do not fit together.
+        """
         old, new = self.base[before], self.new[after]
         found = self.scores_of(old, new)
         if found is None:
@@ -106,8 +116,14 @@ class Paired:
         base, other = found
         before, after = scores_key(old), scores_key(new)
         if old.negatives is None or new.negatives is None:
-            return map_rise(base, before, other, after, runs=self.runs, level=level)
-        return auc_rise(base, before, other, after, (old.negatives, new.negatives), runs=self.runs, level=level)
+            rise = map_rise(base, before, other, after, runs=self.runs, level=level)
+        else:
+            negatives = old.negatives, new.negatives
+            rise = auc_rise(base, before, other, after, negatives, runs=self.runs, level=level)
+        stated = (headline(new).value or 0.0) - (headline(old).value or 0.0)
+        if not isclose(rise.value, stated, abs_tol=TOLERANCE):
+            raise ValueError(f"{after} changes by {rise.value:.5f} by the scores, and by {stated:.5f} by the records")
+        return rise
 
     def utilities(self, trained_on: str) -> tuple[Interval | None, Interval | None]:
         """The diagnostic utility before and after, None where it was not measured."""

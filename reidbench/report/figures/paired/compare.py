@@ -24,13 +24,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+from reidbench import metrics
 from reidbench.errors import ReidbenchError
 from reidbench.records.paired.rises import LEVEL
 from reidbench.records.paired.strongest import headline
 from reidbench.records.schema import Attack
 from reidbench.records.supplements.content import source_of
 from reidbench.report.figures.machines import THERE, apart, apart_text
-from reidbench.report.figures.paired.change import RUNS, Paired, over_seeds
+from reidbench.report.figures.paired.change import RUNS, UNFIT, Paired, over_seeds
 from reidbench.report.figures.paired.matching import Match, match
 from reidbench.report.figures.summary import short_rung, worst_verification
 
@@ -127,6 +128,7 @@ def compare(
 
 def _compare(found: Match, limits: Tolerances, every_rung: bool, runs: int) -> Comparison:
     seeds = [Paired(base, new, runs) for base, new in found.seeds]
+    _require_what_base_has(seeds)
     changes: list[Change] = []
     rungs: list[Change] = []
     for name, chooses, tolerance in (
@@ -187,7 +189,7 @@ class _Track:
         return fmean(_value(seed.new[key]) - _value(seed.base[key]) for seed in self.seeds)
 
     def _change(self, figure: str, keys: Sequence[tuple[str, ...]], level: float) -> Change:
-        rises = [seed.rise(before, after, level) for seed, (before, after) in zip(self.seeds, keys)]
+        rises = [_rise(seed, before, after, level) for seed, (before, after) in zip(self.seeds, keys)]
         old = [seed.base[before] for seed, (before, _) in zip(self.seeds, keys)]
         new = [seed.new[after] for seed, (_, after) in zip(self.seeds, keys)]
         found = over_seeds(rises, level)
@@ -202,6 +204,33 @@ class _Track:
             all(seed.scores_of(*attacks) is not None for seed, *attacks in zip(self.seeds, old, new)),
             self.tolerance,
         )
+
+
+def _rise(seed: Paired, before: str, after: str, level: float) -> metrics.Interval:
+    try:
+        return seed.rise(before, after, level)
+    except UNFIT as error:
+        where = " or ".join(str(path) for path in seed.paths)
+        raise ReidbenchError(f"{where}: the scores beside it are not those of its figures ({error})") from error
+
+
+def _require_what_base_has(seeds: Sequence[Paired]) -> None:
+    """Refuses a new run without a figure that the base run has: its loss would look like privacy.
+
+    Raises:
+        ReidbenchError: naming the first.
+    """
+    for seed in seeds:
+        path = seed.paths[1]
+        for key, attack in seed.base.items():
+            if source_of(attack) is not None or headline(attack).value is None or key not in seed.new:
+                continue
+            if headline(seed.new[key]).value is None:
+                raise ReidbenchError(f"{path}: no figure of {short_rung(attack)}, which BASE has")
+        for trained_on in TRAINED_ON:
+            old, new = seed.utilities(trained_on)
+            if old is not None and old.value is not None and (new is None or new.value is None):
+                raise ReidbenchError(f"{path}: no utility, trained on {trained_on}, which BASE has")
 
 
 def _sides(seeds: Sequence[Paired]) -> Iterable[Mapping[str, Attack]]:

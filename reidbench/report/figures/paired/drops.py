@@ -17,7 +17,7 @@ from reidbench.records.paired.drops import fall_of
 from reidbench.records.paired.rises import LEVEL
 from reidbench.records.recompute import TOLERANCE
 from reidbench.records.schema import Record
-from reidbench.report.figures.paired.change import RUNS, Paired, as_metric
+from reidbench.report.figures.paired.change import RUNS, UNFIT, Paired, as_metric
 from reidbench.report.figures.paired.matching import Kept, key_of
 from reidbench.report.figures.summary import Worst, drop, utility_fall, worst_retrieval, worst_verification
 
@@ -38,7 +38,6 @@ UNPAIRED = (
 )
 
 # What scores raise that are consistent in their shapes alone.
-UNFIT = (ValueError, IndexError, KeyError, TypeError, MemoryError)
 
 
 def paired_drops(kept: Iterable[Kept], progress: Progress | None = None, *, runs: int = RUNS) -> Drops:
