@@ -190,7 +190,8 @@ def test_a_summary_that_cannot_be_written_is_one_line_and_leaves_nothing(refused
     (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))
     line = refused("compare", "kept", "kept", f"--markdown={place}")
-    assert ("cannot be written" if Path(place).name else "give the name of a file") in line
+    wrong = "cannot be written" if Path(place).name else "give the name of a file" if place else "--markdown is empty"
+    assert wrong in line
     assert sorted(tmp_path.rglob("*")) == before
 
 
