@@ -108,8 +108,9 @@ def test_boards_of_two_thousand_records(benchmark, tmp_path):
     )
     json = cpu(lambda: [from_json(one) and None for one in contents])
     benchmark.extra_info |= {"cpu_seconds": seconds, "times_the_json": seconds / json, "peak_megabytes": peak / 1e6}
-    # A reference in bytes: the records themselves.
-    assert peak < 6 * sum(map(len, contents))
+    # A reference in bytes: the records themselves, which have become a sixth smaller since eight digits of a figure are
+    # written; what they are read into has not.
+    assert peak < 7 * sum(map(len, contents))
 
 
 def test_checking_a_record_with_its_scores(benchmark):
