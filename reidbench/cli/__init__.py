@@ -46,8 +46,9 @@ def _refuse_empty(arguments: list[str]) -> None:
     from reidbench.errors import ReidbenchError
 
     for before, argument in zip(["", *arguments], arguments):
-        option = before if argument == "" else argument[:-1] if argument.startswith("--") else ""
-        if argument == "" or (argument.startswith("--") and argument.endswith("=") and argument.count("=") == 1):
+        name, _, value = argument.partition("=")
+        option = before if not argument else name
+        if not argument or (name.startswith("--") and argument != name and not value):
             where = f"{option} is empty" if option.startswith("-") else "an argument is empty"
             raise ReidbenchError(f"{where}; is a variable of the shell unset?")
 

@@ -172,22 +172,18 @@ def mark_copies(cohort: Cohort, dataset: Dataset, copies: Copies | None = None) 
         notes.append(Note(f"{told} and {done}", _named(names, unequal)))
     field = type(dataset).model_fields.get("copies")
     pictures, usual = (_marks(copies, one) for one in (option, field.default if field else option))
-    frame = cohort.frame if pictures is None else cohort.frame.assign(picture=pictures)
+    frame = cohort.frame.assign(picture=pictures) if len(pictures) else cohort.frame
     revision = cohort.revision
-    if not np.array_equal(_no_marks(pictures), _no_marks(usual)):
+    if not np.array_equal(pictures, usual):
         # Other pairs are judged than those of the dataset as it is read usually, and nothing else tells.
         revision = hashlib.sha256(f"{revision} copies={option}".encode()).hexdigest()
     return replace(cohort, frame=frame, notes=tuple(notes), revision=revision)
 
 
-def _marks(copies: Copies, option: str) -> NDArray[np.int64] | None:
-    """The number of each image's picture by this option; None where no image has a copy."""
+def _marks(copies: Copies, option: str) -> NDArray[np.int64]:
+    """The number of each image's picture by this option (N,); empty where none is left out."""
     pictures = copies.similar if option == "leave_out_similar" else copies.pictures
-    return pictures if option != "keep" and copied_pairs(pictures) > 0 else None
-
-
-def _no_marks(pictures: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    return np.empty(0, dtype=np.int64) if pictures is None else pictures
+    return pictures if option != "keep" and copied_pairs(pictures) > 0 else pictures[:0]
 
 
 def _joined(copies: Copies) -> NDArray[np.int64]:

@@ -124,9 +124,11 @@ def read_pixels(
 
 
 def _usual_order(dataset: Dataset, labels: Sequence[str]) -> list[str]:
-    """These findings in the order of the dataset's own option, then others by name."""
+    """These findings in the order of the dataset's own option, then others by name; as they are where there is none."""
     option = type(dataset).model_fields.get("labels")
-    own = option.default.split("|") if option is not None and isinstance(option.default, str) else list(labels)
+    if option is None:
+        return list(labels)
+    own = option.default.split("|") if isinstance(option.default, str) else []
     return [label for label in own if label in labels] + sorted(set(labels) - set(own))
 
 

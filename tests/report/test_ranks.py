@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from reidbench.files import content_digest
 from reidbench.records.parts.common import Interval
-from reidbench.records.store import read_record
-from reidbench.report.figures.board.ranks import PatientInfluence, explained, ranks
+from reidbench.records.scores import SUFFIX
+from reidbench.records.store import read_record, write_record
+from reidbench.report.figures.board.ranks import PatientInfluence, explained, ranks, read_influences
 from reidbench.report.figures.board.rows import Row
+from reidbench.report.figures.paired.matching import read_kept
 
+COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"
 SAMPLES = Path(__file__).parents[1] / "records" / "samples"
 
 
@@ -132,3 +136,15 @@ def test_it_is_said_what_ranks_were_made_from(template):
     moved = centred(np.random.default_rng(0), 9, 0.01)
     assert "1 rows at once; the other 1" in explained(ranks(table, influences(a=moved)))
     assert explained(ranks(table, influences(a=moved, b=moved))) == "Ranks: patients resampled for all rows at once."
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_ranks_go_on_without_scores_that_cannot_be_read(tmp_path, content):
+    path = sorted(COMMITTED.glob(f"gaussian_noise-*{SUFFIX}"))[0]
+    record = read_record(path.with_name(path.name.replace(SUFFIX, ".json")))
+    whole = read_influences(read_kept([path.with_name(path.name.replace(SUFFIX, ".json"))]))
+    assert list(whole) == [record.id]
+    scores = tmp_path / path.name
+    scores.write_bytes(content)
+    write_record(record.model_copy(update={"scores_sha256": content_digest(scores)}), tmp_path)
+    assert read_influences(read_kept([tmp_path])) == {}

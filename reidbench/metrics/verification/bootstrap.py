@@ -60,7 +60,7 @@ LOW_RATES = (0.01, 0.001)
 # patients do not help: four times as many gave 89 % of equal ones and 77 % at 1.5. Most misses lie above the truth.
 FALSE_POSITIVES_NEEDED = 10
 # Patients that an interval over pairs needs: every resample of two that has an impostor pair has each of them once.
-FEWEST = 3
+FEWEST_PATIENTS = 3
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def bootstrap_auc_patients(
     checked(runs, level)
     sample = _Sample.of(scores, same, patient_a, patient_b)
     values, draws = _over_patients([sample], lambda curves: [curves[0].auc()], runs, seed)
-    if sample.patients < FEWEST:
+    if sample.patients < FEWEST_PATIENTS:
         return too_few(values[0], sample.patients)
     return _guarded(values[0], draws[:, 0], sample.effective_patients, level)
 
@@ -273,7 +273,7 @@ def bootstrap_verification_patients(
         auc, eer = (_guarded(values[i], draws[:, i], sample.effective_patients, level) for i in range(2))
     else:
         auc, eer = (percentile_interval(values[i], draws[:, i], level) for i in range(2))
-    if sample.patients < FEWEST:
+    if sample.patients < FEWEST_PATIENTS:
         auc, eer, *few = (too_few(value, sample.patients) for value in values)
         return VerificationIntervals(auc, eer, dict(zip(rates, few)))
     # A patient weighs by its genuine pairs.
@@ -344,7 +344,7 @@ def bootstrap_auc_drop_patients(
     samples = _Sample.together((before, *pairs), (after, *(after_pairs or pairs)))
     values, draws = _over_patients(samples, lambda curves: [curve.auc() for curve in curves], runs, seed)
     value, fallen = values[0] - values[1], draws[:, 0] - draws[:, 1]
-    if samples[0].patients < FEWEST:
+    if samples[0].patients < FEWEST_PATIENTS:
         return too_few(value, samples[0].patients)
     if not guarded:
         return percentile_interval(value, fallen, level)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.stats import binomtest
+from scored_pairs import experiment
 from sklearn.metrics import roc_auc_score
 
 from reidbench.metrics import (
@@ -18,14 +19,11 @@ from reidbench.metrics import (
     bootstrap_auc_patients,
     bootstrap_verification_patients,
     equal_error_rate,
-    roc_auc,
     tpr_at_fpr,
     why_unbounded,
 )
 from reidbench.metrics.intervals import RUNS_PER_STREAM, expanded_level, percentile_interval, wilson_interval
 from reidbench.metrics.verification import bootstrap
-from reidbench.metrics.verification.columns import Columns, running_sums
-from reidbench.metrics.verification.curve import Curve, Ranking
 
 
 def percentiles(scores, same, first, second, *, fprs, runs, seed=0):
@@ -33,17 +31,6 @@ def percentiles(scores, same, first, second, *, fprs, runs, seed=0):
     values, draws = bootstrap._verification_draws(bootstrap._Sample.of(scores, same, first, second), fprs, runs, seed)
     auc, eer, *tprs = (percentile_interval(value, draws[:, i], 0.95) for i, value in enumerate(values))
     return VerificationIntervals(auc, eer, dict(zip(fprs, tprs)))
-
-
-def experiment(rng, patients=40, genuine_each=4, impostors=200, own=0.5, other=0.5, noise=0.5, shift=1.5):
-    """Scores in which every patient has a likeness to itself and to others of its own; its true AUC is known."""
-    likeness, commonness = rng.normal(0, own, patients), rng.normal(0, other, patients)
-    first = np.r_[np.repeat(np.arange(patients), genuine_each), rng.integers(0, patients, impostors)]
-    second = first.copy()
-    second[-impostors:] = (first[-impostors:] + rng.integers(1, patients, impostors)) % patients
-    same = first == second
-    scores = np.where(same, shift + likeness[first], commonness[first] + commonness[second])
-    return scores + rng.normal(0, noise, len(same)), same, first, second
 
 
 def resampled_aucs(scores, same, patient_a, patient_b, seed):
@@ -149,42 +136,6 @@ def test_names_of_patients_may_be_text():
     assert bootstrap_auc_patients(scores, same, *named, runs=60) == bootstrap_auc_patients(
         scores, same, first, second, runs=60
     )
-
-
-def test_drop_is_the_difference_and_its_interval_is_paired():
-    rng = np.random.default_rng(7)
-    before, same, first, second = experiment(rng)
-    after = before + rng.normal(0, 0.1, len(same))
-    drop = bootstrap_auc_drop_patients(before, after, same, first, second, runs=400)
-    assert drop.value == roc_auc(before, same) - roc_auc(after, same)
-    single = bootstrap_auc_patients(before, same, first, second, runs=400)
-    assert drop.high - drop.low < 0.5 * (single.high - single.low)
-    assert bootstrap_auc_drop_patients(before, before, same, first, second, runs=50) == Interval(0.0, 0.0, 0.0)
-
-
-def test_a_drop_may_be_to_other_pairs_of_the_same_patients():
-    rng = np.random.default_rng(10)
-    before, same, first, second = experiment(rng)
-    after = before + rng.normal(0, 0.3, len(same))
-    # As matched impostors are some of all; one patient has no pair among them.
-    kept = (same | (rng.random(len(same)) < 0.3)) & (first != first[0]) & (second != first[0])
-    pairs = same[kept], first[kept], second[kept]
-    drop = bootstrap_auc_drop_patients(before, after[kept], same, first, second, after_pairs=pairs, runs=1000)
-    assert drop.value == pytest.approx(roc_auc_score(same, before) - roc_auc_score(pairs[0], after[kept]))
-    falls = []
-    patients = np.unique(np.r_[first, second])
-    for _ in range(400):
-        drawn = np.bincount(rng.choice(patients, len(patients)), minlength=patients.max() + 1).astype(float)
-        weights = drawn[first] * np.where(same, 1, drawn[second])
-        falls.append(
-            roc_auc_score(same, before, sample_weight=weights)
-            - roc_auc_score(pairs[0], after[kept], sample_weight=weights[kept])
-        )
-    low, high = np.percentile(falls, [2.5, 97.5])
-    assert (drop.low, drop.high) == pytest.approx((low, high), abs=0.15 * (high - low))
-    # The pairs themselves, named twice.
-    twice = bootstrap_auc_drop_patients(before, after, same, first, second, after_pairs=(same, first, second), runs=50)
-    assert twice == bootstrap_auc_drop_patients(before, after, same, first, second, runs=50)
 
 
 def test_a_constant_score_is_one_half_with_nothing_around_it():
@@ -397,41 +348,6 @@ def test_patient_intervals_cover_the_truth_and_pair_intervals_do_not():
     assert hits["pairs"] / 200 < 0.85
 
 
-def test_a_drop_is_bounded_where_an_area_is_at_an_end():
-    # Five patients, told perfectly before: what others would add is unknown, of the drop too.
-    rng = np.random.default_rng(11)
-    patient = np.repeat(np.arange(5), 2)
-    first, second = (side.ravel() for side in np.meshgrid(np.arange(10), np.arange(10)))
-    first, second = first[first < second], second[first < second]
-    a, b = patient[first], patient[second]
-    same = a == b
-    perfect, poor = same.astype(float), same + rng.normal(0, 1, len(same))
-    single = bootstrap_auc_patients(perfect, same, a, b, runs=200)
-    assert single.value == single.high == 1 > single.low
-    fall = bootstrap_auc_drop_patients(perfect, poor, same, a, b, runs=200)
-    rise = bootstrap_auc_drop_patients(poor, perfect, same, a, b, runs=200)
-    bare = bootstrap_auc_drop_patients(perfect, poor, same, a, b, runs=200, guarded=False)
-    assert fall.low <= fall.value - (1 - single.low) < bare.low
-    assert (rise.low, rise.high) == pytest.approx((-fall.high, -fall.low))
-    # Two ways of being perfect are not known to be equal; one and the same is.
-    both = bootstrap_auc_drop_patients(perfect, 2 * perfect, same, a, b, runs=200)
-    assert (both.low, both.high) == (-(1 - single.low), 1 - single.low)
-    assert bootstrap_auc_drop_patients(perfect, perfect, same, a, b, runs=200) == Interval(0, 0, 0)
-
-
-@pytest.mark.parametrize("patients", [12, 200])
-def test_percentiles_of_a_drop_are_expanded_for_few_patients(patients):
-    rng = np.random.default_rng(12)
-    before, same, first, second = experiment(rng, patients=patients, impostors=10 * patients, shift=0.3, noise=1.5)
-    after = before + rng.normal(0, 1, len(same))
-    drop = bootstrap_auc_drop_patients(before, after, same, first, second, runs=400)
-    sample = bootstrap._Sample.of(before, same, first, second)
-    level = expanded_level(0.95, sample.effective_patients)
-    bare = bootstrap_auc_drop_patients(before, after, same, first, second, runs=400, level=level, guarded=False)
-    assert drop == bare
-    assert level > (0.97 if patients == 12 else 0.95)
-
-
 def test_two_patients_have_no_interval():
     scores, same = [0.9, 0.2, 0.5, 0.1, 0.6], np.array([True, True, False, False, False])
     a, b = [0, 1, 0, 1, 0], [0, 1, 1, 0, 1]
@@ -442,14 +358,3 @@ def test_two_patients_have_no_interval():
         assert np.isnan([interval.low, interval.high]).all()
         assert not np.isnan(interval.value)
         assert interval.why_unbounded == "2 patients are too few for an interval"
-
-
-def test_a_resample_without_impostor_pairs_has_no_true_positive_rate():
-    # Beside a resample that has some, since a stack without any is caught at once.
-    ranking = Ranking.of([3, 2, 1, 0.0], [True, False, True, False])
-    genuine, impostor = np.ones((3, 2)), np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
-    stack = Curve(ranking, genuine, impostor).tpr_at(0.1)
-    assert np.isnan(stack[0])
-    assert stack[1:].tolist() == [0.5, 0.5]
-    columns = Columns(ranking, genuine.T.astype(np.uint16), running_sums(impostor.T.astype(np.uint16)))
-    np.testing.assert_array_equal(columns.tpr_at(0.1), stack)

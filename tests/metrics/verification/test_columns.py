@@ -74,3 +74,14 @@ def test_products_that_pass_32_bits_are_exact():
     genuine, impostor = np.full((1, 1), 65_000, dtype=np.uint16), np.full((600, 1), 30_000, dtype=np.uint16)
     columns = Columns(ranking, genuine, running_sums(impostor))
     assert columns.auc()[0] == 0.0
+
+
+def test_a_resample_without_impostor_pairs_has_no_true_positive_rate():
+    # Beside a resample that has some, since a stack without any is caught at once.
+    ranking = Ranking.of([3, 2, 1, 0.0], [True, False, True, False])
+    genuine, impostor = np.ones((3, 2)), np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    stack = Curve(ranking, genuine, impostor).tpr_at(0.1)
+    assert np.isnan(stack[0])
+    assert stack[1:].tolist() == [0.5, 0.5]
+    columns = Columns(ranking, genuine.T.astype(np.uint16), running_sums(impostor.T.astype(np.uint16)))
+    np.testing.assert_array_equal(columns.tpr_at(0.1), stack)
