@@ -32,6 +32,16 @@ class UnreadableImage(ReidbenchError):
         return type(self), (self.image_id, self.reason)
 
 
+def not_finite(name: str, what: str) -> ReidbenchError:
+    """The error of a network that gives no numbers.
+
+    Args:
+        name: the network's.
+        what: is not finite: weights, vectors.
+    """
+    return ReidbenchError(f"{name}: {what} are not finite: its training diverged, and a lower learning rate may help")
+
+
 #: More names than this are no hint.
 LISTED = 40
 

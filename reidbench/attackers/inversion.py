@@ -15,12 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from reidbench.attackers.base import Scenario, Side, Training
+from reidbench.errors import not_finite
 from reidbench.images import map_images, to_levels, to_uint8
 from reidbench.networks import training
 from reidbench.networks.architectures.linear import BeforeAndAfter, LinearMap, fit_linear, resized
 from reidbench.networks.architectures.restorer import Restorer
 from reidbench.progress import Progress
 
+#: A restoration network that errs more than the released images, by this factor, has not learned.
+WORSE = 1.5
 #: Share of the error that a less simple first guess must take away.
 WORTH = 0.1
 
@@ -76,8 +79,9 @@ def fit_restorer(
         work_dir: for checkpoints; called again with the same one after a kill, it goes on where it was.
 
     Returns:
-        The network, and how it was trained: not at all where nothing was done to the images. ``learned`` is always
-        true: a defense that cannot be undone is not a failed training.
+        The network, and how it was trained: not at all where nothing was done to the images. ``learned`` is false where
+        it ends further from the originals than the images that it restores. A defense that cannot be undone leaves it
+        as far as they are, which is no failed training.
     """
     guess = _first_guess(options, train, seed=training.seed_of(seed, "guess"), device=device)
     if guess is None:
@@ -112,7 +116,8 @@ def fit_restorer(
         description="training restorer",
     )
     seconds = float(sum(row["seconds"] for row in history))
-    return network, Training(planned.epochs, planned.total * options.batch_size, seconds, history, learned=True)
+    learned = history[-1]["train_loss"] <= WORSE * history[-1]["unrestored_loss"]
+    return network, Training(planned.epochs, planned.total * options.batch_size, seconds, history, learned)
 
 
 def restore(
@@ -121,9 +126,19 @@ def restore(
     """Maps released images (N, H, W) uint8 to restored ones, the same; images that are equal stay equal.
 
     Batches are filled up to one size, so that an image's result does not depend on how many there are.
+
+    Raises:
+        ReidbenchError: the network gives values that are not finite.
     """
     network = network.to(device).eval()
-    return map_images(lambda batch: to_uint8(network(batch).float()), images, device=device, batch_size=batch_size)
+
+    def restored(batch: torch.Tensor) -> torch.Tensor:
+        found = network(batch).float()
+        if not bool(torch.isfinite(found).all()):
+            raise not_finite("restorer", "restored images")
+        return to_uint8(found)
+
+    return map_images(restored, images, device=device, batch_size=batch_size)
 
 
 @torch.no_grad()

@@ -19,7 +19,8 @@ class Training:
         epochs, images_seen, seconds: how much of it there was.
         history: one row per epoch, numbers by name: ``epoch``, ``train_loss``, and ``val_…`` where there is validation;
             ``cycle``, from 2 on, where the learning rate rose again and the training went on.
-        learned: False when the training loss never left its starting value; such a network says nothing of privacy.
+        learned: False when the training loss never left its starting value, or ended above it; such a network says
+            nothing of privacy.
         kept_start: the weights that the training started from did better on validation, and were kept.
     """
 

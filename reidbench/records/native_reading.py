@@ -109,7 +109,7 @@ class _Native:
 
     def _model(self, cls: type, made: dict[str, Any]) -> CoreSchema:
         fields = made["schema"]["fields"]
-        if cls is Interval:
+        if issubclass(cls, Interval):
             listed = _listed_interval(fields)
             return _with_content(made, core_schema.no_info_after_validator_function(_interval, listed))
         if cls is Decision:
@@ -149,7 +149,7 @@ class _Plain(_Native):
     lenient = _Native.lenient | {"_six_digits"}
 
     def _model(self, cls: type, made: dict[str, Any]) -> CoreSchema:
-        if cls is Interval:
+        if issubclass(cls, Interval):
             return _listed_interval(made["schema"]["fields"])
         if cls is Decision:
             return _listed(made["schema"]["fields"])

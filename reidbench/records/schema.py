@@ -15,14 +15,16 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 from reidbench.records.ladder import Knowledge, Linkage, Negatives
 from reidbench.records.parts.common import (
     Count,
+    DifferenceInterval,
     FileName,
-    Interval,
     LongText,
     Model,
     Number,
     Numbers,
     Options,
     Rate,
+    RateInterval,
+    Rates,
     Seconds,
     Text,
     undefined_is_null,
@@ -115,10 +117,10 @@ class StratumRates(Model):
     name: Text
     pairs: Count = Field(description="genuine pairs")
     patients: Count = Field(description="whom they are of; with less than two the interval is null")
-    calibrated: Interval | None = Field(
+    calibrated: RateInterval | None = Field(
         None, description="share accepted at the calibrated threshold, which is taken as fixed"
     )
-    at_half: Interval | None = Field(None, description="share accepted at probability 0.5")
+    at_half: RateInterval | None = Field(None, description="share accepted at probability 0.5")
 
 
 class Stratification(Model):
@@ -133,7 +135,7 @@ class Stratification(Model):
 class VerificationMetrics(Model):
     """Are these two images of one patient?"""
 
-    auc: Interval = Field(
+    auc: RateInterval = Field(
         description="area under the ROC curve; 95 % percentile bootstrap over patients, at 0 and 1 no narrower than "
         "their effective number allows"
     )
@@ -143,10 +145,12 @@ class VerificationMetrics(Model):
         description="over all pairs of test images, probe by gallery, without exchange or cap, as the literature "
         "counts them: another estimand; beside random and listed negatives, null in earlier records",
     )
-    auc_pairs: Interval = Field(description="the same with the bootstrap over pairs, as in the literature; too narrow")
-    eer: Interval = Field(description="equal error rate; interval as that of the area")
-    tpr_at_fpr_1: Interval = Field(alias="tpr_at_fpr_0.01", description="true positive rate at 1 % false positives")
-    tpr_at_fpr_01: Interval = Field(
+    auc_pairs: RateInterval = Field(
+        description="the same with the bootstrap over pairs, as in the literature; too narrow"
+    )
+    eer: RateInterval = Field(description="equal error rate; interval as that of the area")
+    tpr_at_fpr_1: RateInterval = Field(alias="tpr_at_fpr_0.01", description="true positive rate at 1 % false positives")
+    tpr_at_fpr_01: RateInterval = Field(
         alias="tpr_at_fpr_0.001",
         description="true positive rate at 0.1 %; at either rate no interval with fewer than ten impostor pairs in it",
     )
@@ -168,25 +172,25 @@ class PatientRisk(Model):
     """Distribution of risk over patients: averages hide single patients that are always found. Quantiles by level."""
 
     patients: Count = Field(description="patients with something to find")
-    found_by_every_image: Interval = Field(description="share of patients whose every image finds them at rank 1")
+    found_by_every_image: RateInterval = Field(description="share of patients whose every image finds them at rank 1")
     best_rank: Numbers = Field(description="low quantiles are the patients most at risk")
     mean_rank: Numbers = Field(description="low quantiles are the patients most at risk")
-    map_at_r: Numbers = Field(description="high quantiles are the patients most at risk")
+    map_at_r: Rates = Field(description="high quantiles are the patients most at risk")
 
 
 class RetrievalMetrics(Model):
     """Which images of the gallery show the patient of this probe?"""
 
-    map_at_r: Interval = Field(
+    map_at_r: RateInterval = Field(
         description="averaged over probes; 95 %, leaving each patient out as probes and in the gallery from "
         "definitions 2 on; before, percentile bootstrap of the probes' patients"
     )
-    map_at_r_patients: Interval = Field(
+    map_at_r_patients: RateInterval = Field(
         description="the headline: averaged over patients, so that many images buy no more say; likewise"
     )
-    r_precision: Interval
-    precision_at_1: Interval
-    chance: Numbers = Field(description="what a constant score gives")
+    r_precision: RateInterval
+    precision_at_1: RateInterval
+    chance: Rates = Field(description="what a constant score gives")
     risk: PatientRisk
     probes: Count
     gallery: Count
@@ -200,8 +204,8 @@ class PostProcessing(Model):
         description="nothing, k-reciprocal re-ranking, or database augmentation with query expansion"
     )
     options: Numbers = Field(description="of the method; empty for off")
-    map_at_r: Number | None = Field(description="mAP@R on validation images with it")
-    map_at_r_off: Number | None = Field(description="and without")
+    map_at_r: Rate | None = Field(description="mAP@R on validation images with it")
+    map_at_r_off: Rate | None = Field(description="and without")
 
 
 def _task_of(metrics: Any) -> str:
@@ -238,8 +242,8 @@ class Attack(Model):
 
     @property
     def learned(self) -> bool:
-        """Whether the attacker's training got anywhere; a fusion trains nothing, and its members speak for it."""
-        return self.training is None or self.training.learned
+        """Whether its training, and that of a network in front, got anywhere; a fusion's members speak for it."""
+        return all(one is None or one.learned for one in (self.training, self.restoration))
 
 
 class Classifier(Model):
@@ -249,16 +253,16 @@ class Classifier(Model):
     tested_on: Literal["originals", "release"] = Field(
         description="a published model is trained and tested on originals"
     )
-    macro_auc: Interval = Field(
+    macro_auc: RateInterval = Field(
         description="mean over the findings that count, where they have both classes; 95 % bootstrap over patients"
     )
-    fall: Interval | None = Field(
+    fall: DifferenceInterval | None = Field(
         None,
         exclude_if=unsaid,
         description="fall of the macro AUC against the classifier of originals on originals, paired over patients; "
         "null for a published model and in earlier records",
     )
-    per_label: dict[Text, Interval] = Field(description="AUC on the test images where the finding is known")
+    per_label: dict[Text, RateInterval] = Field(description="AUC on the test images where the finding is known")
     training: TrainingInfo
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reidbench.attackers.base import Attacker, Fixed, Scenario, Training
 from reidbench.attackers.pairs import PairAttacker
+from reidbench.errors import not_finite
 from reidbench.progress import Progress
 from reidbench.records.parts.training import Origin, TrainingInfo
 from reidbench.settings import Settings
@@ -202,7 +203,8 @@ def embedding(
         trained, pixels = training.read(), images.images(split, draw).pixels
         pixels = pixels if rows is None else pixels[rows]
         with one_thread():
-            np.save(folder / VECTORS, trained.attacker.embed(pixels, device=training.device))
+            found = trained.attacker.embed(pixels, device=training.device)
+        np.save(folder / VECTORS, finite_vectors(found, trained.attacker))
 
     key = {"attacker": training.step.digest, "images": images.digest(split, draw)}
     if rows is not None:
@@ -220,9 +222,21 @@ def embed(trained: Trained, images: Images, *, settings: Settings, cache: StepCa
 
     def write(folder: Path) -> None:
         with one_thread():
-            np.save(folder / VECTORS, trained.attacker.embed(images.pixels, device=settings.device))
+            found = trained.attacker.embed(images.pixels, device=settings.device)
+        np.save(folder / VECTORS, finite_vectors(found, trained.attacker))
 
     return read_vectors(cache.run("vectors", {"attacker": trained.step.digest, "images": images.digest}, write))
+
+
+def finite_vectors(vectors: NDArray[np.float32], attacker: Attacker) -> NDArray[np.float32]:
+    """The vectors (N, D), as an attacker gave them.
+
+    Raises:
+        ReidbenchError: some are not finite: nothing can be ranked by them.
+    """
+    if not np.isfinite(vectors).all():
+        raise not_finite(attacker.name, "vectors")
+    return vectors
 
 
 def _digest(array: NDArray[Any]) -> str:

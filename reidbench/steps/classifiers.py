@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reidbench.cohorts.base import Cohort
+from reidbench.errors import not_finite
 from reidbench.networks.history import Training
 from reidbench.progress import Progress
 from reidbench.records.diagnosis import Images, few_patients, judge_predictions, truth_of
@@ -43,7 +44,7 @@ def diagnose(
     """What diagnosis is left in the release; None where the cohort has no findings. Predictions go into ``kept``.
 
     Raises:
-        ReidbenchError: a classifier's training is not in the cache.
+        ReidbenchError: a classifier's training is not in the cache, or diverged.
     """
     test = parts["test"]
     if not test.labels:
@@ -55,8 +56,10 @@ def diagnose(
         step = classifier_training(parts["train"], kinds[trained_on], settings=settings, cache=cache).read()
         network = _read_classifier(step, settings, len(test.labels))
         with one_thread():
-            logits = leveled(predict(network, kinds[tested_on].images("test").pixels, device=settings.device))
-        return logits, training_info(step)
+            logits = predict(network, kinds[tested_on].images("test").pixels, device=settings.device)
+        if not np.isfinite(logits).all():
+            raise not_finite("classifier", "predictions")
+        return leveled(logits), training_info(step)
 
     before, _ = told("originals", "originals")
     kept.undefended[UNDEFENDED] = before

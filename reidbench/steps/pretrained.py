@@ -20,7 +20,7 @@ from reidbench.progress import Progress
 from reidbench.records.parts.training import Origin
 from reidbench.settings import Settings
 from reidbench.source_version import code_version
-from reidbench.steps.attackers import START, AttackerTraining, BundledWeights, attacker_training
+from reidbench.steps.attackers import START, AttackerTraining, BundledWeights, attacker_training, finite_vectors
 from reidbench.steps.cache import CachedStep, StepCache, hyperparameters
 from reidbench.steps.finished import Step
 from reidbench.steps.releases import ATTACKERS_VALIDATION, Originals
@@ -134,7 +134,7 @@ class PretrainedStart:
             return None
         pixels = self.originals.images("val", ATTACKERS_VALIDATION).pixels
         with one_thread():
-            vectors = attacker.embed(pixels, device=self.settings.device)
+            vectors = finite_vectors(attacker.embed(pixels, device=self.settings.device), attacker)
         auc = metrics.roc_auc(attacker.score(vectors[pairs.a], vectors[pairs.b]), pairs.same)
         return None if np.isnan(auc) else float(auc)
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from reidbench.errors import not_finite
 from reidbench.files import content_digest
 from reidbench.networks.history import Training
 from reidbench.progress import Progress
@@ -84,10 +86,25 @@ def cached_training(
         with nullcontext() if all_threads else one_thread():
             model, training = fit(folder / CHECKPOINTS, progress)
         save(model, folder / WEIGHTS)
+        _check_finite(folder / WEIGHTS, str(key.get("name", kind)))
         write_training(training, folder / TRAINING)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
     return CachedStep(cache, kind, key, write)
+
+
+def _check_finite(weights: Path, name: str) -> None:
+    """Refuses weights that are not finite, before a figure comes from them; what a plugin writes is its own.
+
+    Raises:
+        ReidbenchError: some are not.
+    """
+    try:
+        tensors = load_file(weights)
+    except SafetensorError:
+        return
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
+        raise not_finite(name, "weights")
 
 
 def _drop_unreadable(checkpoints: Path) -> None:

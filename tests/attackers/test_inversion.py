@@ -126,3 +126,12 @@ def test_a_release_of_few_directions_gives_a_linear_map_of_as_many():
     best = columns[250:] @ torch.linalg.lstsq(columns[:250], known.before).solution
     found = fitted(after[250:].unsqueeze(1)).flatten(1)
     assert (found - aside.before).abs().mean() < (best - aside.before).abs().mean() * 1.02
+
+
+@pytest.mark.parametrize(("rate", "learned"), [(1e-2, True), (1e3, False)])
+def test_a_restorer_that_ends_worse_than_the_release_has_not_learned(world, tmp_path, rate, learned):
+    images, patients = world.blobs(20, 4, seed=1)
+    options = RestorerOptions(width=8, min_steps=20, epochs=1, lr=rate, rank=0)
+    scenario = world.scenario(images, patients, inverted)
+    _, training = fit_restorer(options, scenario, seed=0, device=CPU, work_dir=tmp_path)
+    assert training.learned is learned

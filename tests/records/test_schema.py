@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from record_files import full_json
 
 from reidbench import ReidbenchError, metrics
 from reidbench.records.form.attack_rows import KINDS
-from reidbench.records.parts.common import Interval
+from reidbench.records.parts.common import DifferenceInterval, Interval
 from reidbench.records.schema import SCHEMA_VERSION, Decision, Fidelity
 from reidbench.records.store import read_record, read_records, record_text, write_record
 from reidbench.records.strata import keep_headline_strata
 from reidbench.report.text.leaderboard import render
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
+COMMITTED = sorted((Path(__file__).parents[2] / "leaderboards" / "records").glob("*.json"))
 
 
 def test_there_is_a_sample_of_every_schema_version():
@@ -149,11 +151,10 @@ def test_trainings_stand_once_and_a_missing_one_is_named(tmp_path):
 
 
 def test_committed_records_are_of_the_newest_schema_and_small():
-    committed = sorted((Path(__file__).parents[2] / "leaderboards" / "records").glob("*.json"))
-    assert len(committed) > 100
-    for path in committed:
+    assert len(COMMITTED) > 100
+    for path in COMMITTED:
         assert json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION, path.name
-    assert sum(path.stat().st_size for path in committed) / len(committed) < 60_000
+    assert sum(path.stat().st_size for path in COMMITTED) / len(COMMITTED) < 60_000
 
 
 def test_only_the_strongest_attack_keeps_its_strata():
@@ -189,6 +190,32 @@ def test_a_figure_has_eight_digits_in_memory_as_in_a_file():
     assert Interval.model_validate_json(found.model_dump_json()) == found
     # What older records have in full is read as it is.
     assert Interval.model_validate([2 / 3, 0.0, 1.0]).value == 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("part", "found", "what"),
+    [
+        (("utility", "classifiers", 0, "macro_auc"), [50, 0.4, 0.6], "macro_auc.value: input should be less than"),
+        (("utility", "classifiers", 0, "macro_auc"), [0.5, -0.1, 0.6], "macro_auc.low: input should be greater than"),
+        (("drops", "auc", "fall"), [1.5, 0.4, 0.6], "fall.value: input should be less than"),
+        (("inference", "attributes", "sex", "table"), [0.5, 0.4, 1.1], "table.high: input should be less than"),
+    ],
+)
+def test_a_figure_that_no_run_can_give_is_refused(tmp_path, part, found, what):
+    data = json.loads(next(one for one in COMMITTED if one.name.startswith("gaussian_noise")).read_text())
+    *way, last = part
+    inner = data
+    for key in way:
+        inner = inner[key]
+    assert len(inner[last]) == 3
+    inner[last] = found
+    (path := tmp_path / "record.json").write_text(json.dumps(data))
+    with pytest.raises(ReidbenchError, match=re.escape(what)):
+        read_record(path)
+
+
+def test_a_difference_of_few_patients_may_end_beyond_one():
+    assert DifferenceInterval(value=0.4, low=-0.6, high=1.4).high == 1.4
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError, to_json
@@ -77,6 +77,8 @@ LongText = Annotated[str, StringConstraints(max_length=100_000, pattern=_PRINTAB
 Count = Annotated[int, Field(ge=0, le=10**12)]
 #: A share or a rate.
 Rate = Annotated[float, Field(ge=0, le=1)]
+#: The difference of two rates.
+Difference = Annotated[float, Field(ge=-1, le=1)]
 #: A rate, the difference of two, or an end of its interval, which over few seeds lies far out.
 Figure = Annotated[float, Field(ge=-100, le=100)]
 #: The significant digits of a figure with an interval. Another processor changes the third or fourth, a check forgives
@@ -88,6 +90,8 @@ Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Number = Annotated[float, Field(ge=-1e40, le=1e40)]
 #: Such numbers by name; an undefined one is null.
 Numbers = Annotated[dict[str, Number | None], BeforeValidator(undefined_is_null)]
+#: Rates by name; an undefined one is null.
+Rates = Annotated[dict[str, Rate | None], BeforeValidator(undefined_is_null)]
 #: Options of any type by name.
 Options = Annotated[dict[str, Any], AfterValidator(_is_small)]
 
@@ -126,13 +130,29 @@ class Interval(Model):
         """From the list that files have: ``[value, low, high]``, and the reason behind them where there is one."""
         if isinstance(data, list) and len(data) in (3, 4):
             data = dict(zip(("value", "low", "high", "why_unbounded"), data))
+        elif isinstance(data, Interval) and not isinstance(data, cls):
+            data = data.model_dump()
         return undefined_is_null(data)
 
     @classmethod
-    def of(cls, found: metrics.Interval) -> Interval:
+    def of(cls, found: metrics.Interval) -> Self:
         """A computed figure, for the record, with :data:`DIGITS` significant digits, in memory as in a file."""
         value, low, high = (_rounded(one) for one in (found.value, found.low, found.high))
         return cls(value=value, low=low, high=high, why_unbounded=found.why_unbounded)
+
+
+class RateInterval(Interval):
+    """A rate, a share or an area under a curve with its interval: all in [0, 1], or null."""
+
+    value: Rate | None
+    low: Rate | None
+    high: Rate | None
+
+
+class DifferenceInterval(Interval):
+    """The difference of two rates with its interval: in [-1, 1], or null; of few patients an end may lie beyond."""
+
+    value: Difference | None
 
 
 def _rounded(value: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from reidbench.records.parts.common import Interval, Model, Text, unsaid
+from reidbench.records.parts.common import DifferenceInterval, Model, Text, unsaid
 
 
 class Drop(Model):
@@ -12,7 +12,7 @@ class Drop(Model):
 
     before: Text = Field(description="the strongest attack of the undefended run, by its key in the scores")
     after: Text = Field(description="the strongest attack of this run, by its key in the scores")
-    fall: Interval = Field(
+    fall: DifferenceInterval = Field(
         description="the figure without the defense minus the figure with it. 95 % interval over patients; the same "
         "patients are drawn, or left out, in both runs"
     )

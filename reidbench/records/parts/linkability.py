@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reidbench.records.ladder import Knowledge, Linkage
-from reidbench.records.parts.common import Count, Interval, Model, Rate, Text
+from reidbench.records.parts.common import Count, Model, Rate, RateInterval, Text
 
 #: How scores of several known images become one.
 Pooling = Literal["mean score", "maximum", "mean vector"]
@@ -26,19 +26,19 @@ class MultiShot(Model):
 
     pooling: Pooling = Field(description="how the scores of known images become one, as validation patients chose")
     patients: Count = Field(description="of at least six images each: four are known, two to find; 500 at most")
-    map_at_r: dict[Text, Interval] = Field(description="against single published images")
-    precision_at_1: dict[Text, Interval] = Field(description="against single published images")
+    map_at_r: dict[Text, RateInterval] = Field(description="against single published images")
+    precision_at_1: dict[Text, RateInterval] = Field(description="against single published images")
     set_patients: Count = Field(
         description="of at least eight images each: four are known, four published; 500 at most"
     )
-    set_precision_at_1: dict[Text, Interval] = Field(description="against m published images of each of them")
+    set_precision_at_1: dict[Text, RateInterval] = Field(description="against m published images of each of them")
 
 
 class ClosedWorld(Model):
     """One-to-one assignment where both sides are known to hold the same patients, one image of each."""
 
     patients: Count
-    correct: Interval = Field(description="share of right links")
+    correct: RateInterval = Field(description="share of right links")
     chance: Rate = Field(description="of a random assignment")
 
 
@@ -46,8 +46,8 @@ class GallerySize(Model):
     """Success of a probe with one right image among images of other patients."""
 
     gallery: Count = Field(description="images that are searched, the right one among them")
-    precision_at_1: Interval = Field(description="averaged over patients")
-    patients_found: Interval | None = Field(description="by at least one of their images; null where extrapolated")
+    precision_at_1: RateInterval = Field(description="averaged over patients")
+    patients_found: RateInterval | None = Field(description="by at least one of their images; null where extrapolated")
     extrapolated: bool = Field(
         description="beyond the cohort, under a beta distribution of the share of images before the right one; the "
         "interval is over patients, and takes the model for true"

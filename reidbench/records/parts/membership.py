@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, Text, unsaid
+from reidbench.records.parts.common import Count, Model, Number, Rate, RateInterval, Text, unsaid
 
 
 class MembershipAttack(Model):
@@ -16,12 +16,12 @@ class MembershipAttack(Model):
         description="blind: the loss of a constant predictor, which knows the findings' frequencies and no model; what "
         "it finds is a difference between the patients, and no membership"
     )
-    auc: Interval = Field(description="95 % percentile bootstrap over patients")
-    tpr_at_fpr_1: Interval = Field(
+    auc: RateInterval = Field(description="95 % percentile bootstrap over patients")
+    tpr_at_fpr_1: RateInterval = Field(
         alias="tpr_at_fpr_0.01",
         description="share of members found at 1 % of the others; 95 % bootstrap over patients, guarded as the rest",
     )
-    tpr_at_fpr_10: Interval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
+    tpr_at_fpr_10: RateInterval = Field(alias="tpr_at_fpr_0.1", description="the same at 10 % of the others")
 
 
 class DrawnMembership(Model):

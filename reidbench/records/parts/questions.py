@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reidbench.records.ladder import Knowledge, Linkage
-from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, Text
+from reidbench.records.parts.common import Count, Model, Number, Rate, RateInterval, Text
 
 
 class SinglingOut(Model):
@@ -26,9 +26,9 @@ class SinglingOut(Model):
     calibration_patients: Count = Field(description="with any number of images")
     false_share: Rate = Field(description="of those unpublished patients, whom the limit lets pass at the most")
     limit: Number | None = Field(description="of the lead, in units of the attacker's score; null if it is infinite")
-    correct: Interval = Field(description="singled out, and rightly")
-    wrong: Interval = Field(description="another patient leads by more than the limit")
-    unpublished: Interval = Field(
+    correct: RateInterval = Field(description="singled out, and rightly")
+    wrong: RateInterval = Field(description="another patient leads by more than the limit")
+    unpublished: RateInterval = Field(
         description="the realized share of test patients, with any number of images, for whom somebody else would be "
         "taken if nothing of them were published"
     )
@@ -39,11 +39,11 @@ class Inferred(Model):
 
     values: list[Text] = Field(max_length=100, description="that are told apart; with two, the AUC of the first")
     patients: Count = Field(description="test patients of whom the attribute is known")
-    vectors: Interval = Field(description="AUC by a linear classifier of the attacker's vectors of the release")
-    network: Interval | None = Field(
+    vectors: RateInterval = Field(description="AUC by a linear classifier of the attacker's vectors of the release")
+    network: RateInterval | None = Field(
         description="AUC by a network trained for it on the release; null where none was trained"
     )
-    table: Interval = Field(description="AUC by the other columns of the table alone, without an image")
+    table: RateInterval = Field(description="AUC by the other columns of the table alone, without an image")
 
 
 class Inference(Model):
@@ -69,7 +69,7 @@ class Copies(Model):
     patients: Count = Field(description="of the train split, from whom the defense learned")
     images: Count = Field(description="published test images")
     limit: Number = Field(description="of the ratio of distances")
-    copies: Interval = Field(description="share of the published images that are copies; 0.05 is chance")
+    copies: RateInterval = Field(description="share of the published images that are copies; 0.05 is chance")
     originals: Rate = Field(description="the realized share of the test originals below the limit")
     copied: Count = Field(description="training patients who are copied")
     most: Rate = Field(description="the largest share of the published images that copy one patient")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from reidbench.networks.history import final_slope, still_improving
-from reidbench.records.parts.common import Count, Interval, Model, Number, Rate, Seconds, Text, unsaid
+from reidbench.records.parts.common import Count, DifferenceInterval, Model, Number, Rate, Seconds, Text, unsaid
 
 #: Where an attacker's weights come from, in a run with a bundle of attackers that were trained before.
 Origin = Literal["bundle", "fine-tuned", "cohort"]
@@ -24,7 +24,7 @@ class TrainingInfo(Model):
     epochs: Count
     images_seen: Count
     seconds: Seconds
-    learned: bool = Field(description="false when the training loss never left its starting value")
+    learned: bool = Field(description="false when the training loss never left its starting value, or ended above it")
     checkpoint_sha256: Text
     warm_start: bool
     kept_start: bool | None = Field(
@@ -89,7 +89,9 @@ class TrainingCheck(Model):
     raw_auc: Rate | None = Field(
         description="without training: distance of the raw pixels, or for a published model cosine of its vectors"
     )
-    gain: Interval = Field(description="the first less the second; 95 % paired bootstrap over validation patients")
+    gain: DifferenceInterval = Field(
+        description="the first less the second; 95 % paired bootstrap over validation patients"
+    )
 
     @property
     def verdict(

@@ -188,7 +188,7 @@ def _notes(attack: Attack) -> str:
     if attack.post_processing is not None:
         return post_processing_text(attack.post_processing)
     if not attack.learned:
-        return "training never left its starting loss"
+        return "training ended no better than it began"
     notes = ["training was still improving"] if attack.training is not None and attack.training.still_improving else []
     if attack.check is not None and attack.check.verdict is not None:
         notes.append(check_text(attack.check))

@@ -140,7 +140,7 @@ def _notes(record: Record, baseline: Record | None, controls: BoardControls) -> 
         lines.append(f"computed {THERE} the undefended run: {apart_text([elsewhere])}")
     unlearned = sorted({f"{a.attacker} {a.knowledge} {a.linkage}" for a in record.attacks if not a.learned})
     if unlearned:
-        lines.append(f"training never left its starting loss: {', '.join(unlearned)}")
+        lines.append(f"training ended no better than it began: {', '.join(unlearned)}")
     lines += badly_trained(record)
     if told := untrained_line(record):
         lines.append(told)
