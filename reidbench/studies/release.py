@@ -21,6 +21,7 @@ from reidbench.choosing import Chosen, dataset_options
 from reidbench.cohorts.base import SPLITS, Cohort, Dataset
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.notes import say_notes
+from reidbench.cohorts.sources.file_dataset import FileDataset
 from reidbench.defenses.base import Defense
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
@@ -85,8 +86,8 @@ def publish(
         The certificate, as JSON types; also written.
 
     Raises:
-        ReidbenchError: the defense publishes no images, the record is of another defense, the folder or the key holds
-            another release, or something cannot be written.
+        ReidbenchError: the defense publishes no images, the record is of another defense, the folder lies in the
+            dataset's, it or the key holds another release, or something cannot be written.
     """
     library = require_dicom_writing() if form == "dicom" else None
     for name in keep:
@@ -94,6 +95,8 @@ def publish(
             raise ReidbenchError(f"--keep {name}: known are {', '.join(KEEPABLE)}")
     if key_path.resolve().is_relative_to(out.resolve()):
         raise ReidbenchError(f"--key {key_path}: the key must not lie in the folder that is given away")
+    if isinstance(dataset, FileDataset) and dataset.every_file and out.resolve().is_relative_to(dataset.require_root()):
+        raise ReidbenchError(f"--out {out}: in the folder of {dataset.name} released images would count as originals")
     cohort = load_cohort(dataset, size=size, cache=cache, strict=strict, progress=progress)
     say_notes(cohort.name, cohort.notes, progress)
     # Fitted with a seed of its own: the secret one must not get into a cache.

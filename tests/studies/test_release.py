@@ -18,6 +18,7 @@ from reidbench.choosing import choose_defenses
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.pixels.decode import decode
 from reidbench.cohorts.sources.folder import Folder
+from reidbench.cohorts.sources.plain_folder import PlainFolder
 from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
 from reidbench.plugins import Registry
@@ -176,6 +177,34 @@ def test_releases_that_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "k.json").exists()
     with pytest.raises(ReidbenchError, match=r"x\.json.*cannot write the key"):
         made(tmp_path, dataset, out=tmp_path / "y", key_path=tmp_path / "x.json" / "y.json")
+
+
+def test_a_release_into_a_folder_whose_every_image_is_an_original_is_refused(tmp_path: Path) -> None:
+    for patient in ("a", "b", "c", "d"):
+        folder(tmp_path / "wards" / patient, patients=2)
+    dataset = PlainFolder(root=tmp_path / "wards", val_share=0)
+    for out in (tmp_path / "wards", tmp_path / "wards" / "given"):
+        with pytest.raises(ReidbenchError, match="released images would count as originals"):
+            made(tmp_path, dataset, out=out)
+    assert made(tmp_path, dataset)["images"] == 16
+    # A table names what it takes for an image.
+    assert made(tmp_path, folder(tmp_path / "ward"), out=tmp_path / "ward" / "given", key_path=tmp_path / "k.json")
+
+
+def test_a_release_into_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reidbench.cli import main
+
+    folder(tmp_path / "ward")
+    (tmp_path / "given").mkdir()
+    monkeypatch.chdir(tmp_path / "given")
+    command = ["release", "--defense", "gaussian_blur", "--dataset", "folder", "--root", "../ward", "--size", "16"]
+    monkeypatch.setattr(sys, "argv", ["reidbench", *command, "--out", "."])
+    monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert len(list((tmp_path / "given" / "images").iterdir())) == 12
+    assert read_key(tmp_path / "given.key.json")
 
 
 def test_a_defense_that_needs_the_whole_set(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
         frame: the table, with ``image_id`` and ``patient``.
 
     Raises:
-        ReidbenchError: the file is missing, a line is not a pair or has one image twice, or no pair or no genuine pair
-            is left.
+        ReidbenchError: the file is missing, a line is not a pair or has one image twice, or no genuine or no impostor
+            pair is left.
     """
     a_names, b_names, same = _read(path)
     rows = pd.Index(frame["image_id"])
@@ -62,6 +62,8 @@ def read_pair_list(path: Path, frame: pd.DataFrame) -> Pairs:
         a, b, same = a[first], b[first], same[first]
     if not same.any():
         raise ReidbenchError(f"{path}: no genuine pair (label 1) is left of its {int(known.sum()):,} pairs")
+    if same.all():
+        raise ReidbenchError(f"{path}: no impostor pair (label 0) is left of its {int(known.sum()):,} pairs")
     return Pairs(a, b, same, tuple(notes))
 
 

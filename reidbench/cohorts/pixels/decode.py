@@ -151,7 +151,8 @@ def _luma_of(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    text = text.splitlines()[0]
     # Pillow puts the whole path into its message; the image is named already.
     return "not an image file" if "cannot identify image file" in text else text[:120]
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,13 @@ _SYSTEM_FOLDERS = frozenset(
 
 
 class FileDataset(Dataset):
-    """A folder of image files. A subclass gives the table, with ``path`` (str, absolute); the rest is here."""
+    """A folder of image files. A subclass gives the table, with ``path`` (str, absolute); the rest is here.
+
+    Attributes:
+        every_file: whether every image file in the folder is one of the dataset's, not only those that a table names.
+    """
+
+    every_file: ClassVar[bool] = False
 
     root: Path = Field(description="the dataset's folder")
     copies: Literal["leave_out", "leave_out_similar", "keep"] = Field(
@@ -65,8 +71,9 @@ class FileDataset(Dataset):
             try:
                 status = os.stat(path)  # noqa: PTH116 - a hundred thousand Path objects would take as long as the stats
                 digest.update(f"{path}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
-            except FileNotFoundError:
-                digest.update(f"{path}\tgone\n".encode())
+            except OSError as error:  # Decoding tells why: it is gone, or a link that leads to itself.
+                told = "gone" if isinstance(error, FileNotFoundError) else error.errno
+                digest.update(f"{path}\t{told}\n".encode())
         return digest.hexdigest()
 
     def require_root(self) -> Path:

@@ -28,10 +28,14 @@ from reidbench.errors import ReidbenchError
 _ENDINGS = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom", ".jp2", ".pgm")
 )
+# Of runs whose folder lies among the images: pictures beside a record, NAME-ID.examples.webp.
+_BESIDE_A_RECORD = re.compile(r"-[0-9a-f]{16}\.(?:examples|attention)\.webp$")
 
 
 def _is_image(path: Path) -> bool:
     """Whether a file is an image by its ending; DICOM files often have none, or the last number of an identifier."""
+    if _BESIDE_A_RECORD.search(path.name):
+        return False
     ending = path.suffix.lower()
     if ending in _ENDINGS:
         return True
@@ -48,6 +52,7 @@ class PlainFolder(HashSplit):
     """
 
     name: ClassVar[str] = "plain_folder"
+    every_file: ClassVar[bool] = True
 
     patient: str = Field(
         r"^([^/]+)/",

@@ -55,6 +55,7 @@ def test_labels_that_contradict_the_patients_are_left_out_and_counted(tmp_path: 
         ("i0\ti1\t1\ti2\ni0\ti1\t1\n", "line 1: want"),
         ("x\ty\t1\n", "none of its 1 pairs"),
         ("i0\ti2\t0\n", r"no genuine pair \(label 1\)"),
+        ("i0\ti1\t1\n", r"no impostor pair \(label 0\)"),
     ],
 )
 def test_lists_that_are_none(tmp_path: Path, frame: pd.DataFrame, text: str, message: str) -> None:

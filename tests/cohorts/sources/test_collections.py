@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -226,13 +227,25 @@ def test_a_plain_folder_of_strangers_and_a_link_that_leads_nowhere(tmp_path: Pat
     for number, name in enumerate(("ann/1.png", "ann/2.png", "unknown/1.png", "NaN/1.png")):
         write_png(tmp_path / name, seed=number)
     (tmp_path / "ann" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "ann" / "loop.png").symlink_to("loop.png")
     dataset = PlainFolder(root=tmp_path)
     source = dataset.source()
     # A folder for strangers would make one patient of them.
     assert set(source.frame["patient_id"]) == {"ann"}
     assert source.notes == ("2 images have no patient by patient=^([^/]+)/ and are left out",)
     report = check_dataset(dataset, size=32, cache=tmp_path / "cache")
-    assert report.unreadable == {"ann/gone.png": "the file is gone"}
+    assert report.unreadable == {"ann/gone.png": "the file is gone", "ann/loop.png": os.strerror(errno.ELOOP)}
+
+
+def test_pictures_that_a_run_left_among_the_images_are_no_patient(tmp_path: Path, write_png: Write) -> None:
+    for number, name in enumerate(("ann/1.png", "bob/1.png")):
+        write_png(tmp_path / name, seed=number)
+    (tmp_path / "runs").mkdir()
+    for kind in ("examples", "attention"):
+        Image.new("L", (9, 9)).save(tmp_path / "runs" / f"gaussian_noise-00112233445566aa.{kind}.webp")
+    source = PlainFolder(root=tmp_path).source()
+    assert list(source.frame["patient_id"]) == ["ann", "bob"]
+    assert source.notes == ("2 files are not images by their names and are left out",)
 
 
 def test_a_name_that_is_not_utf8_is_left_out_and_named(tmp_path: Path, write_png: Write) -> None:
