@@ -33,15 +33,15 @@ def test_pairs_keep_the_order_of_the_file(tmp_path: Path, frame: pd.DataFrame) -
 
 
 def test_names_that_are_not_there_are_counted(tmp_path: Path, frame: pd.DataFrame) -> None:
-    pairs = read_pair_list(write(tmp_path / "p.txt", "i0\ti1\t1\ni9\ti1\t0\ni8\ti9\t0"), frame)
-    assert len(pairs) == 1
-    assert pairs.notes == ("the list of pairs: 2 of 3 pairs name images that are not there (2 names) and are left out",)
+    pairs = read_pair_list(write(tmp_path / "p.txt", "i0\ti1\t1\ni0\ti2\t0\ni9\ti1\t0\ni8\ti9\t0"), frame)
+    assert len(pairs) == 2
+    assert pairs.notes == ("the list of pairs: 2 of 4 pairs name images that are not there (2 names) and are left out",)
     assert with_names(pairs.notes[0]).endswith("left out: the first is 'i9'")
 
 
 def test_labels_that_contradict_the_patients_are_left_out_and_counted(tmp_path: Path, frame: pd.DataFrame) -> None:
-    pairs = read_pair_list(write(tmp_path / "p.txt", "i0\ti1\t1\ni0\ti2\t1\n"), frame)
-    np.testing.assert_array_equal(pairs.same, [True])
+    pairs = read_pair_list(write(tmp_path / "p.txt", "i0\ti1\t1\ni0\ti2\t1\ni0\ti4\t0\n"), frame)
+    np.testing.assert_array_equal(pairs.same, [True, False])
     assert "1 labels contradict" in pairs.notes[0]
 
 
