@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from reidbench.files import content_digest
 from reidbench.records.parts.common import Interval
@@ -118,8 +118,38 @@ def test_a_row_without_an_interval_is_told_apart_from_nobody(template):
 def test_equal_figures_share_a_rank_in_any_order(template):
     table = [row(template, name, 0.5) for name in "abc"]
     same = influences(a=np.zeros(9), b=np.zeros(9), c=np.zeros(9))
-    assert [one.text for one in ranks(table, same)] == ["1="] * 3
+    # Which of them comes first says nothing: each has the first and the last place of the three.
+    assert [(one.text, one.range) for one in ranks(table, same)] == [("1=", "1–3")] * 3
     assert ranks(table[::-1], same) == ranks(table, same)[::-1]
+
+
+def test_rows_that_move_alike_have_the_places_of_each_other(template):
+    rng = np.random.default_rng(0)
+    moved = centred(rng, 60, 0.05)
+    table = [row(template, "a", 0.6), row(template, "b", 0.6), row(template, "c", 0.2)]
+    found = ranks(table, influences(a=moved, b=moved, c=moved))
+    assert [(one.text, one.range) for one in found] == [("1=", "1–2"), ("1=", "1–2"), ("3", "3")]
+
+
+def test_the_spread_of_three_seeds_is_itself_uncertain(template):
+    # Nothing varies but the seeds: a mean of 0.5 with a standard error of 0.02 on two degrees of freedom.
+    def over_seeds(name, middle, error):
+        step = error * np.sqrt(3)
+        each = [row(template, name, middle + by * step, half=0.0).records[0] for by in (-1, 0, 1)]
+        return Row(
+            tuple(one.model_copy(update={"id": f"{name}{seed}"}) for seed, one in enumerate(each)), (None,) * 3, ()
+        )
+
+    quantile = t.ppf(0.975, 2)
+    assert quantile == pytest.approx(4.303, abs=1e-3)
+    for distance, text in ((0.95 * quantile, "1="), (1.05 * quantile, "2")):
+        table = [row(template, "a", 0.5 + 0.02 * distance, half=0.0), over_seeds("b", 0.5, 0.02)]
+        assert ranks(table)[1].text == text
+    table = [row(template, name, 0.5 + by, half=0.0) for name, by in (("a", 0.05), ("c", -0.08))]
+    found = ranks([*table, over_seeds("b", 0.5, 0.02)], runs=4_000)[2]
+    draws = t.rvs(2, loc=0.5, scale=0.02, size=40_000, random_state=0)
+    places = 1 + (draws < 0.55).astype(int) + (draws < 0.42)
+    assert (found.low, found.high) == tuple(np.quantile(places, [0.025, 0.975], method="inverted_cdf"))
 
 
 def test_a_row_without_the_figure_has_no_rank(template):

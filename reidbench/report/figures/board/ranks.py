@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import hypot, inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -58,7 +58,7 @@ class Rank:
 
     Attributes:
         shared: the place of the first of the rows that share it: those after it that cannot be told apart from it.
-        low, high: the place in 95 % of resamples.
+        low, high: the place in 95 % of resamples; of rows with equal figures, the first and the last of theirs.
         alone: whether no other row shares it.
         paired: whether patients were resampled with those of the other rows.
     """
@@ -147,11 +147,15 @@ class _Spreads:
     Attributes:
         together: (N, K) by how much each patient moves each row; 0 for rows that are not paired.
         apart: (N,) standard deviation of what each row has for itself; infinite where nothing is known of it.
+        seeds: (N,) standard error of the mean over seeds, estimated from them; 0 for a single one.
+        degrees: (N,) of freedom of that estimate; 1 for a single seed.
         paired: (N,) whether the row is paired.
     """
 
     together: NDArray[np.float64]
     apart: NDArray[np.float64]
+    seeds: NDArray[np.float64]
+    degrees: NDArray[np.int64]
     paired: NDArray[np.bool_]
 
 
@@ -172,9 +176,10 @@ def _spreads(table: Sequence[Row], influences: Influences) -> _Spreads:
             together[position] = np.mean([one.values for one in known], axis=0)
         else:
             apart[position] = _from_interval(row)
-        # What a repetition with other seeds would move.
-        apart[position] = sqrt(apart[position] ** 2 + (row.spread(worst_retrieval) or 0.0) ** 2 / len(row.records))
-    return _Spreads(together, apart, np.array(paired, dtype=np.bool_))
+    # What a repetition with other seeds would move.
+    seeds = np.array([(row.spread(worst_retrieval) or 0.0) / sqrt(len(row.records)) for row in table])
+    degrees = np.array([max(1, len(row.records) - 1) for row in table], dtype=np.int64)
+    return _Spreads(together, apart, seeds, degrees, np.array(paired, dtype=np.bool_))
 
 
 def _from_interval(row: Row) -> float:
@@ -193,23 +198,32 @@ def _bootstrap(figures: NDArray[np.float64], spreads: _Spreads, runs: int) -> tu
         drawn = rng.multinomial(count, np.full(count, 1 / count), runs) - 1.0
         draws += drawn @ spreads.together.T
     draws += rng.normal(size=draws.shape) * np.where(np.isinf(spreads.apart), ANYWHERE, spreads.apart)
-    # Equal figures keep the order of the table.
-    order = np.argsort(-draws, axis=1, kind="stable")
-    places = np.empty_like(order)
-    np.put_along_axis(places, order, np.arange(1, len(figures) + 1)[None], axis=1)
-    places.sort(axis=0)
+    # A spread that comes from three seeds is itself uncertain, as Student's t has it.
+    draws += rng.standard_t(spreads.degrees, size=draws.shape) * spreads.seeds
+    # Rows that move alike are equal but for the order in which their terms were added.
+    draws = draws.round(12)
+    best, worst = (np.empty(draws.shape, dtype=np.intp) for _ in range(2))
+    for run, each in enumerate(draws):
+        rising = np.sort(each)
+        best[run] = len(each) - np.searchsorted(rising, each, side="right") + 1
+        worst[run] = len(each) - np.searchsorted(rising, each, side="left")
     tail = int(runs * (1 - LEVEL) / 2)
-    return places[tail], places[runs - 1 - tail]
+    return np.sort(best, axis=0)[tail], np.sort(worst, axis=0)[runs - 1 - tail]
 
 
 def _shared(figures: NDArray[np.float64], spreads: _Spreads) -> list[int]:
     """The shared place of each row, the highest figure first."""
+    apart, seeds = _Z * spreads.apart, spreads.seeds
+    if seeds.any():
+        from scipy.special import stdtrit  # One seed needs no quantile.
+
+        seeds = stdtrit(spreads.degrees, (1 + LEVEL) / 2) * seeds
     found: list[int] = []
     first = 0
     for position in range(len(figures)):
-        difference = spreads.together[first] - spreads.together[position]
-        error = sqrt(float(difference @ difference) + spreads.apart[first] ** 2 + spreads.apart[position] ** 2)
-        if position and figures[first] - figures[position] > _Z * error:
+        together = _Z * (spreads.together[first] - spreads.together[position])
+        own = (each[place] for each in (apart, seeds) for place in (first, position))
+        if position and figures[first] - figures[position] > hypot(*together, *own):
             first = position
         found.append(first + 1)
     return found
