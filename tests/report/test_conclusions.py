@@ -94,18 +94,18 @@ def test_a_table_says_which_of_its_defenses_do_both(template):
     control = made(template, "blackout", (0.5, 0.5, 0.5), 0.5, (0.2, 0.18, 0.22))
     text = said([plain, hides_all, open_, nothing, almost, control])
     assert "of 4 defenses with their options, 3 lower the strongest attack's AUC below 0.9, 2 of them with" in text
-    assert "Of these 2, 1 lose half or more of the utility above chance, for 1 the interval" in text
+    assert "Of these 2, 1 loses half or more of the utility above chance, for 1 the interval" in text
     assert text.endswith("none is shown to keep more: here nothing is shown to hide identity and keep diagnosis.")
     (board,) = boards([plain, hides_all, open_, nothing, almost, control])
     assert board.said == (text,)
     both = made(template, "both", (0.8, 0.75, 0.85), 0.68, (0.02, 0.0, 0.05))
-    assert said([plain, hides_all, open_, both]).endswith("and 1 keep more: both.")
+    assert said([plain, hides_all, open_, both]).endswith("and 1 keeps more: both.")
     # Its figures are known to be too low.
     solved = both.defense.model_copy(update={"name": "solved", "unmatched_break": "a solver, 2023"})
     solved = both.model_copy(update={"id": "solved", "defense": solved})
     text = said([plain, hides_all, open_, both, solved])
     assert "of 3 defenses" in text
-    assert text.endswith("keep more: both. Not counted, as a published break is not among the attacks: solved.")
+    assert text.endswith("keeps more: both. Not counted, as a published break is not among the attacks: solved.")
 
 
 def test_a_table_whose_classifier_is_not_shown_to_be_above_chance_says_so(template):
@@ -135,10 +135,10 @@ def test_a_row_with_a_badly_trained_attacker_is_not_shown_to_hide_identity(templ
     )
     text = said([plain, both, untrained])
     assert "of 2 defenses with their options, 2 lower the strongest attack's AUC below 0.9, 2 of them with" in text
-    assert "Of these 2, 1 are not counted further, as an attacker of theirs is badly trained: untrained. Of the" in text
+    assert "Of these 2, 1 is not counted further, as an attacker of theirs is badly trained: untrained. Of the" in text
     assert text.endswith(
         "Of the other 1, 0 lose half or more of the utility above chance, for 0 the interval of the loss "
-        "leaves it open, and 1 keep more: both."
+        "leaves it open, and 1 keeps more: both."
     )
     assert said([plain, untrained]).endswith("badly trained: untrained.")
 

@@ -113,12 +113,13 @@ def conclusion(table: Sequence[Row]) -> str | None:
 def _of_defenses(found: Verdict) -> str:
     hiding, untrained = len(found.hiding), len(found.untrained)
     text = (
-        f"Conclusion: of {found.judged} defenses with their options, {found.below} lower the strongest attack's AUC "
-        f"below {HIDDEN}, {hiding + untrained} of them with its interval"
+        f"Conclusion: of {found.judged} defenses with their options, {_who(found.below, 'lower')} the strongest "
+        f"attack's AUC below {HIDDEN}, {hiding + untrained} of them with its interval"
     )
     if untrained:
+        judged = "1 is" if untrained == 1 else f"{untrained} are"
         text += (
-            f". Of these {hiding + untrained}, {untrained} are not counted further, as an attacker of theirs is badly "
+            f". Of these {hiding + untrained}, {judged} not counted further, as an attacker of theirs is badly "
             f"trained: {', '.join(found.untrained)}"
         )
     if not hiding:
@@ -129,9 +130,13 @@ def _of_defenses(found: Verdict) -> str:
             "that this table cannot show that a defense keeps diagnosis, or loses it."
         )
     text += (
-        f". Of {'the other' if untrained else 'these'} {hiding}, {found.losing} lose half or more of the utility above "
-        f"chance, for {hiding - len(found.both) - found.losing} the interval of the loss leaves it open, "
+        f". Of {'the other' if untrained else 'these'} {hiding}, {_who(found.losing, 'lose')} half or more of the "
+        f"utility above chance, for {hiding - len(found.both) - found.losing} the interval of the loss leaves it open, "
     )
     if not found.both:
         return f"{text}and none is shown to keep more: here nothing is shown to hide identity and keep diagnosis."
-    return f"{text}and {len(found.both)} keep more: {', '.join(found.both)}."
+    return f"{text}and {_who(len(found.both), 'keep')} more: {', '.join(found.both)}."
+
+
+def _who(count: int, verb: str) -> str:
+    return f"{count} {verb}s" if count == 1 else f"{count} {verb}"
