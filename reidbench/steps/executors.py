@@ -155,7 +155,8 @@ class Processes:
                     unmade.discard(task.id)
         finally:
             for process, _, _ in running.values():
-                process.terminate()
+                # SIGTERM would run the handler of the process that it is a copy of: that of Ray waits for ever there.
+                process.kill()
                 process.join()
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -104,6 +105,25 @@ def test_a_step_that_fails_in_its_process_shows_its_error_and_ends_the_run(two_t
     with pytest.raises(RuntimeError, match="shown in the process of the run"):
         run(steps)
     assert not (tmp_path / "after").exists()
+
+
+def test_a_step_that_is_stopped_runs_no_handler_of_the_run(two_threads, tmp_path):
+    def begun(*, progress):
+        (tmp_path / "begun").touch()
+        time.sleep(300)
+
+    def fails(*, progress):
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        raise RuntimeError("shown")
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: (tmp_path / "handled").touch())
+    try:
+        with pytest.raises(RuntimeError, match="shown"):
+            run([Step("begun", begun), Step("fails", fails)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not (tmp_path / "handled").exists()
 
 
 def test_a_step_whose_process_dies_is_made_here(two_threads, tmp_path):
