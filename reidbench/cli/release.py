@@ -64,7 +64,8 @@ def release(
     judged = read_record(record) if record is not None else None
     strongest = [find(judged) if judged is not None else None for find in (worst_verification, worst_retrieval)]
     auc, map_at_r = (worst.value if worst is not None else None for worst in strongest)
-    key_path = key or (out if out.name else out.resolve()).with_name(f"{out.resolve().name}.key.json")
+    place = out if out.name not in ("", "..") else out.resolve()
+    key_path = key or place.with_name(f"{place.name}.key.json")
     certificate = publish(
         choose_dataset(registry, dataset, root),
         chosen[0],

@@ -110,7 +110,7 @@ def test_a_step_that_fails_in_its_process_shows_its_error_and_ends_the_run(two_t
 def test_a_step_that_is_stopped_runs_no_handler_of_the_run(two_threads, tmp_path):
     def begun(*, progress):
         (tmp_path / "begun").touch()
-        time.sleep(300)
+        time.sleep(20)
 
     def fails(*, progress):
         while not (tmp_path / "begun").exists():

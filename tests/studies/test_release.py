@@ -1,4 +1,4 @@
-"""A release to take home: files, pseudonyms, key and certificate; and an attack on exactly these files."""
+"""A release to take home: files, pseudonyms, key and certificate."""
 
 from __future__ import annotations
 
@@ -11,72 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
+from releases import expected, folder, made
 
-from reidbench.choosing import choose_defenses
 from reidbench.cohorts.load import load_cohort
 from reidbench.cohorts.pixels.decode import decode
 from reidbench.cohorts.sources.folder import Folder
 from reidbench.cohorts.sources.plain_folder import PlainFolder
-from reidbench.defenses.release import release
 from reidbench.errors import ReidbenchError
-from reidbench.plugins import Registry
-from reidbench.progress import Silent
 from reidbench.records.store import read_record, write_record
-from reidbench.steps.cache import StepCache
 from reidbench.studies import release as module
-from reidbench.studies.release import FIT_SEED, publish
 from reidbench.studies.release_key import files_digest, read_key
-from reidbench.studies.released import ReleasedFiles, require_certified
 
 COMMITTED = Path(__file__).parents[2] / "leaderboards" / "records"
-
-
-def folder(root: Path, patients: int = 6, images: int = 2) -> Folder:
-    rng = np.random.default_rng(0)
-    lines = ["path,patient_id,sex,Mass"]
-    root.mkdir(parents=True, exist_ok=True)
-    for patient in range(patients):
-        for number in range(images):
-            name = f"name-{patient}-{number}.png"
-            Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(root / name)
-            lines.append(f"{name},ward-{patient},F,{number % 2}")
-    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
-    return Folder(root=root)
-
-
-def made(tmp_path: Path, dataset: Any, defense: str = "gaussian_noise:sigma=0.1", **how: Any) -> dict[str, Any]:
-    [chosen] = choose_defenses(Registry(()), [defense])
-    options: dict[str, Any] = {
-        "form": "png",
-        "patients": False,
-        "split": None,
-        "keep": (),
-        "record": None,
-        "strongest": (None, None),
-    }
-    options |= how
-    return publish(
-        dataset,
-        chosen,
-        out=options.pop("out", tmp_path / "out"),
-        key_path=options.pop("key_path", tmp_path / "out.key.json"),
-        size=options.pop("size", 16),
-        cache=tmp_path / "cache",
-        device=torch.device("cpu"),
-        strict=False,
-        progress=Silent(),
-        **options,
-    )
-
-
-def expected(tmp_path: Path, dataset: Any, defense: str, seed: int) -> dict[str, np.ndarray]:
-    [chosen] = choose_defenses(Registry(()), [defense])
-    cohort = load_cohort(dataset, size=16, cache=tmp_path / "cache")
-    images = cohort.frame["image_id"].tolist()
-    pixels = release(chosen.defense, cohort.pixels, images, cohort.frame["patient"].to_numpy(), seed=seed)
-    return dict(zip(images, pixels))
 
 
 def test_a_thousand_images_are_read_back_byte_by_byte(tmp_path: Path) -> None:
@@ -303,59 +250,6 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     assert peaks[1] - peaks[0] < 2e6
 
 
-def test_an_audit_sees_the_files_and_not_a_run_of_the_mechanism(tmp_path: Path) -> None:
-    dataset = folder(tmp_path / "ward", patients=8)
-    made(tmp_path, dataset)
-    key = read_key(tmp_path / "out.key.json")
-    [chosen] = choose_defenses(Registry(()), ["gaussian_noise:sigma=0.1"])
-    cohort = load_cohort(dataset, size=16, cache=tmp_path / "cache")
-    published = ReleasedFiles(
-        tmp_path / "out",
-        key,
-        files_digest(key, tmp_path / "out"),
-        chosen,
-        {split: cohort.part(split) for split in ("train", "test")},
-        seed=FIT_SEED,
-        cache=StepCache(tmp_path / "cache" / "steps", print),
-        device=torch.device("cpu"),
-        progress=Silent(),
-    )
-    wanted = expected(tmp_path, dataset, "gaussian_noise:sigma=0.1", key.seed)
-    for split in ("train", "test"):
-        shown = published.images(split).pixels
-        for image, pixels in zip(cohort.part(split).frame["image_id"], shown):
-            np.testing.assert_array_equal(pixels, wanted[image])
-    # What the attacker trains on are runs of its own: the release's seed is secret.
-    assert not np.array_equal(published.images("train", 2).pixels, published.images("train").pixels)
-
-
-def test_an_audit_of_a_release_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reidbench.cli import main
-
-    monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["reidbench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    small = ["--dataset=phantom:patients=60", "--device=cpu", "--size=32", "-q"]
-    assert command("release", "--defense=blackout", *small, "--out=out") == 0
-    little = ["bootstrap_runs=50", "restorer.width=8"]
-    little += [f"{owner}.{option}" for owner in ("classifier", "restorer") for option in ("epochs=1", "min_steps=4")]
-    options = ["--attacker=plda", *(f"--set={value}" for value in little), "--out=records"]
-    audit = ["audit", "--released=out", "--key=out.key.json", *small, *options]
-    assert command(*audit) == 0
-    [path] = (tmp_path / "records").glob("blackout-*.json")
-    aucs = {attack.metrics.auc.value for attack in read_record(path).attacks if attack.task == "verification"}
-    assert aucs == {0.5}
-    [one, other] = sorted((tmp_path / "out" / "images").iterdir())[:2]
-    one.write_bytes(other.read_bytes() + b"x")
-    assert command(*audit) == 2
-
-
 def test_the_certificate_has_the_figures_of_the_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from reidbench.cli import main
     from reidbench.report.figures.summary import worst_retrieval, worst_verification
@@ -431,35 +325,6 @@ def test_a_key_that_others_can_read_is_closed_again(tmp_path: Path) -> None:
     (tmp_path / "out.key.json").chmod(0o644)
     made(tmp_path, dataset)
     assert stat.S_IMODE((tmp_path / "out.key.json").stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        pytest.param(lambda out: (out / "images" / "extra.png").write_bytes(b"x"), "none of the files", id="image"),
-        pytest.param(lambda out: (out / "notes.txt").write_text("x"), "none of the files", id="notes"),
-        pytest.param(lambda out: (out / "images" / "sub").mkdir(), "none of the files", id="folder"),
-        pytest.param(lambda out: (out / "manifest.csv").open("a").write("x"), "not the manifest of", id="manifest"),
-        pytest.param(lambda out: (out / "manifest.csv").unlink(), "the manifest is missing", id="no manifest"),
-        pytest.param(lambda out: next((out / "images").iterdir()).unlink(), "image is missing", id="no image"),
-        pytest.param(lambda out: (out / "certificate.json").unlink(), "is the release finished", id="no certificate"),
-        pytest.param(lambda out: (out / "certificate.json").write_text("{}"), "not the certificate", id="certificate"),
-        pytest.param(lambda out: _link(next((out / "images").iterdir())), "a link or a folder", id="link"),
-    ],
-)
-def test_an_audit_refuses_a_folder_that_is_not_the_certified_one(tmp_path: Path, change: Any, reason: str) -> None:
-    dataset = folder(tmp_path / "ward")
-    made(tmp_path, dataset)
-    key = read_key(tmp_path / "out.key.json")
-    assert require_certified(key, tmp_path / "out") == files_digest(key, tmp_path / "out")
-    change(tmp_path / "out")
-    with pytest.raises(ReidbenchError, match=reason):
-        require_certified(key, tmp_path / "out")
-
-
-def _link(path: Path) -> None:
-    path.rename(path.parents[2] / "elsewhere.png")
-    path.symlink_to(path.parents[2] / "elsewhere.png")
 
 
 @pytest.mark.parametrize("name", ["images/holiday.png", "notes.txt"])
